@@ -1,0 +1,108 @@
+"""After the load: callers, the gateway's books and the channels compared.
+
+The channels' side comes from the sandbox's ``GET /charges``, the gateway's from its
+database. Every difference is one error of the benchmark.
+"""
+
+import asyncio
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from domain.payment import UNSETTLED
+
+_TIMEOUT_S: Final = 60
+_CARD: Final = "unionpay_card"
+_BATCH_AT: Final = slice(8, 14)
+FLOOR_BATCH: Final = "900001"
+"""The batch of the card floor's order numbers; the gateway counts from 000001."""
+FLOOR_PREFIX: Final = "FLOOR"
+"""What the barcode floor's order numbers begin with; the gateway's never do."""
+
+Amounts = Mapping[tuple[str, str], int]
+"""Net amount in fen by channel and order number."""
+
+
+async def disagreements(control_url: str, dsn: str, approved: Mapping[str, int]) -> dict[str, int]:
+    """What does not agree, counted; empty when everything does.
+
+    ``approved`` is how many approvals the callers of each door saw, ``card`` and
+    ``barcode``.
+    """
+    charges = await asyncio.get_running_loop().run_in_executor(None, fetch_charges, control_url)
+    connection: Any = await asyncpg.connect(dsn)
+    try:
+        booked = {
+            (row["channel"], row["channel_order_no"]): row["captured_fen"] - row["returned_fen"]
+            for row in await connection.fetch(
+                "SELECT channel, channel_order_no, captured_fen, returned_fen "
+                "FROM payments WHERE status = 'succeeded'"
+            )
+        }
+        unsettled = await connection.fetchval(
+            "SELECT count(*) FROM payments WHERE status = ANY ($1)",
+            [status.value for status in UNSETTLED],
+        )
+        balance, postings = await connection.fetchrow(
+            "SELECT coalesce(sum(amount_fen), 0)::bigint, count(*) FROM postings"
+        )
+    finally:
+        await connection.close()
+    found = compare(charges, booked, approved, postings=postings, balance=balance)
+    return found | ({"unsettled payments": unsettled} if unsettled else {})
+
+
+def compare(
+    charges: Amounts, booked: Amounts, approved: Mapping[str, int], *, postings: int, balance: int
+) -> dict[str, int]:
+    """The differences by name; those that count nothing are left out."""
+    cards = sum(channel == _CARD for channel, _ in booked)
+    codes = len(booked) - cards
+    found = {
+        "charged, not booked so": len(charges.items() - booked.items()),
+        "booked, not charged so": len(booked.items() - charges.items()),
+        "card approvals that are not booked": abs(cards - approved.get("card", 0)),
+        "barcode approvals that are not booked": abs(codes - approved.get("barcode", 0)),
+        "ledger off balance": int(balance != 0),
+        "ledger lines missing": abs(postings - 2 * len(booked)),
+    }
+    return {name: count for name, count in found.items() if count}
+
+
+async def floor_disagreements(control_url: str, dsn: str, approved: int) -> dict[str, int]:
+    """The same for a floor program's own table."""
+    loop = asyncio.get_running_loop()
+    charges = await loop.run_in_executor(None, fetch_charges, control_url, True)
+    connection: Any = await asyncpg.connect(dsn)
+    try:
+        paid, total = await connection.fetchrow(
+            "SELECT count(*), coalesce(sum(amount_fen), 0)::bigint FROM floor_orders WHERE paid"
+        )
+    finally:
+        await connection.close()
+    found = {
+        "floor: charged, not booked": abs(len(charges) - paid),
+        "floor: other amounts": int(sum(charges.values()) != total),
+        "floor: approvals that are not booked": abs(paid - approved),
+    }
+    return {name: count for name, count in found.items() if count}
+
+
+def fetch_charges(control_url: str, floors: bool = False) -> dict[tuple[str, str], int]:
+    """What the channels charged net: on the gateway's orders, or on the floors'."""
+    with urllib.request.urlopen(f"{control_url}/charges", timeout=_TIMEOUT_S) as answer:
+        rows = orjson.loads(answer.read())
+    return {
+        (row["channel"], row["order_no"]): row["charged_fen"] - row["returned_fen"]
+        for row in rows
+        if _is_floors(row["channel"], row["order_no"]) is floors
+    }
+
+
+def _is_floors(channel: str, order_no: str) -> bool:
+    if channel == _CARD:
+        return order_no[_BATCH_AT] == FLOOR_BATCH
+    return order_no.startswith(FLOOR_PREFIX)

@@ -1,0 +1,128 @@
+"""The metrics of taking payments: each one a scene, its loads, and what is told.
+
+Names and figures are those of the outer contract; figures beyond it say where the CPU
+of a payment goes, and how far the windows lay apart.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from benchmarks.postgres import PostgresServer
+from benchmarks.scene import Door, Scene
+from benchmarks.windows import Load, Plan, Series, run_window
+
+CARD_RATE: Final = 2_315.0
+"""20 million payments a day with a tenfold peak, per second."""
+BARCODE_RATE: Final = 1_000.0
+
+Figures = dict[str, float]
+Notes = list[str]
+Metric = Callable[[PostgresServer, Plan, Notes], Awaitable[Figures]]
+
+
+async def card_sale(postgres: PostgresServer, plan: Plan, notes: Notes) -> Figures:
+    """Card sales over TCP at saturation, the floor beside them."""
+    return await _saturated(postgres, plan, notes, "card")
+
+
+async def barcode_payment(postgres: PostgresServer, plan: Plan, notes: Notes) -> Figures:
+    """Payments by scanned code over HTTPS at saturation, the floor beside them."""
+    return await _saturated(postgres, plan, notes, "barcode")
+
+
+async def _saturated(postgres: PostgresServer, plan: Plan, notes: Notes, door: Door) -> Figures:
+    ours, floors = Series(), Series()
+    async with Scene(postgres, f"{door}_saturated", plan.callers) as scene:
+        gateway = Load(await scene.gateway_side(door))
+        floor = Load(await scene.floor_side(door))
+        for _ in range(plan.windows):
+            await run_window(scene, [(floor, floors)], plan)
+            await run_window(scene, [(gateway, ours)], plan)
+        errors = ours.errors + floors.errors + await _books(scene, notes)
+    _note(notes, ours, floors)
+    low, high = ours.span("payments_per_s")
+    floor_per_s = floors.median("payments_per_s")
+    return {
+        "payments_per_s": ours.median("payments_per_s"),
+        "p50_ms": ours.median("p50_ms"),
+        "p99_ms": ours.median("p99_ms"),
+        "gateway_cpu_us_per_payment": ours.median("cpu_us"),
+        "floor_payments_per_s": floor_per_s,
+        "ratio_to_floor": round(ours.median("payments_per_s") / max(1.0, floor_per_s), 3),
+        "errors": errors,
+        "payments_per_s_lowest": low,
+        "payments_per_s_highest": high,
+        "floor_p50_ms": floors.median("p50_ms"),
+        "floor_p99_ms": floors.median("p99_ms"),
+        "floor_cpu_us_per_payment": floors.median("cpu_us"),
+        "sandbox_cpu_us_per_payment": ours.median("sandbox_cpu_us"),
+        "postgres_cpu_us_per_payment": ours.median("postgres_cpu_us"),
+        "floor_postgres_cpu_us_per_payment": floors.median("postgres_cpu_us"),
+        "load_cpu_us_per_payment": ours.median("load_cpu_us"),
+        "foreign_cpu_percent": ours.median("foreign_cpu_percent"),
+        "floor_foreign_cpu_percent": floors.median("foreign_cpu_percent"),
+    }
+
+
+async def card_sale_fixed(postgres: PostgresServer, plan: Plan, notes: Notes) -> Figures:
+    """Card sales at the rate of the target, open loop."""
+    series = Series()
+    async with Scene(postgres, "card_fixed", plan.callers) as scene:
+        load = Load(await scene.gateway_side("card"), CARD_RATE)
+        for _ in range(plan.windows):
+            await run_window(scene, [(load, series)], plan)
+        errors = series.errors + await _books(scene, notes)
+    _note(notes, series)
+    return {
+        "payments_per_s": series.median("payments_per_s"),
+        "p50_ms": series.median("p50_ms"),
+        "p99_ms": series.median("p99_ms"),
+        "errors": errors,
+        "p99_ms_highest": series.span("p99_ms")[1],
+        "gateway_cpu_us_per_payment": series.median("cpu_us"),
+        "foreign_cpu_percent": series.median("foreign_cpu_percent"),
+    }
+
+
+async def mixed(postgres: PostgresServer, plan: Plan, notes: Notes) -> Figures:
+    """Card sales and payments by scanned code at once, each at its target's rate."""
+    cards, barcodes = Series(), Series()
+    async with Scene(postgres, "mixed", plan.callers) as scene:
+        card = Load(await scene.gateway_side("card"), CARD_RATE)
+        barcode = Load(await scene.gateway_side("barcode"), BARCODE_RATE)
+        for _ in range(plan.windows):
+            await run_window(scene, [(card, cards), (barcode, barcodes)], plan)
+        errors = cards.errors + barcodes.errors + await _books(scene, notes)
+    _note(notes, cards, barcodes)
+    return {
+        "card_per_s": cards.median("payments_per_s"),
+        "barcode_per_s": barcodes.median("payments_per_s"),
+        "card_p99_ms": cards.median("p99_ms"),
+        "barcode_p99_ms": barcodes.median("p99_ms"),
+        "errors": errors,
+        "card_p50_ms": cards.median("p50_ms"),
+        "barcode_p50_ms": barcodes.median("p50_ms"),
+        "foreign_cpu_percent": cards.median("foreign_cpu_percent"),
+    }
+
+
+async def _books(scene: Scene, notes: Notes) -> int:
+    found = await scene.disagreements()
+    notes += [f"{what}: {count}" for what, count in found.items()]
+    return sum(found.values())
+
+
+def _note(notes: Notes, *all_series: Series) -> None:
+    for series in all_series:
+        notes += [f"answer refused: {why} ({count} ×)" for why, count in series.reasons.items()]
+
+
+METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
+    {
+        "card_sale": card_sale,
+        "barcode_payment": barcode_payment,
+        "card_sale_fixed": card_sale_fixed,
+        "mixed": mixed,
+    }
+)

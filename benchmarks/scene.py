@@ -1,0 +1,221 @@
+"""One scene: sandbox, gateway and floors on fresh databases, each a process of its own.
+
+Rules: a metric gets a scene of its own, so that its figures do not depend on which
+metrics ran before it; the gateway is started as in production (``posgate serve``, log
+level info to a file, TLS, PostgreSQL).
+"""
+
+import asyncio
+import secrets
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import orjson
+
+from benchmarks.books import disagreements, floor_disagreements
+from benchmarks.postgres import PostgresServer
+from benchmarks.processes import Child
+from gateway.cli.installation import (
+    APP_ID,
+    LINK_MERCHANT_ID,
+    LINK_TERMINAL_ID,
+    Installation,
+    InstalledKey,
+    InstalledTerminal,
+    Tuning,
+)
+from gateway.cli.session import session
+from gateway.store.migrate import migrate
+from signing.pos import CipherKey, KeyScheme, WorkingKeys, wrap_working_keys
+
+Door = Literal["card", "barcode"]
+_CONNECT_TIMEOUT_S: Final = 60.0
+_MODULES: Final = {"card": "benchmarks.floor_card", "barcode": "benchmarks.floor_barcode"}
+
+
+@dataclass(slots=True)
+class Side:
+    """A server under load and the load generator that goes with it."""
+
+    door: Door
+    is_floor: bool
+    server_pid: int
+    load: Child
+    approved: int = 0
+    expected_per_s: float = 0.0
+
+
+class Scene:
+    """See the module; an asynchronous context manager."""
+
+    def __init__(self, postgres: PostgresServer, name: str, callers: int) -> None:
+        self.postgres = postgres
+        self._name = name
+        self._callers = callers
+        self.folder = Path(tempfile.mkdtemp(prefix=f"posgate-bench-{name}-"))
+        self._children: list[Child] = []
+        self._channels: dict[str, Any] = {}
+        self._addresses: dict[str, Any] = {}
+        self._dsn = ""
+        self._floor_dsns: dict[Door, str] = {}
+        self._installation: Installation
+        self._key: InstalledKey
+        self._terminals: list[InstalledTerminal] = []
+        self.sandbox: Child
+        self.gateway: Child
+        self.sides: list[Side] = []
+
+    async def __aenter__(self) -> "Scene":
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def _start(self) -> None:
+        self._dsn = await self.postgres.new_database(f"gateway_{self._name}")
+        self._installation = place = Installation(self.folder, Tuning(store_url=self._dsn))
+        place.write()
+        self.sandbox, self._channels = await self._posgate("sandbox")
+        await migrate(self._dsn)
+        async with session(place.config_file) as opened:
+            self._key, self._terminals = await place.provision(
+                opened,
+                gateway_url=self._channels["alipay"],
+                card_host=self._channels["card_host"],
+                card_port=self._channels["card_port"],
+                terminals=self._callers,
+            )
+        self.gateway, self._addresses = await self._posgate("serve")
+
+    async def _posgate(self, command: str) -> tuple[Child, dict[str, Any]]:
+        ready = self.folder / f"{command}.json"
+        config = str(self._installation.config_file)
+        arguments = [command, "-c", config, "--ready-file", str(ready)]
+        child = await Child.start(command, "gateway.cli.main", arguments, self.folder)
+        self._children.append(child)
+        return child, await child.ready(ready)
+
+    async def gateway_side(self, door: Door) -> Side:
+        """A load generator for one of the gateway's doors."""
+        if door == "card":
+            keys = [
+                {"terminal_id": terminal.terminal_id, "tmk": terminal.tmk}
+                for terminal in self._terminals
+            ]
+            spec = {**self._addresses["pos"], "terminals": keys}
+        else:
+            port = urlsplit(self._addresses["api"]["base_url"]).port
+            spec = self._barcode_spec(port or 0)
+        return await self._side(door, spec, self.gateway.pid, is_floor=False)
+
+    async def floor_side(self, door: Door) -> Side:
+        """A floor program and a load generator for it."""
+        dsn = await self.postgres.new_database(f"floor_{self._name}_{door}")
+        self._floor_dsns[door] = dsn
+        spec = {"dsn": dsn, "callers": self._callers, **self._secrets()}
+        keys = []
+        if door == "card":
+            keys = [_with_working_keys(terminal) for terminal in self._terminals]
+            spec["terminals"] = keys
+        child, ready = await self._program(f"floor-{door}", _MODULES[door], spec)
+        port = int(ready["port"])
+        load = self._barcode_spec(port)
+        if door == "card":
+            load = {"host": "127.0.0.1", "port": port, "terminals": keys}
+        return await self._side(door, load, child.pid, is_floor=True)
+
+    def _secrets(self) -> dict[str, Any]:
+        folder, channels = self.folder, self._channels
+        return {
+            "card_host": channels["card_host"],
+            "card_port": channels["card_port"],
+            "link_merchant_id": LINK_MERCHANT_ID,
+            "link_terminal_id": LINK_TERMINAL_ID,
+            "link_tmk": (folder / "link-tmk.key").read_text(),
+            "gateway_url": channels["alipay"],
+            "app_id": APP_ID,
+            "app_private_key_file": str(folder / "app-private.pem"),
+            "alipay_public_key_file": str(folder / "alipay-public.pem"),
+            "certificate_file": str(folder / "server.pem"),
+            "key_file": str(folder / "server-key.pem"),
+            "secret": self._key.secret,
+        }
+
+    def _barcode_spec(self, port: int) -> dict[str, Any]:
+        return {
+            "host": "127.0.0.1",
+            "port": port,
+            "ca_file": str(self._installation.ca_file),
+            "key_id": self._key.key_id,
+            "secret": self._key.secret,
+            "callers": self._callers,
+            "run": secrets.token_hex(4),
+        }
+
+    async def _program(
+        self, name: str, module: str, spec: dict[str, Any]
+    ) -> tuple[Child, dict[str, Any]]:
+        ready = self.folder / f"{name}.ready"
+        file = self._write(name, {**spec, "ready_file": str(ready)})
+        child = await Child.start(name, module, [file], self.folder)
+        self._children.append(child)
+        return child, await child.ready(ready)
+
+    async def _side(
+        self, door: Door, spec: dict[str, Any], server_pid: int, *, is_floor: bool
+    ) -> Side:
+        name = f"load-{door}{'-floor' if is_floor else ''}"
+        file = self._write(name, {**spec, "door": door})
+        load = await Child.start(name, "benchmarks.load", [file], self.folder, piped=True)
+        self._children.append(load)
+        await load.hear(_CONNECT_TIMEOUT_S)
+        side = Side(door, is_floor, server_pid, load)
+        self.sides.append(side)
+        return side
+
+    def _write(self, name: str, spec: dict[str, Any]) -> str:
+        file = self.folder / f"{name}.spec.json"
+        file.touch(mode=0o600)
+        file.write_bytes(orjson.dumps(spec))
+        return str(file)
+
+    async def disagreements(self) -> dict[str, int]:
+        """What callers, books and channels disagree on, the floors' included."""
+        control = self._channels["control_url"]
+        approved: dict[str, int] = {
+            side.door: side.approved for side in self.sides if not side.is_floor
+        }
+        found = await disagreements(control, self._dsn, approved)
+        for side in self.sides:
+            if side.is_floor:
+                dsn = self._floor_dsns[side.door]
+                found |= await floor_disagreements(control, dsn, side.approved)
+        return found
+
+    async def _stop(self) -> None:
+        """The load first, then the servers, the sandbox last."""
+        for child in reversed(self._children):
+            await child.stop()
+        await asyncio.sleep(0)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _with_working_keys(terminal: InstalledTerminal) -> dict[str, str]:
+    """A terminal as it is after a sign-in: the floor has none."""
+    keys = WorkingKeys(pin=secrets.token_bytes(16), mac=secrets.token_bytes(8))
+    master = CipherKey(bytes.fromhex(terminal.tmk))
+    wrapped = wrap_working_keys(KeyScheme.TDES, master, keys)
+    return {
+        "terminal_id": terminal.terminal_id,
+        "tmk": terminal.tmk,
+        "wrapped": wrapped.hex(),
+    }

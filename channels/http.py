@@ -1,0 +1,246 @@
+"""The one HTTP client towards channels; only this file imports aiohttp's client.
+
+Rules:
+
+* A caller learns exactly one of three things: a complete answer; :class:`NotSent`
+  (certainly no byte of the request left: refused, unresolved, TLS not agreed, over
+  a limit); :class:`AnswerLost` (everything else, also a reused connection that the
+  server closed under us). Cancellation passes through: the caller books unknown.
+* Nothing is sent twice. aiohttp repeats idempotent methods on a dead connection,
+  so only ``POST`` and ``GET`` are let through, and ``POST`` is never repeated.
+* TLS 1.2 or newer, verified; plain HTTP only towards this machine. No redirects,
+  no cookies, no proxies from the environment, no decompression.
+* Bounded: connections, waiting callers and origins, the size of an answer, every
+  time. Each origin (a channel's host) has limits of its own, so that one slow
+  channel cannot starve another.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    TCPConnector,
+    http_parser,
+)
+from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
+from yarl import URL
+
+from channels.address import refusal
+from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
+from domain.errors import ConfigurationError
+
+_METHODS: Final = frozenset({"POST", "GET"})
+_NO_AUTOMATIC_HEADERS: Final = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+_KNOWN_URLS: Final = 1024
+_READ_BUFFER_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpBounds:
+    """Bounds that hardly anybody changes; ``waiting`` holds per origin.
+
+    ``wait_s`` is how long a caller over the limit waits before it is told
+    ``NotSent``; ``keep_alive_s`` stays below what channels' front ends allow, so
+    that an idle connection is hardly ever closed under a new payment.
+    """
+
+    waiting: int = 1024
+    wait_s: float = 1.0
+    keep_alive_s: float = 15.0
+    answer_bytes: int = 1024 * 1024
+    origins: int = 64
+
+
+class _Gate:
+    """Counts the requests of one origin; waiting callers are served in order."""
+
+    def __init__(self, in_flight: int, bounds: HttpBounds) -> None:
+        self._free = in_flight
+        self._bounds = bounds
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Take a place; raises :class:`NotSent` when none comes free in time."""
+        if self._free > 0:
+            self._free -= 1
+            return
+        if len(self._waiting) >= self._bounds.waiting:
+            raise NotSent("too many requests wait for this channel")
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(self._bounds.wait_s):
+                await place
+        except (TimeoutError, asyncio.CancelledError) as fault:
+            if place.cancelled():
+                with suppress(ValueError):
+                    self._waiting.remove(place)
+            else:
+                self.leave()  # it was given to us in the same moment: pass it on
+            if isinstance(fault, TimeoutError):
+                raise NotSent("the channel's limit of requests in flight is reached") from None
+            raise
+
+    def leave(self) -> None:
+        """Give the place to the next waiting caller, or back."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
+
+
+class HttpClient:
+    """One keep-alive pool for all channels; ``send`` is what adapters are lent."""
+
+    def __init__(
+        self,
+        *,
+        max_concurrent_per_channel: int = 512,
+        connect_timeout_s: float = 5.0,
+        ca_file: str | None = None,
+        bounds: HttpBounds | None = None,
+    ) -> None:
+        """``ca_file`` names one more CA bundle to trust, beside the system's.
+
+        Raises:
+            ConfigurationError: the CA file cannot be used.
+        """
+        self._in_flight = max_concurrent_per_channel
+        self._connect_s = connect_timeout_s
+        self._bounds = bounds or HttpBounds()
+        self._tls = _tls_context(ca_file)
+        self._session: ClientSession | None = None
+        self._gates: dict[str, _Gate] = {}
+        self._targets: dict[str, tuple[URL, _Gate]] = {}
+        self._timeouts: dict[float, ClientTimeout] = {}
+
+    async def start(self) -> None:
+        """Open the pool; no connection is made yet.
+
+        Raises:
+            ConfigurationError: aiohttp runs without its C parser (the other one
+                had request-smuggling faults).
+        """
+        if http_parser.HttpResponseParser is http_parser.HttpResponseParserPy:
+            raise ConfigurationError("aiohttp lacks its C parser: install a binary wheel of it")
+        self._session = ClientSession(
+            connector=TCPConnector(
+                limit=0,  # the gates bound each origin
+                ssl=self._tls,
+                keepalive_timeout=self._bounds.keep_alive_s,
+                ttl_dns_cache=30,
+            ),
+            cookie_jar=DummyCookieJar(),
+            skip_auto_headers=_NO_AUTOMATIC_HEADERS,
+            auto_decompress=False,
+            requote_redirect_url=False,
+            read_bufsize=_READ_BUFFER_BYTES,
+        )
+
+    async def close(self) -> None:
+        """Close the pool; whoever is still waiting learns ``AnswerLost``."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send once; raises :class:`NotSent` or :class:`AnswerLost`, nothing else."""
+        session = self._session
+        if session is None:
+            raise NotSent("the HTTP client is not running")
+        if request.method not in _METHODS:
+            raise NotSent(f"method {request.method} is not used towards channels")
+        url, gate = self._targets.get(request.url) or self._target(request.url)
+        await gate.enter()
+        try:
+            return await self._exchange(session, request, url)
+        finally:
+            gate.leave()
+
+    async def _exchange(
+        self, session: ClientSession, request: HttpRequest, url: URL
+    ) -> HttpResponse:
+        try:
+            answer = await session.request(
+                request.method,
+                url,
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+                timeout=self._timeouts.get(request.timeout_s) or self._timeout(request.timeout_s),
+            )
+            try:
+                body = await _read_bounded(answer, self._bounds.answer_bytes)
+            except BaseException:
+                answer.close()
+                raise
+            return HttpResponse(answer.status, answer.headers, body)
+        except (ClientConnectorError, ConnectionTimeoutError, InvalidURL) as fault:
+            # Both come from the connector alone, before the request is written.
+            raise NotSent(type(fault).__name__) from fault
+        except (ClientError, TimeoutError, OSError, ValueError, RuntimeError) as fault:
+            raise AnswerLost(type(fault).__name__) from fault
+
+    def _target(self, text: str) -> tuple[URL, _Gate]:
+        """Check and parse a URL once; the table of known ones is bounded."""
+        reason = refusal(text)
+        if reason:
+            raise NotSent(f"the channel's URL {reason}")
+        url = URL(text, encoded=True)
+        origin = str(url.origin())
+        gate = self._gates.get(origin)
+        if gate is None:
+            if len(self._gates) >= self._bounds.origins:
+                raise NotSent("too many different channel hosts")
+            gate = self._gates[origin] = _Gate(self._in_flight, self._bounds)
+        if len(self._targets) < _KNOWN_URLS:
+            self._targets[text] = (url, gate)
+        return url, gate
+
+    def _timeout(self, timeout_s: float) -> ClientTimeout:
+        timeout = ClientTimeout(
+            total=timeout_s,
+            connect=min(self._connect_s, timeout_s / 2),
+            ceil_threshold=60,
+        )
+        if len(self._timeouts) < _KNOWN_URLS:
+            self._timeouts[timeout_s] = timeout
+        return timeout
+
+
+async def _read_bounded(answer: ClientResponse, limit_bytes: int) -> bytes:
+    """The whole body; :class:`AnswerLost` once it is longer than the limit."""
+    announced = answer.content_length
+    if announced is not None and announced <= limit_bytes:
+        return await answer.read()
+    if announced is not None:
+        raise AnswerLost("the answer is too large")
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise AnswerLost("the answer is too large")
+    return bytes(body)
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except (OSError, ssl.SSLError) as fault:
+            raise ConfigurationError(f"CA file {ca_file} cannot be used: {fault}") from fault
+    return context

@@ -1,0 +1,338 @@
+"""The port that every channel implements.
+
+Rules:
+
+* Only an explicit, verified, definitive answer may produce ``SUCCEEDED`` or
+  ``DECLINED``. A time-out, a 5xx, a bad signature, an unparseable body, an
+  unlisted code, a cancelled task: ``UNKNOWN``.
+* "Not found" on a query is not ``DECLINED``: a query can overtake a slow payment.
+* An :class:`Answer` carries what the channel *says*; the gateway compares it with
+  the order. Nothing here touches the database.
+* An adapter holds no state of an order. The channel's order number is made by
+  :meth:`Channel.new_order_no` before anything is persisted or sent, and the same
+  number serves every retry, query and undo.
+"""
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from domain.clock import Clock
+from domain.decline import DeclineReason
+from domain.ids import IdSource
+from domain.record import record
+from signing.pos import CipherKey
+
+
+class Verdict(enum.Enum):
+    """What a call to a channel came to."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    """The channel's own, definitive no."""
+    PENDING = "pending"
+    """The channel says: the payer is still acting."""
+    NOT_SENT = "not_sent"
+    """No byte left us: safe to send again."""
+    UNKNOWN = "unknown"
+    """Sent, no trustworthy answer: query, never pay again."""
+
+
+class Advice(enum.Enum):
+    """What the till should do next."""
+
+    FRESH_CODE = "fresh_code"
+    RETRY_SAME = "retry_same"
+    CONFIGURATION = "configuration"
+
+
+@record
+class Answer:
+    """A channel's answer to pay or query.
+
+    ``amount_fen``, ``currency`` and ``order_no`` are the channel's words (``None``
+    and ``""`` where it said none). ``reason`` is set for ``DECLINED``;
+    ``channel_code`` is the channel's own code whatever the verdict.
+    ``not_found`` marks an ``UNKNOWN`` query answer that says "no such order".
+    ``reference`` and ``auth_code`` are F37 and F38 of a card answer; ``icc_data``
+    is F55 of the answer, for the terminal.
+    """
+
+    verdict: Verdict
+    amount_fen: int | None = None
+    currency: str = ""
+    order_no: str = ""
+    trade_no: str = ""
+    reason: DeclineReason | None = None
+    channel_code: str = ""
+    channel_message: str = ""
+    advice: Advice | None = None
+    not_found: bool = False
+    paid_at_ms: int = 0
+    reference: str = ""
+    auth_code: str = ""
+    icc_data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoAnswer:
+    """A channel's answer to cancel: ``SUCCEEDED`` means that it is undone.
+
+    ``was_paid`` is what the channel says: ``True`` the money went back, ``False``
+    nothing had been paid, ``None`` it does not tell (a card reversal).
+    ``DECLINED`` means that the channel can never undo it: a human must look.
+    """
+
+    verdict: Verdict
+    was_paid: bool | None = None
+    channel_code: str = ""
+    channel_message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalPin:
+    """An encrypted PIN block as a terminal sent it, and the terminal's PIN key.
+
+    The link's adapter hands block and keys to one call of
+    ``signing.pos.translate_pin_block``; the clear PIN never leaves that call.
+    """
+
+    block: bytes = field(repr=False)
+    key: CipherKey
+    with_pan: bool
+
+
+@record
+class CardData:
+    """What a terminal read from a card. Lives in memory only, never in the store.
+
+    ``repr`` is masked.
+    """
+
+    pan: str
+    entry_mode: str
+    expiry: str = ""
+    sequence: str = ""
+    track2: str = ""
+    track3: str = ""
+    icc_data: bytes = b""
+    pin: TerminalPin | None = None
+
+    def __repr__(self) -> str:
+        return f"CardData(pan={self.pan[:6]}…{self.pan[-4:]})"
+
+
+@record
+class PayRequest:
+    """One payment to be made now; exactly one of ``auth_code`` and ``card`` is set."""
+
+    order_no: str
+    amount_fen: int
+    currency: str
+    subject: str
+    created_at_ms: int
+    auth_code: str = ""
+    card: CardData | None = None
+    store_id: str = ""
+    terminal_id: str = ""
+
+    def __repr__(self) -> str:
+        return f"PayRequest(order_no={self.order_no!r}, amount_fen={self.amount_fen})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRef:
+    """A payment made before, named as its channel knows it.
+
+    ``trade_no`` is the channel's own number where it gave one; ``entry_mode`` and
+    ``reference`` repeat F22 and F37 of a card sale (``""`` otherwise).
+    """
+
+    order_no: str
+    amount_fen: int
+    currency: str
+    created_at_ms: int
+    trade_no: str = ""
+    entry_mode: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PollSchedule:
+    """How a channel wants to be asked, in seconds after the previous step.
+
+    ``query_after_s`` empty means that the channel cannot be queried: undo at once.
+    After ``undo_after_not_found`` queries in a row that knew no such order, the
+    undo begins early: it closes the number, so a late arrival is refused too.
+    ``undo_retry_s`` repeats its last figure for ever (until a human is called).
+    """
+
+    query_after_s: tuple[float, ...]
+    undo_retry_s: tuple[float, ...]
+    undo_after_not_found: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelHealth:
+    """For ``/readyz``: whether new payments may be sent now."""
+
+    ready: bool
+    detail: str = ""
+
+
+class Channel(Protocol):
+    """One account at one channel, ready to be called."""
+
+    @property
+    def schedule(self) -> PollSchedule:
+        """How to poll and undo here."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest that one call may take; recovery leaves a payment alone so long."""
+        ...
+
+    def new_order_no(self) -> str:
+        """A number for a new payment, valid here, never given before."""
+        ...
+
+    def health(self) -> ChannelHealth:
+        """Whether new payments may be sent now."""
+        ...
+
+    async def pay(self, request: PayRequest) -> Answer:
+        """Try to take the money once. Never raises for what the channel does."""
+        ...
+
+    async def query(self, ref: PaymentRef) -> Answer:
+        """Ask what became of a payment; not found is ``UNKNOWN``."""
+        ...
+
+    async def cancel(self, ref: PaymentRef) -> UndoAnswer:
+        """Undo a payment whatever its state; repeatable with the same number."""
+        ...
+
+    async def start(self) -> None:
+        """Open what needs opening; returns at once when the channel is down."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is in flight and close."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request to a channel, complete; ``body`` is sent as it stands."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """The raw answer: signatures are verified over exactly these bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NotSent(Exception):
+    """No byte of the request left this machine (refused, no route, limit reached)."""
+
+
+class AnswerLost(Exception):
+    """Bytes left and no complete answer came back."""
+
+
+Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
+"""Raises :class:`NotSent` or :class:`AnswerLost`, and nothing else."""
+
+
+class ByteLink(Protocol):
+    """A connected, bounded byte stream to a card host."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for sending; raises :class:`NotSent` once closed."""
+        ...
+
+    def close(self) -> None:
+        """Close it; the receiver's ``lost`` follows."""
+        ...
+
+
+class LinkReceiver(Protocol):
+    """What a link calls back."""
+
+    def received(self, data: bytes) -> None:
+        """Some bytes came in."""
+        ...
+
+    def lost(self) -> None:
+        """The link is gone."""
+        ...
+
+
+Connect = Callable[[str, int, LinkReceiver], Awaitable[ByteLink]]
+"""``connect(host, port, receiver)``; raises :class:`NotSent` when it cannot."""
+
+TakeSequence = Callable[[str, int], Awaitable[int]]
+"""``await take_sequence(name, count)`` durably reserves ``count`` numbers and
+returns the first; no number is ever handed out twice, restarts included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelAccount:
+    """One merchant account at one channel, as provisioned.
+
+    ``settings`` are the channel's own words (checked by its plugin); ``secrets``
+    holds the opened secrets by name, in memory only.
+    """
+
+    account_id: str
+    channel: str
+    settings: Mapping[str, str]
+    secrets: Mapping[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"ChannelAccount({self.account_id!r}, {self.channel!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelServices:
+    """What the composition root lends to adapters."""
+
+    clock: Clock
+    ids: IdSource
+    send: Send
+    connect: Connect
+    take_sequence: TakeSequence
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of an account: its name, what it is, and its default (``None``: needed)."""
+
+    name: str
+    help: str
+    default: str | None = None
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlugin:
+    """What an entry point of the group ``posgate.channels`` names.
+
+    ``settings`` is data for ``posgate account add``; ``build`` raises
+    ``domain.errors.ConfigurationError`` when a setting cannot be used.
+    """
+
+    name: str
+    settings: Sequence[Setting]
+    build: Callable[[ChannelAccount, ChannelServices], Channel]

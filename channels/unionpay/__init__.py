@@ -1,0 +1,1 @@
+"""UnionPay: card host link."""

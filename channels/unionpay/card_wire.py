@@ -1,0 +1,295 @@
+"""The card host's messages: requests built, answers read. Pure.
+
+Rules:
+
+* An answer counts only if it echoes what was asked: MTI + 10, F11, F41, F42, and F3
+  and F4 where it carries them (an approval must carry them). A mismatch is
+  ``UNKNOWN``, like silence (reference ``pos_protocol.md`` §6), and so is an approval
+  of a part (10): the reversal gives the part back.
+* An approval needs a valid MAC. A MAC that is present must verify.
+* The order number is terminal, batch and trace: what a host knows a sale by.
+* A track, a PIN block or chip data appear in the request's bytes and nowhere else.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from channels.port import Answer, CardData, PaymentRef, PayRequest, UndoAnswer, Verdict
+from channels.unionpay.card_codes import (
+    REVERSAL_CODES,
+    REVERSED,
+    SALE_CODES,
+    UNLISTED,
+)
+from domain.money import CNY, currency_numeric
+from pos_protocol.codec import MAC_BYTES, Message, encode, encode_with_mac, mac_input
+from signing.pos import (
+    CipherKey,
+    KeyScheme,
+    MacFunction,
+    mac_matches,
+    translate_pin_block,
+    unwrap_working_keys,
+)
+
+SALE_REPLY: Final = "0210"
+REVERSAL_REPLY: Final = "0410"
+SIGN_ON_REPLY: Final = "0810"
+ECHO_REPLY: Final = "0830"
+_MAC_FIELD: Final = 64
+_SALE_TYPE: Final = "22"
+_PURCHASE: Final = "000000"
+_NO_ANSWER: Final = "98"
+_TRACES: Final = 999_999
+_BATCHES: Final = 999_999
+_WITHOUT_PIN: Final = "2"
+
+
+class LinkRefused(Exception):
+    """The host does not sign us on; the text names its code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class CardAccount:
+    """A link's identity at its host and what its dialect does differently.
+
+    ``tpdu`` has 5 bytes, ``header`` 6. ``reversal_00_means_paid``: the host answers 00
+    only for a sale that it reversed, never for one it did not find.
+    ``declines_need_mac``: the host signs its refusals too.
+    """
+
+    merchant_id: str
+    terminal_id: str
+    tpdu: bytes
+    header: bytes
+    master: CipherKey
+    mac: MacFunction
+    reversal_00_means_paid: bool = True
+    declines_need_mac: bool = False
+
+
+class ZoneKeys:
+    """The working keys of one sign-on: ``pin`` and the MAC function of ``mac``."""
+
+    __slots__ = ("code", "pin")
+
+    def __init__(self, pin: CipherKey, mac: CipherKey, algorithm: MacFunction) -> None:
+        self.pin = pin
+        self.code: Callable[[bytes], bytes] = partial(algorithm, mac)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reply:
+    """An answer as it came (the MAC is over these bytes) and as it reads."""
+
+    payload: bytes
+    message: Message
+
+
+def order_number(terminal_id: str, sequence: int) -> str:
+    """The 20 characters of number ``sequence`` (from 0): terminal, batch, trace."""
+    batch = sequence // _TRACES % _BATCHES + 1
+    return f"{terminal_id}{batch:06}{sequence % _TRACES + 1:06}"
+
+
+def is_order_number(text: str, terminal_id: str) -> bool:
+    """Whether ``text`` is a number of this terminal."""
+    return len(text) == 20 and text.startswith(terminal_id) and text[8:].isdecimal()
+
+
+def reply_key(mti: str, terminal_id: str, trace: str) -> str:
+    """What an answer is matched by."""
+    return mti + terminal_id + trace
+
+
+def key_of(message: Message) -> str:
+    """:func:`reply_key` of an answer; an echo has no trace."""
+    trace = "" if message.mti == ECHO_REPLY else message.text(11)
+    return reply_key(message.mti, message.text(41), trace)
+
+
+def build_sale(request: PayRequest, card: CardData, account: CardAccount, keys: ZoneKeys) -> bytes:
+    """A 0200 with its MAC; the PIN is put under the zone's key in one call.
+
+    Raises:
+        signing.pos.PinBlockError: the terminal's PIN block cannot be read.
+        pos_protocol.codec.CodecError: a value that the wire cannot carry.
+        domain.money.MoneyError: a currency that the link does not speak.
+    """
+    order_no = request.order_no
+    fields: dict[int, str | bytes] = {
+        2: card.pan,
+        3: _PURCHASE,
+        4: f"{request.amount_fen:012}",
+        11: order_no[14:],
+        22: card.entry_mode,
+        25: "00",
+        41: account.terminal_id,
+        42: account.merchant_id,
+        49: currency_numeric(request.currency),
+        60: _SALE_TYPE + order_no[8:14] + "000",
+    }
+    if card.expiry:
+        fields[14] = card.expiry
+    if card.sequence:
+        fields[23] = card.sequence
+    if card.track2:
+        fields[35] = card.track2
+    if card.track3:
+        fields[36] = card.track3
+    if card.icc_data:
+        fields[55] = card.icc_data
+    pin = card.pin
+    if pin is not None:
+        fields[26] = "12"
+        fields[52] = translate_pin_block(
+            pin.block, card.pan, source=pin.key, target=keys.pin, source_with_pan=pin.with_pan
+        )
+        fields[53] = "2600000000000000"  # PAN in the block, double-length key
+    return encode_with_mac(Message(account.tpdu, account.header, "0200", fields), keys.code)
+
+
+def build_reversal(ref: PaymentRef, account: CardAccount, keys: ZoneKeys) -> bytes:
+    """A 0400 with its MAC, reason 98 (no answer); same number, amount and entry mode.
+
+    Raises:
+        pos_protocol.codec.CodecError, domain.money.MoneyError: as :func:`build_sale`.
+    """
+    fields: dict[int, str | bytes] = {
+        3: _PURCHASE,
+        4: f"{ref.amount_fen:012}",
+        11: ref.order_no[14:],
+        22: ref.entry_mode or "000",
+        25: "00",
+        39: _NO_ANSWER,
+        41: account.terminal_id,
+        42: account.merchant_id,
+        49: currency_numeric(ref.currency),
+        60: _SALE_TYPE + ref.order_no[8:14] + "000",
+    }
+    return encode_with_mac(Message(account.tpdu, account.header, "0400", fields), keys.code)
+
+
+def build_sign_on(account: CardAccount, trace: str) -> bytes:
+    """A 0800 that asks for 3DES working keys (60.3 = 003); no MAC."""
+    fields: dict[int, str | bytes] = {
+        11: trace,
+        41: account.terminal_id,
+        42: account.merchant_id,
+        60: "00000001" + KeyScheme.TDES.code,
+        63: "001",
+    }
+    return encode(Message(account.tpdu, account.header, "0800", fields))
+
+
+def build_echo(account: CardAccount) -> bytes:
+    """A 0820 echo test (60.3 = 301); no MAC."""
+    fields: dict[int, str | bytes] = {
+        41: account.terminal_id,
+        42: account.merchant_id,
+        60: "00000001301",
+    }
+    return encode(Message(account.tpdu, account.header, "0820", fields))
+
+
+def read_sign_on(reply: Message, account: CardAccount) -> ZoneKeys:
+    """The working keys of a 0810.
+
+    Raises:
+        LinkRefused: another code than 00.
+        signing.pos.KeyCheckError: the keys do not check under our master key.
+    """
+    if reply.text(39) != "00" or reply.text(42) != account.merchant_id:
+        raise LinkRefused(f"sign-on refused, code {reply.text(39)!r}")
+    keys = unwrap_working_keys(KeyScheme.TDES, account.master, reply.data(62))
+    return ZoneKeys(CipherKey(keys.pin), CipherKey(keys.mac), account.mac)
+
+
+def read_sale(
+    reply: Reply, request: PayRequest, account: CardAccount, keys: Sequence[ZoneKeys]
+) -> Answer:
+    """What a 0210 says; ``keys`` are the sign-ons that its MAC may be under."""
+    message = reply.message
+    code = message.text(39)
+    rule = SALE_CODES.get(code, UNLISTED)
+    approved = rule.verdict is Verdict.SUCCEEDED
+    if rule.verdict is Verdict.UNKNOWN:
+        return Answer(verdict=Verdict.UNKNOWN, channel_code=code)
+    if not _echoes(message, SALE_REPLY, request, account, complete=approved):
+        return _distrusted(code, "the answer does not belong to the request")
+    may_be_unsigned = rule.unsigned and not account.declines_need_mac
+    if not _mac_holds(reply, keys, may_be_absent=may_be_unsigned):
+        return _distrusted(code, "the answer's MAC is missing or wrong")
+    if not approved:
+        return Answer(verdict=Verdict.DECLINED, reason=rule.reason, channel_code=code)
+    reference = message.text(37).strip()
+    return Answer(
+        verdict=Verdict.SUCCEEDED,
+        amount_fen=int(message.text(4)),
+        currency=CNY if message.text(49) else "",
+        order_no=request.order_no,
+        trade_no=reference,
+        channel_code=code,
+        reference=reference,
+        auth_code=message.text(38).strip(),
+        icc_data=message.data(55),
+    )
+
+
+def read_reversal(
+    reply: Reply, ref: PaymentRef, account: CardAccount, keys: Sequence[ZoneKeys]
+) -> UndoAnswer:
+    """What a 0410 says; only 00, 12 and 25 end the reversal."""
+    message = reply.message
+    code = message.text(39)
+    rule = REVERSAL_CODES.get(code)
+    if rule is None:
+        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code)
+    if not _echoes(message, REVERSAL_REPLY, ref, account, complete=False):
+        return _undo_distrusted(code, "the answer does not belong to the reversal")
+    may_be_unsigned = rule.unsigned and not account.declines_need_mac
+    if not _mac_holds(reply, keys, may_be_absent=may_be_unsigned):
+        return _undo_distrusted(code, "the answer's MAC is missing or wrong")
+    was_paid = rule.was_paid
+    if code == REVERSED and not account.reversal_00_means_paid:
+        was_paid = None
+    return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=was_paid, channel_code=code)
+
+
+def _echoes(
+    message: Message,
+    mti: str,
+    asked: PayRequest | PaymentRef,
+    account: CardAccount,
+    *,
+    complete: bool,
+) -> bool:
+    """Whether the answer belongs to what was asked; ``complete``: F3 and F4 must be there."""
+    fields = message.fields
+    return (
+        message.mti == mti
+        and fields.get(11) == asked.order_no[14:]
+        and fields.get(41) == account.terminal_id
+        and fields.get(42) == account.merchant_id
+        and fields.get(3, "" if complete else _PURCHASE) == _PURCHASE
+        and (not complete or 4 in fields)
+        and int(message.text(4) or asked.amount_fen) == asked.amount_fen
+        and fields.get(49, currency_numeric(CNY)) == currency_numeric(asked.currency)
+    )
+
+
+def _mac_holds(reply: Reply, keys: Sequence[ZoneKeys], *, may_be_absent: bool) -> bool:
+    if _MAC_FIELD not in reply.message.fields:
+        return may_be_absent
+    covered, code = mac_input(reply.payload), reply.payload[-MAC_BYTES:]
+    return any(mac_matches(key.code(covered), code) for key in keys)
+
+
+def _distrusted(code: str, why: str) -> Answer:
+    return Answer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
+
+
+def _undo_distrusted(code: str, why: str) -> UndoAnswer:
+    return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)

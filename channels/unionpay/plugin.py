@@ -1,0 +1,119 @@
+"""The UnionPay channels as plugins: data, and how to build one from an account."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from channels.port import (
+    Channel,
+    ChannelAccount,
+    ChannelPlugin,
+    ChannelServices,
+    PollSchedule,
+    Setting,
+)
+from channels.settings import AccountSettings
+from channels.unionpay.card_adapter import CardChannel
+from channels.unionpay.card_link import KEY_WAIT_S, CardLink, LinkSettings
+from channels.unionpay.card_numbers import OrderNumbers
+from channels.unionpay.card_session import SWEEP_S
+from channels.unionpay.card_wire import CardAccount
+from domain.errors import ConfigurationError
+from signing.pos import MAC_ALGORITHMS, CipherKey
+
+CARD_SETTINGS: Final[Sequence[Setting]] = (
+    Setting("host", "name or address of the card host"),
+    Setting("port", "TCP port of the card host"),
+    Setting("merchant_id", "our merchant number there, 15 letters or digits (F42)"),
+    Setting("terminal_id", "our terminal number there, 8 letters or digits (F41)"),
+    Setting("tmk", "terminal master key, 32 or 48 hex digits (or its 16 or 24 bytes)", secret=True),
+    Setting("mac", "MAC algorithm: " + ", ".join(MAC_ALGORITHMS), "cup-ecb"),
+    Setting("tpdu", "TPDU of requests, 10 hex digits", "6000030000"),
+    Setting("header", "header of requests, 12 hex digits", "602200000000"),
+    Setting("timeout_s", "seconds to wait for an answer", "30"),
+    Setting("echo_after_s", "seconds of silence before an echo test", "30"),
+    Setting("max_in_flight", "requests in flight at once", "1000"),
+    Setting("undo_retry_s", "seconds between reversals, the last repeats", "1,2,4,8,16,30,60"),
+    Setting(
+        "reversal_00_means_paid",
+        "true: a reversal answered 00 gave money back; false: it may not have found the sale",
+        "true",
+    ),
+    Setting("declines_need_mac", "true: the host signs its refusals too", "false"),
+)
+
+
+def build_card(account: ChannelAccount, services: ChannelServices) -> Channel:
+    """A card link from a provisioned account.
+
+    Raises:
+        ConfigurationError: a setting cannot be used; names it.
+    """
+    settings = AccountSettings(account, CARD_SETTINGS)
+    card_account = _card_account(settings)
+    link_settings = LinkSettings(
+        host=settings.text("host"),
+        port=settings.count("port", 1, 65535),
+        timeout_s=settings.seconds("timeout_s", 0.1, 120),
+        echo_after_s=settings.seconds("echo_after_s", 1, 3600),
+        max_in_flight=settings.count("max_in_flight", 1, 100_000),
+    )
+    undo_retry_s = settings.schedule("undo_retry_s", 0.01, 86_400)
+    if not undo_retry_s:
+        raise settings.fault("undo_retry_s", "must not be empty")
+    sequence = f"unionpay_card:{card_account.merchant_id}:{card_account.terminal_id}"
+    return CardChannel(
+        card_account,
+        CardLink(card_account, link_settings, services.connect, services.clock),
+        OrderNumbers(sequence, card_account.terminal_id, services.take_sequence),
+        PollSchedule(query_after_s=(), undo_retry_s=undo_retry_s),
+        timeout_s=link_settings.timeout_s + KEY_WAIT_S + SWEEP_S,
+    )
+
+
+def _card_account(settings: AccountSettings) -> CardAccount:
+    mac = MAC_ALGORITHMS.get(settings.text("mac"))
+    if mac is None or settings.text("mac") == "cup-sm4":
+        raise settings.fault("mac", "must be one of cup-ecb, x9.9, x9.19")
+    return CardAccount(
+        merchant_id=_characters(settings, "merchant_id", 15),
+        terminal_id=_characters(settings, "terminal_id", 8),
+        tpdu=_hex(settings, "tpdu", 5),
+        header=_hex(settings, "header", 6),
+        master=_master(settings),
+        mac=mac,
+        reversal_00_means_paid=settings.flag("reversal_00_means_paid"),
+        declines_need_mac=settings.flag("declines_need_mac"),
+    )
+
+
+def _characters(settings: AccountSettings, name: str, length: int) -> str:
+    text = settings.text(name)
+    if not (len(text) == length and text.isascii() and text.isalnum()):
+        raise settings.fault(name, f"must be {length} letters or digits")
+    return text
+
+
+def _hex(settings: AccountSettings, name: str, length: int) -> bytes:
+    try:
+        value = bytes.fromhex(settings.text(name))
+    except ValueError:
+        value = b""
+    if len(value) != length:
+        raise settings.fault(name, f"must be {2 * length} hex digits")
+    return value
+
+
+def _master(settings: AccountSettings) -> CipherKey:
+    secret = settings.secret("tmk")
+    problem: ConfigurationError = settings.fault("tmk", "must be 32 or 48 hex digits")
+    try:
+        raw = len(secret) in (16, 24)
+        key = secret if raw else bytes.fromhex(secret.decode("ascii").strip())
+    except (UnicodeDecodeError, ValueError):
+        raise problem from None
+    if len(key) not in (16, 24):
+        raise problem
+    return CipherKey(key)
+
+
+CARD_PLUGIN: Final = ChannelPlugin("unionpay_card", CARD_SETTINGS, build_card)

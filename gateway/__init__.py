@@ -1,0 +1,1 @@
+"""The shell: doors, store, recovery, and the one composition root."""

@@ -1,0 +1,86 @@
+"""Channel accounts from the store, opened and built into channels.
+
+Rules: an account's secrets are opened here and live in memory only; an account that
+cannot be built stops the start and is named; a plugin that is missing is too.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
+from domain.errors import ConfigurationError
+from gateway.routes import Route, Routes
+from gateway.store.port import Account
+from signing.keywrap import Sealer, SealError
+
+
+def account_context(account_id: str) -> bytes:
+    """What binds sealed secrets to their account."""
+    return f"account:{account_id}".encode()
+
+
+def seal_secrets(sealer: Sealer, account_id: str, secrets: Mapping[str, bytes]) -> bytes:
+    """An account's secrets as they rest."""
+    plain = orjson.dumps({name: value.hex() for name, value in secrets.items()})
+    return sealer.seal(plain, account_context(account_id))
+
+
+def open_account(sealer: Sealer, account: Account) -> ChannelAccount:
+    """An account with its secrets in clear, for its adapter only.
+
+    Raises:
+        ConfigurationError: sealed under another master key.
+    """
+    try:
+        plain = sealer.open(account.secrets_sealed, account_context(account.account_id))
+    except SealError:
+        raise ConfigurationError(
+            f"account {account.account_id}: sealed under another master key; "
+            "check keys.master_key or add the account again"
+        ) from None
+    secrets = {name: bytes.fromhex(value) for name, value in orjson.loads(plain).items()}
+    return ChannelAccount(
+        account_id=account.account_id,
+        channel=account.channel,
+        settings=orjson.loads(account.settings_json),
+        secrets=secrets,
+    )
+
+
+def build_routes(
+    accounts: Sequence[Account],
+    plugins: Mapping[str, ChannelPlugin],
+    services: ChannelServices,
+    sealer: Sealer,
+    till_wait_s: float,
+) -> Routes:
+    """Every account as a route, in the store's order.
+
+    Raises:
+        ConfigurationError: no plugin of that name, or settings it cannot use, a call
+            that may outlast the till's deadline included.
+    """
+    routes = []
+    for account in accounts:
+        plugin = plugins.get(account.channel)
+        if plugin is None:
+            raise ConfigurationError(
+                f"account {account.account_id}: no channel plugin {account.channel!r} is installed"
+            )
+        channel = plugin.build(open_account(sealer, account), services)
+        if channel.timeout_s >= till_wait_s:
+            raise ConfigurationError(
+                f"account {account.account_id}: timeout_s must be below payments.till_wait_s"
+                f" ({till_wait_s:g}), or a till would wait past its deadline"
+            )
+        routes.append(
+            Route(
+                account_id=account.account_id,
+                channel_name=account.channel,
+                merchant_no=account.merchant_no,
+                enabled=not account.disabled,
+                channel=channel,
+            )
+        )
+    return Routes(routes)

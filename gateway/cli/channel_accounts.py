@@ -1,0 +1,160 @@
+"""``posgate account add|list|show|disable``: accounts at channels.
+
+Rules: an account's settings are checked by its channel before they are kept; secrets
+enter as files or environment variables, never as arguments, and are never shown
+again. A new or disabled account takes effect when the gateway starts again.
+"""
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from channels.port import (
+    ByteLink,
+    ChannelServices,
+    HttpRequest,
+    HttpResponse,
+    LinkReceiver,
+    NotSent,
+)
+from channels.registry import plugins
+from domain.errors import ConfigurationError, InvalidRequest, NotFound
+from gateway.accounts import open_account, seal_secrets
+from gateway.cli.session import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    Session,
+    in_session,
+    show,
+)
+from gateway.keys import read_secret
+from gateway.store.port import Account
+
+accounts = typer.Typer(no_args_is_help=True, help="Accounts at channels.")
+
+
+@accounts.command("add")
+def add_account(
+    account_id: Annotated[str, typer.Option(help="A name of your own.")],
+    channel: Annotated[str, typer.Option(help="alipay, unionpay_card, …")],
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, as often as needed.")
+    ] = None,
+    secret: Annotated[
+        list[str] | None, typer.Option("--secret", help="NAME=file:PATH or NAME=env:VARIABLE.")
+    ] = None,
+    merchant_no: Annotated[
+        str, typer.Option("--merchant-no", help="Only this merchant's (default: everybody's).")
+    ] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Add an account at a channel; its settings are checked before they are kept.
+
+    Example: posgate account add --account-id ali1 --channel alipay --set app_id=2021… --set gateway_url=https://… --secret app_private_key=file:app.pem --secret alipay_public_key=file:alipay.pem
+    """
+
+    async def work(session: Session) -> Account:
+        folder = session.loaded.folder
+        settings = _pairs(setting or [], "--set")
+        secrets = {
+            name: read_secret(reference, folder).encode()
+            for name, reference in _pairs(secret or [], "--secret").items()
+        }
+        account = Account(
+            account_id=account_id,
+            channel=channel,
+            merchant_no=merchant_no,
+            settings_json=orjson.dumps(settings).decode(),
+            secrets_sealed=seal_secrets(session.sealer, account_id, secrets),
+            created_at_ms=session.clock.now_ms(),
+        )
+        plugin = plugins().get(channel)
+        if plugin is None:
+            known = ", ".join(sorted(plugins()))
+            raise ConfigurationError(f"no channel {channel!r}; installed: {known}")
+        plugin.build(open_account(session.sealer, account), _no_services(session))
+        await session.store.add_account(account)
+        return account
+
+    show([_account_row(in_session(config, work))], as_json=json)
+
+
+def _no_services(session: Session) -> ChannelServices:
+    """Enough to build a channel and see whether its settings hold; it calls nobody."""
+
+    async def send(_request: HttpRequest) -> HttpResponse:
+        raise NotSent("only checking")
+
+    async def connect(_host: str, _port: int, _receiver: LinkReceiver) -> ByteLink:
+        raise NotSent("only checking")
+
+    return ChannelServices(
+        clock=session.clock,
+        ids=session.ids,
+        send=send,
+        connect=connect,
+        take_sequence=session.store.take_sequence,
+    )
+
+
+def _pairs(texts: list[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise InvalidRequest("invalid_option", f"{option}: write NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+@accounts.command("list")
+def list_accounts(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
+    """List channel accounts, without secrets.
+
+    Example: posgate account list
+    """
+
+    async def work(session: Session) -> list[Account]:
+        return list(await session.store.accounts())
+
+    show([_account_row(one) for one in in_session(config, work)], as_json=json)
+
+
+@accounts.command("show")
+def show_account(
+    account_id: str, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False
+) -> None:
+    """Show one account's settings, without secrets.
+
+    Example: posgate account show ali1
+    """
+
+    async def work(session: Session) -> Account:
+        for one in await session.store.accounts():
+            if one.account_id == account_id:
+                return one
+        raise NotFound("account_not_found", f"no account {account_id}")
+
+    account = in_session(config, work)
+    show([{**_account_row(account), **orjson.loads(account.settings_json)}], as_json=json)
+
+
+@accounts.command("disable")
+def disable_account(account_id: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Take no new payments on an account.
+
+    Example: posgate account disable ali1
+    """
+    in_session(config, lambda session: session.store.disable_account(account_id))
+
+
+def _account_row(account: Account) -> dict[str, Any]:
+    return {
+        "account_id": account.account_id,
+        "channel": account.channel,
+        "merchant_no": account.merchant_no or "(every merchant)",
+        "disabled": account.disabled,
+    }

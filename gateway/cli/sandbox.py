@@ -1,0 +1,113 @@
+"""``posgate sandbox``: the channel simulators alone."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from domain.errors import ConfigurationError
+from gateway.cli.ready_file import write_atomically
+from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
+from gateway.config import LoadedConfig, SandboxSection, load
+from gateway.keys import read_secret
+from sandbox.config import (
+    AlipaySandboxConfig,
+    BoundPorts,
+    CardHostConfig,
+    CardLink,
+    SandboxConfig,
+)
+from sandbox.server import serve as serve_sandbox
+
+
+def sandbox(
+    config: ConfigOption = DEFAULT_CONFIG,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write the real ports here once ready (JSON).")
+    ] = None,
+) -> None:
+    """Run the simulated channels until SIGTERM.
+
+    Example: posgate sandbox -c config.yaml
+    """
+
+    async def work() -> None:
+        loaded = load(config)
+        section = loaded.config.sandbox
+        if section is None:
+            raise ConfigurationError(f"{config}: add a sandbox section; see docs/sandbox.md")
+        settings = sandbox_config(loaded, section)
+
+        def ready(ports: BoundPorts) -> None:
+            addresses = {
+                "alipay": f"http://{section.host}:{ports.alipay}/gateway.do",
+                "card_host": section.host,
+                "card_port": ports.card,
+                "control_url": f"http://{section.host}:{ports.control}",
+            }
+            if ready_file is not None:
+                write_atomically(ready_file, addresses)
+            typer.echo(f"sandbox ready: {addresses}", err=True)
+
+        await _until_told(serve_sandbox(settings, ready))
+
+    uvloop.install()
+    run(work())
+
+
+async def _until_told(work: Coroutine[None, None, None]) -> None:
+    """Run ``work`` until it ends or a signal cancels it."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConfig:
+    """The sandbox's own configuration from ours, with its secrets read.
+
+    Raises:
+        ConfigurationError: a key cannot be read or is not one; names it.
+    """
+    alipay, card = section.alipay, section.card
+    try:
+        app_public_key_pem = loaded.path(alipay.app_public_key_file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"sandbox.alipay.app_public_key_file: file {loaded.path(alipay.app_public_key_file)} "
+            f"cannot be read ({error.strerror})"
+        ) from None
+    try:
+        tmk = bytes.fromhex(read_secret(card.tmk, loaded.folder))
+    except ValueError:
+        raise ConfigurationError("sandbox.card.tmk must be hexadecimal") from None
+    return SandboxConfig(
+        host=section.host,
+        control_port=section.control_port,
+        alipay_port=alipay.port,
+        card_port=card.port,
+        user_paying_after_s=int(section.user_paying_after_s),
+        max_orders=section.max_orders,
+        alipay=AlipaySandboxConfig(
+            app_id=alipay.app_id,
+            seller_id=alipay.seller_id,
+            app_public_key_pem=app_public_key_pem,
+            alipay_private_key_pem=read_secret(alipay.alipay_private_key, loaded.folder).encode(),
+        ),
+        card=CardHostConfig(
+            links=(
+                CardLink(
+                    merchant_id=card.merchant_id,
+                    terminal_id=card.terminal_id,
+                    tmk=tmk,
+                ),
+            )
+        ),
+    )

@@ -1,0 +1,125 @@
+"""``posgate serve``: the gateway, in one process or several on one port.
+
+Rules: SIGTERM and SIGINT drain (no new payments, what is in flight finishes or is
+left to recovery); a second signal leaves at once. Workers share the ports through
+the kernel and everything else through the store, so nonces must be in Redis then. A
+worker that dies is started again.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+import uvloop
+
+from domain.errors import ConfigurationError
+from gateway.bootstrap import Gateway
+from gateway.cli.ready_file import write_atomically
+from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
+from gateway.config import LoadedConfig, load
+from gateway.logs import adopt_library_logs
+
+_RESTART_PAUSE_S: Final = 1.0
+
+
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes on one port.")] = 1,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write the real addresses here once ready (JSON).")
+    ] = None,
+) -> None:
+    """Run the gateway until SIGTERM.
+
+    Example: posgate serve -c config.yaml --workers 2
+    """
+
+    async def work() -> None:
+        loaded = load(config)
+        if workers == 1:
+            await serve_here(Gateway(loaded), ready_file)
+        else:
+            if ready_file is not None:
+                raise ConfigurationError("--ready-file needs one worker: ports are fixed anyway")
+            _check_workers(loaded)
+            await _serve_with_workers(config, workers)
+
+    uvloop.install()
+    run(work())
+
+
+async def serve_here(gateway: Gateway, ready_file: Path | None) -> None:
+    """Run one gateway in this process until it is told to stop."""
+    adopt_library_logs(gateway.log)
+    stop = _stop_event()
+    try:
+        bound = await gateway.start()
+        if ready_file is not None:
+            scheme = "https" if bound.api_tls else "http"
+            write_atomically(
+                ready_file,
+                {
+                    "pos": {"host": bound.pos_host, "port": bound.pos_port},
+                    "api": {"base_url": f"{scheme}://{bound.api_host}:{bound.api_port}"},
+                },
+            )
+        await stop.wait()
+    finally:
+        await gateway.stop()
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by the first signal; the second one leaves at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set():
+            sys.exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+    return stop
+
+
+def _check_workers(loaded: LoadedConfig) -> None:
+    config = loaded.config
+    if config.http.nonces == "memory":
+        raise ConfigurationError(
+            "http.nonces: several workers need a shared nonce store; set redis://HOST:6379/0"
+        )
+    if 0 in (config.pos.port, config.http.port):
+        raise ConfigurationError("pos.port and http.port must be fixed for several workers")
+
+
+async def _serve_with_workers(config: Path, workers: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    keepers = [loop.create_task(_keep_worker(config, stop)) for _ in range(workers)]
+    await stop.wait()
+    await asyncio.gather(*keepers)
+
+
+async def _keep_worker(config: Path, stop: asyncio.Event) -> None:
+    """Run one worker, and another one if it dies, until told to stop."""
+    while not stop.is_set():
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.cli.main", "serve", "-c", str(config)
+        )
+        ended = asyncio.ensure_future(process.wait())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if stop.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await ended
+            return
+        await asyncio.sleep(_RESTART_PAUSE_S)

@@ -1,0 +1,104 @@
+"""What every command shares: reading the configuration, running, and failing clearly."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from domain.errors import ConfigurationError, PosgateError
+from gateway.config import LoadedConfig, load
+from gateway.keys import open_sealer
+from gateway.sources import RandomIds, SystemClock, random_bytes
+from gateway.store.engine import store_for
+from gateway.store.port import Store
+from signing.keywrap import Sealer
+
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="The configuration file.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An opened installation: configuration, keys and store."""
+
+    loaded: LoadedConfig
+    sealer: Sealer
+    store: Store
+    clock: SystemClock
+    ids: RandomIds
+
+
+@asynccontextmanager
+async def session(config: Path) -> AsyncIterator[Session]:
+    """Open the installation that ``config`` describes, and close it again."""
+    loaded = load(config)
+    sealer = open_sealer(loaded.config.keys.master_key, loaded.folder, random_bytes)
+    store = store_for(loaded.store_url())
+    await store.open()
+    try:
+        yield Session(loaded, sealer, store, SystemClock(), RandomIds())
+    finally:
+        await store.close()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end; a fault is one clear line and a true exit status."""
+    try:
+        return asyncio.run(work)
+    except PosgateError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(error: PosgateError) -> NoReturn:
+    """Say what is wrong and leave: 2 for the operator's configuration, 1 otherwise."""
+    print(f"posgate: {error.message}", file=sys.stderr)  # noqa: T201 - the command's own words
+    raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def in_session(config: Path, work: Callable[[Session], Awaitable[T]]) -> T:
+    """Open the installation, do ``work``, close it."""
+
+    async def whole() -> T:
+        async with session(config) as opened:
+            return await work(opened)
+
+    return run(whole())
+
+
+def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Rows of data as a table for people or a JSON list for programs.
+
+    A single row stands one value a line, whole: a secret that is shown once must not
+    be cut to the width of the terminal.
+    """
+    if as_json:
+        print_json(rows)
+        return
+    if len(rows) == 1:
+        for name, value in rows[0].items():
+            typer.echo(f"{name:18}{'' if value is None else value}")
+        return
+    table = Table(*(rows[0] if rows else ("nothing here yet",)))
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table)
+
+
+def print_json(data: object) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")

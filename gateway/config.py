@@ -1,0 +1,311 @@
+"""The configuration: read once, checked whole, frozen.
+
+Rules:
+
+* One YAML file. An unknown, missing or wrong key refuses to start, and the
+  message names file, line, key and mend; all faults are told at once.
+* Secrets are references (``env:NAME`` or ``file:PATH``), never values.
+* Every bound of the product is a key here with its default; nothing else has one.
+* Relative paths are relative to the configuration file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domain.errors import ConfigurationError
+
+_Port = Annotated[int, Field(ge=0, le=65535)]
+_Seconds = Annotated[float, Field(gt=0, le=86_400)]
+_Count = Annotated[int, Field(ge=1, le=10_000_000)]
+_SecretReference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StoreSection(_Section):
+    """Where payments live, and the bounds of the group commit."""
+
+    url: Annotated[str, Field(pattern=r"^(sqlite:///|postgresql://).+")]
+    """``sqlite:///PATH`` (relative to this file) or ``postgresql://USER@HOST:PORT/DATABASE``."""
+    max_batch: _Count = 512
+    """Changes that one commit holds at most."""
+    max_queued: _Count = 8192
+    """Changes that may wait for a commit; beyond that a caller is told to come back."""
+
+
+class KeysSection(_Section):
+    """The master key under which everything sensitive rests."""
+
+    master_key: _SecretReference
+    """64 hexadecimal digits. Lost means that nothing sealed opens again."""
+
+
+class PosSection(_Section):
+    """The TCP door of POS terminals."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: _Port = 8583
+    """TCP port; 0 lets the system choose."""
+    max_frame_bytes: Annotated[int, Field(ge=64, le=65_535)] = 4096
+    """The longest message; a longer one closes its connection."""
+    max_connections: _Count = 20_000
+    """Open connections; one more is closed at once."""
+    max_in_flight_per_connection: _Count = 128
+    """Messages being answered; at the bound reading pauses."""
+    idle_timeout_s: _Seconds = 3600
+    """A connection that is silent for so long is closed."""
+    working_key_hours: Annotated[int, Field(ge=1, le=24)] = 24
+    """How long a sign-in holds; after that a terminal is told 77."""
+
+
+class TlsSection(_Section):
+    """Server certificate and key, PEM files."""
+
+    certificate_file: str
+    """The certificate and its chain."""
+    key_file: str
+    """Its private key, unencrypted, readable by the gateway's user alone."""
+
+
+class HttpSection(_Section):
+    """The HTTPS door of cashier software."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: _Port = 8443
+    """TCP port; 0 lets the system choose."""
+    tls: TlsSection | None = None
+    """TLS 1.2 or newer; without it the door speaks plain HTTP."""
+    max_body_bytes: _Count = 65_536
+    """The longest request body; a longer one gets 413."""
+    max_in_flight: _Count = 2048
+    """Requests being answered; one more gets 503."""
+    signature_window_s: Annotated[int, Field(ge=1, le=300)] = 300
+    """How far a request's time may be from ours."""
+    nonces: Annotated[str, Field(pattern=r"^(memory|rediss?://.+)$")] = "memory"
+    """``memory`` for one process, ``redis://HOST:PORT/N`` for several."""
+    max_nonces: _Count = 1_000_000
+    """Nonces that ``memory`` remembers; when full, requests get 503."""
+
+
+class PaymentsSection(_Section):
+    """The rule of the till, and how many payments run at once."""
+
+    till_wait_s: _Seconds = 45
+    """How long a till waits; when it passes, the undo begins."""
+    max_in_flight: _Count = 8192
+    """Payments in work in this process; one more is told to come back."""
+
+
+class RecoverySection(_Section):
+    """The background worker that finishes what was left open."""
+
+    interval_s: _Seconds = 1
+    """How often it looks for due payments."""
+    lease_s: _Seconds = 20
+    """How long a payment is its own before another worker may take it."""
+    max_at_once: _Count = 64
+    """Payments that it works on at once."""
+
+
+class ChannelsSection(_Section):
+    """Bounds of the shared HTTP client; ``ca_file`` adds a certificate authority."""
+
+    max_concurrent_per_channel: _Count = 512
+    """HTTP requests in flight at one channel."""
+    connect_timeout_s: _Seconds = 5
+    """How long a connection may take to open."""
+    ca_file: str | None = None
+    """PEM file of a further certificate authority."""
+
+
+class LogsSection(_Section):
+    """How much is logged, and in which dress (``auto``: pretty on a terminal)."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written."""
+    format: Literal["auto", "json", "pretty"] = "auto"
+    """``auto`` is pretty on a terminal and JSON elsewhere."""
+
+
+class DirectorySection(_Section):
+    """The cache of terminals, merchants and API keys."""
+
+    max_entries: _Count = 50_000
+    """Terminals, and as many API keys."""
+    fresh_s: _Seconds = 10
+    """How soon a disabled terminal or key stops."""
+
+
+class SandboxAlipaySection(_Section):
+    """The simulated Alipay: whose requests it accepts, and what it signs with."""
+
+    port: _Port = 0
+    """TCP port; 0 lets the system choose."""
+    app_id: str
+    """The only application that it knows."""
+    seller_id: str
+    """The PID that its answers name."""
+    app_public_key_file: str
+    """PEM; verifies our requests."""
+    alipay_private_key: _SecretReference
+    """PEM; signs its answers."""
+
+
+class SandboxCardSection(_Section):
+    """The simulated card host, and the link it knows."""
+
+    port: _Port = 0
+    """TCP port; 0 lets the system choose."""
+    merchant_id: Annotated[str, Field(min_length=15, max_length=15)]
+    """F42 of the link, 15 characters."""
+    terminal_id: Annotated[str, Field(min_length=8, max_length=8)]
+    """F41 of the link, 8 characters."""
+    tmk: _SecretReference
+    """The link's master key, 32 or 48 hexadecimal digits."""
+
+
+class SandboxSection(_Section):
+    """The simulated channels (``posgate sandbox``)."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    control_port: _Port = 0
+    """Plain HTTP port of ``/charges`` and ``/faults``; 0 lets the system choose."""
+    user_paying_after_s: _Seconds = 8
+    """When the payer of the ``user_paying`` code pays."""
+    max_orders: _Count = 1_000_000
+    """Orders that each channel remembers."""
+    alipay: SandboxAlipaySection
+    card: SandboxCardSection
+
+
+class Config(_Section):
+    """The whole file."""
+
+    store: StoreSection
+    keys: KeysSection
+    pos: PosSection = PosSection()
+    http: HttpSection = HttpSection()
+    payments: PaymentsSection = PaymentsSection()
+    recovery: RecoverySection = RecoverySection()
+    channels: ChannelsSection = ChannelsSection()
+    logs: LogsSection = LogsSection()
+    directory: DirectorySection = DirectorySection()
+    sandbox: SandboxSection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A checked configuration and the folder that its relative paths start from."""
+
+    config: Config
+    folder: Path
+
+    def path(self, text: str) -> Path:
+        """``text`` as an absolute path."""
+        return (self.folder / text).resolve()
+
+    def store_url(self) -> str:
+        """The store's URL with a relative SQLite path made absolute."""
+        url = self.config.store.url
+        if not url.startswith("sqlite:///"):
+            return url
+        return f"sqlite:///{self.path(url.removeprefix('sqlite:///'))}"
+
+
+_MENDS = {
+    "extra_forbidden": "remove it, or check its spelling",
+    "missing": "add it",
+    "string_pattern_mismatch": "see its form in config.yaml",
+    "string_type": "write text in quotes",
+    "int_type": "write a whole number",
+    "float_type": "write a number",
+}
+
+
+def load(file: Path) -> LoadedConfig:
+    """Read and check ``file``.
+
+    Raises:
+        ConfigurationError: unreadable, not YAML or wrong; one line for each fault.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file}: cannot be read ({error.strerror}); pass an existing file with -c FILE"
+        ) from None
+    except UnicodeDecodeError as error:
+        line_no = error.object[: error.start].count(b"\n") + 1
+        raise ConfigurationError(f"{file}:{line_no}: not UTF-8; save it as UTF-8") from None
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        repeated = [] if root is None else list(_repeated(root))
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", "not YAML")
+        raise ConfigurationError(
+            f"{file}{line}: {problem}; mend the indentation or quotes"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConfigurationError(f"{file}: {problem}; write text in quotes") from None
+    if repeated:
+        raise ConfigurationError(
+            "\n".join(f"{file}:{line}: {key}: given twice; remove one" for line, key in repeated)
+        )
+    if root is None or not isinstance(data, dict):
+        raise ConfigurationError(f"{file}:1: must be a mapping of sections; see config.yaml")
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_faults(file, root, error))) from None
+    return LoadedConfig(config, file.resolve().parent)
+
+
+def _repeated(node: yaml.Node, place: str = "") -> Iterator[tuple[int, str]]:
+    """Line and key of whatever a mapping has twice: YAML lets the last one win silently."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        name = f"{place}{key.value}"
+        if name in seen:
+            yield key.start_mark.line + 1, name
+        seen.add(name)
+        yield from _repeated(value, f"{name}.")
+
+
+def _faults(file: Path, root: yaml.Node, error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors(include_input=False, include_url=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        mend = _MENDS.get(fault["type"], "change the value")
+        message = fault["msg"][:1].lower() + fault["msg"][1:]
+        line = _line_of(root, fault["loc"])
+        lines.append(f"{file}:{line}: {place}: {message}; {mend}")
+    return lines
+
+
+def _line_of(root: yaml.Node, location: tuple[Any, ...]) -> int:
+    """The line of the deepest part of ``location`` that the file has."""
+    node, line = root, root.start_mark.line + 1
+    for part in location:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = next((pair for pair in node.value if pair[0].value == str(part)), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line

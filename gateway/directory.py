@@ -1,0 +1,212 @@
+"""Who is calling: terminals with their keys, and API keys, cached and bounded.
+
+Rules: a cached entry is fresh for ``fresh_s``, then read again, so that a disabled
+terminal or key stops within that time everywhere; what does not exist is
+remembered for as long. A terminal whose MAC or batch does not fit is read again
+before it is refused: it may have signed in at another process. Opened keys live in
+memory only.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import orjson
+
+from domain.clock import Clock
+from gateway.store.port import Merchant, ProvisioningStore, Terminal, TerminalSession
+from signing.keywrap import Sealer
+from signing.pos import MAC_ALGORITHMS, CipherKey, MacFunction, WorkingKeys
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenKeys:
+    """A terminal's working keys, ready for use."""
+
+    pin: CipherKey
+    mac: CipherKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTerminal:
+    """A terminal, its merchant and its sign-in state; ``keys`` only while signed in."""
+
+    merchant: Merchant
+    terminal: Terminal
+    session: TerminalSession | None
+    mac: MacFunction
+    keys: OpenKeys | None
+    previous_keys: OpenKeys | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """An API key that may be used, with its merchant and opened secret."""
+
+    key_id: str
+    merchant: Merchant
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"KnownKey({self.key_id!r})"
+
+
+_DOUBT_S: Final = 1.0
+
+
+class _FreshCache(Generic[K, V]):
+    """A bounded cache whose entries age; the oldest goes first."""
+
+    def __init__(self, clock: Clock, max_entries: int, fresh_s: float) -> None:
+        self._clock = clock
+        self._max_entries = max_entries
+        self._fresh_s = fresh_s
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+
+    def get(self, key: K) -> tuple[V] | None:
+        """The fresh value in a one-tuple, or ``None``."""
+        entry = self._entries.get(key)
+        if entry is None or entry[0] < self._clock.monotonic_s():
+            return None
+        return (entry[1],)
+
+    async def read(self, key: K, load: Callable[[K], Awaitable[V]]) -> V:
+        """The value, loaded when it is missing or stale."""
+        found = self.get(key)
+        if found is not None:
+            return found[0]
+        value = await load(key)
+        self._entries[key] = (self._clock.monotonic_s() + self._fresh_s, value)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+        return value
+
+    def forget(self, key: K, older_than_s: float = 0.0) -> None:
+        """Read it again next time, unless it was read less than ``older_than_s`` ago."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        age_s = self._clock.monotonic_s() + self._fresh_s - entry[0]
+        if age_s >= older_than_s:
+            del self._entries[key]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def seal_keys(sealer: Sealer, keys: WorkingKeys, context: bytes) -> bytes:
+    """Working keys as they rest."""
+    plain = orjson.dumps([keys.pin.hex(), keys.mac.hex(), keys.track.hex()])
+    return sealer.seal(plain, context)
+
+
+def session_context(merchant_no: str, terminal_id: str) -> bytes:
+    """What binds sealed working keys to their terminal."""
+    return f"working-keys:{merchant_no}:{terminal_id}".encode()
+
+
+def master_context(merchant_no: str, terminal_id: str) -> bytes:
+    """What binds a sealed master key to its terminal."""
+    return f"tmk:{merchant_no}:{terminal_id}".encode()
+
+
+def api_key_context(key_id: str) -> bytes:
+    """What binds a sealed API secret to its key."""
+    return f"api-key:{key_id}".encode()
+
+
+class Directory:
+    """Terminals and API keys as the doors ask for them."""
+
+    def __init__(
+        self,
+        *,
+        store: ProvisioningStore,
+        sealer: Sealer,
+        clock: Clock,
+        max_entries: int,
+        fresh_s: float,
+    ) -> None:
+        self._store = store
+        self._sealer = sealer
+        self._terminals: _FreshCache[tuple[str, str], KnownTerminal | None] = _FreshCache(
+            clock, max_entries, fresh_s
+        )
+        self._keys: _FreshCache[str, KnownKey | None] = _FreshCache(clock, max_entries, fresh_s)
+
+    def cached(self) -> int:
+        """Entries held, for ``/metrics``."""
+        return len(self._terminals) + len(self._keys)
+
+    def fresh_terminal(self, pos_merchant_id: str, terminal_id: str) -> KnownTerminal | None:
+        """A terminal that is cached and fresh; ``None`` means: ask :meth:`terminal`."""
+        found = self._terminals.get((pos_merchant_id, terminal_id))
+        return None if found is None else found[0]
+
+    async def terminal(self, pos_merchant_id: str, terminal_id: str) -> KnownTerminal | None:
+        """A terminal by F42 and F41; ``None`` when unknown or disabled."""
+        return await self._terminals.read((pos_merchant_id, terminal_id), self._load_terminal)
+
+    def terminal_changed(self, pos_merchant_id: str, terminal_id: str) -> None:
+        """Read this terminal again next time."""
+        self._terminals.forget((pos_merchant_id, terminal_id))
+
+    def terminal_doubted(self, pos_merchant_id: str, terminal_id: str) -> None:
+        """Read it again, but no more than once a second: a forger must not cost a query each."""
+        self._terminals.forget((pos_merchant_id, terminal_id), older_than_s=_DOUBT_S)
+
+    async def _load_terminal(self, key: tuple[str, str]) -> KnownTerminal | None:
+        found = await self._store.terminal(*key)
+        if found is None:
+            return None
+        merchant, terminal, session = found
+        if merchant.disabled or terminal.disabled:
+            return None
+        keys = previous = None
+        if session is not None and session.signed_in:
+            keys = self._open_keys(terminal, session.keys_sealed)
+            previous = self._open_keys(terminal, session.previous_keys_sealed)
+        return KnownTerminal(
+            merchant=merchant,
+            terminal=terminal,
+            session=session,
+            mac=MAC_ALGORITHMS[terminal.mac],
+            keys=keys,
+            previous_keys=previous,
+        )
+
+    def _open_keys(self, terminal: Terminal, sealed: bytes) -> OpenKeys | None:
+        if not sealed:
+            return None
+        context = session_context(terminal.merchant_no, terminal.terminal_id)
+        pin, mac, _track = orjson.loads(self._sealer.open(sealed, context))
+        algorithm = "sm4" if terminal.key_scheme == "sm4" else "des"
+        return OpenKeys(
+            pin=CipherKey(bytes.fromhex(pin), algorithm),
+            mac=CipherKey(bytes.fromhex(mac), algorithm),
+        )
+
+    def master_key(self, terminal: Terminal) -> CipherKey:
+        """A terminal's master key, opened for one sign-in."""
+        context = master_context(terminal.merchant_no, terminal.terminal_id)
+        algorithm = "sm4" if terminal.key_scheme == "sm4" else "des"
+        return CipherKey(self._sealer.open(terminal.tmk_sealed, context), algorithm)
+
+    async def api_key(self, key_id: str) -> KnownKey | None:
+        """An API key; ``None`` when unknown or disabled."""
+        return await self._keys.read(key_id, self._load_key)
+
+    async def _load_key(self, key_id: str) -> KnownKey | None:
+        found = await self._store.api_key(key_id)
+        if found is None:
+            return None
+        merchant, key = found
+        if merchant.disabled or key.disabled:
+            return None
+        secret = self._sealer.open(key.secret_sealed, api_key_context(key_id))
+        return KnownKey(key_id, merchant, secret)

@@ -1,0 +1,200 @@
+"""Request bodies: JSON in, checked values out.
+
+Rules: pure. Every fault names its field (``method.auth_code``) and its form. A key
+that the call does not know is refused, so that a misspelt option is not silently
+ignored. Wrong types and forms are 400; a well-formed value that cannot be is 422.
+Values that could be secret are never quoted back.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from domain.errors import InvalidRequest, Unprocessable
+from domain.ids import is_merchant_number
+from domain.money import CNY, MAX_AMOUNT_FEN
+
+_CREATE_FIELDS: Final = frozenset(
+    (
+        "merchant_order_no",
+        "amount",
+        "currency",
+        "subject",
+        "method",
+        "notify_url",
+        "expires_in_s",
+        "wait_s",
+        "store_id",
+        "terminal_id",
+        "metadata",
+    )
+)
+DEFAULT_WAIT_S: Final = 5
+MAX_WAIT_S: Final = 30
+MAX_EXPIRES_S: Final = 7200
+_MAX_METADATA: Final = 20
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatePayment:
+    """A checked body of ``POST /v1/payments``; ``repr`` shows no code."""
+
+    merchant_order_no: str
+    amount_fen: int
+    currency: str
+    subject: str
+    auth_code: str
+    notify_url: str
+    expires_in_s: int
+    wait_s: int
+    store_id: str
+    terminal_id: str
+    metadata: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"CreatePayment({self.merchant_order_no!r}, {self.amount_fen})"
+
+
+def parse_object(body: bytes) -> dict[str, object]:
+    """A JSON object.
+
+    Raises:
+        InvalidRequest: ``invalid_json``.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise InvalidRequest("invalid_json", "the body is not valid JSON") from None
+    if not isinstance(data, dict):
+        raise InvalidRequest("invalid_json", "the body must be a JSON object")
+    return data
+
+
+def parse_create_payment(body: bytes) -> CreatePayment:
+    """Check the body of ``POST /v1/payments``.
+
+    Raises:
+        InvalidRequest: a field is missing, unknown or malformed.
+        Unprocessable: a value that is well-formed and cannot be.
+    """
+    data = parse_object(body)
+    for name in data:
+        if name not in _CREATE_FIELDS:
+            raise _invalid(name[:64], "unknown field", "unknown_field")
+    number = _text(data, "merchant_order_no", 64)
+    if not is_merchant_number(number):
+        raise _invalid("merchant_order_no", "must be 1-64 of A-Z a-z 0-9 _ -")
+    return CreatePayment(
+        merchant_order_no=number,
+        amount_fen=_amount(data),
+        currency=_currency(data),
+        subject=_text(data, "subject", 128),
+        auth_code=_auth_code(data),
+        notify_url=_notify_url(data),
+        expires_in_s=_whole(data, "expires_in_s", MAX_EXPIRES_S, 1, MAX_EXPIRES_S),
+        wait_s=_whole(data, "wait_s", DEFAULT_WAIT_S, 0, MAX_WAIT_S),
+        store_id=_text(data, "store_id", 32, needed=False),
+        terminal_id=_text(data, "terminal_id", 32, needed=False),
+        metadata=_metadata(data),
+    )
+
+
+def _invalid(field: str, message: str, code: str = "invalid_field") -> InvalidRequest:
+    return InvalidRequest(code, f"{field}: {message}", field=field)
+
+
+def _needed(field: str) -> InvalidRequest:
+    return InvalidRequest("missing_field", f"{field}: is needed", field=field)
+
+
+def _text(data: Mapping[str, object], name: str, longest: int, *, needed: bool = True) -> str:
+    value = data.get(name)
+    if value is None:
+        if needed:
+            raise _needed(name)
+        return ""
+    if not isinstance(value, str):
+        raise _invalid(name, "must be text")
+    if not 1 <= len(value) <= longest:
+        raise _invalid(name, f"must have 1-{longest} characters")
+    if _CONTROL.search(value):
+        raise _invalid(name, "must not contain control characters")
+    return value
+
+
+def _whole(data: Mapping[str, object], name: str, default: int, low: int, high: int) -> int:
+    value = data.get(name, default)
+    if type(value) is not int:
+        raise _invalid(name, "must be a whole number")
+    if not low <= value <= high:
+        raise Unprocessable("out_of_range", f"{name}: must be {low}-{high}", field=name)
+    return value
+
+
+def _amount(data: Mapping[str, object]) -> int:
+    if data.get("amount") is None:
+        raise _needed("amount")
+    value = data["amount"]
+    if type(value) is not int:
+        raise _invalid("amount", "must be a whole number of fen")
+    if not 1 <= value <= MAX_AMOUNT_FEN:
+        message = f"amount: must be 1-{MAX_AMOUNT_FEN} fen"
+        raise Unprocessable("amount_out_of_range", message, field="amount")
+    return value
+
+
+def _currency(data: Mapping[str, object]) -> str:
+    value = _text(data, "currency", 3)
+    if value != CNY:
+        raise Unprocessable("currency_not_supported", "currency: only CNY", field="currency")
+    return value
+
+
+def _auth_code(data: Mapping[str, object]) -> str:
+    method = data.get("method")
+    if method is None:
+        raise _needed("method")
+    if not isinstance(method, dict):
+        raise _invalid("method", "must be an object")
+    kind = method.get("type")
+    if kind is None:
+        raise _needed("method.type")
+    if not isinstance(kind, str):
+        raise _invalid("method.type", "must be text")
+    if kind != "auth_code":
+        raise Unprocessable(
+            "method_not_open", "method.type: only auth_code is open here", field="method.type"
+        )
+    for name in method:
+        if name not in ("type", "auth_code"):
+            raise _invalid(f"method.{name[:64]}", "unknown field", "unknown_field")
+    code = method.get("auth_code")
+    if code is None:
+        raise _needed("method.auth_code")
+    if not isinstance(code, str) or not 1 <= len(code) <= 128:
+        raise _invalid("method.auth_code", "must be text of 1-128 characters")
+    return code
+
+
+def _notify_url(data: Mapping[str, object]) -> str:
+    value = _text(data, "notify_url", 512, needed=False)
+    if value and not _URL.fullmatch(value):
+        raise _invalid("notify_url", "must be an http or https address")
+    return value
+
+
+def _metadata(data: Mapping[str, object]) -> Mapping[str, str]:
+    value = data.get("metadata")
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > _MAX_METADATA:
+        raise _invalid("metadata", f"must be an object of at most {_MAX_METADATA} texts")
+    for name, text in value.items():
+        if not isinstance(text, str) or len(text) > 500 or not 1 <= len(name) <= 40:
+            raise _invalid("metadata", "names of 1-40, texts of at most 500 characters")
+    return value

@@ -1,0 +1,131 @@
+"""Each nonce is good once.
+
+Rules: a nonce is remembered at least as long as its timestamp could be accepted;
+what cannot be remembered is refused, never forgotten early. In memory for one
+process (a restart forgets them, and the idempotency keys still stand); in Redis when
+several processes serve one address. Losing Redis refuses requests, it never lets a
+replay through.
+"""
+
+from collections import deque
+from typing import Final, Protocol
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from domain.clock import Clock
+from domain.errors import ConfigurationError, Unavailable
+
+_GRAIN_S: Final = 10
+_TIMEOUT_S: Final = 2
+_MAX_CONNECTIONS: Final = 64
+"""To Redis, from one process; more requests than that wait for one of them."""
+
+
+class Nonces(Protocol):
+    """Where used nonces are kept."""
+
+    async def use(self, key_id: str, nonce: str, until_s: int) -> bool:
+        """``False`` when it was used before; kept until the wall time ``until_s``.
+
+        Raises:
+            Unavailable: it cannot be remembered.
+        """
+        ...
+
+    def kept(self) -> int:
+        """Nonces held here, for ``/metrics``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class MemoryNonces:
+    """One process's nonces: 64-bit hashes under a per-process secret, in time buckets."""
+
+    def __init__(self, clock: Clock, max_nonces: int) -> None:
+        self._clock = clock
+        self._max_nonces = max_nonces
+        self._used: set[int] = set()
+        self._buckets: deque[tuple[int, list[int]]] = deque()
+
+    async def use(self, key_id: str, nonce: str, until_s: int) -> bool:
+        """See :class:`Nonces`."""
+        now_s = self._clock.now_ms() // 1000
+        while self._buckets and self._buckets[0][0] < now_s:
+            self._used.difference_update(self._buckets.popleft()[1])
+        entry = hash((key_id, nonce))
+        if entry in self._used:
+            return False
+        if len(self._used) >= self._max_nonces:
+            raise Unavailable("too many requests within the signature window")
+        self._used.add(entry)
+        self._bucket(until_s).append(entry)
+        return True
+
+    def _bucket(self, until_s: int) -> list[int]:
+        """The bucket that ends at or after ``until_s``; ends rise, so a late one waits longer."""
+        end_s = until_s + _GRAIN_S
+        if self._buckets and self._buckets[-1][0] >= until_s:
+            return self._buckets[-1][1]
+        self._buckets.append((end_s, []))
+        return self._buckets[-1][1]
+
+    def kept(self) -> int:
+        """See :class:`Nonces`."""
+        return len(self._used)
+
+    async def close(self) -> None:
+        """Nothing to let go."""
+
+
+class RedisNonces:
+    """Nonces shared by every process: ``SET NX`` with an expiry."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._clock = clock
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_MAX_CONNECTIONS,
+            timeout=_TIMEOUT_S,
+            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=_TIMEOUT_S,
+        )
+        self._redis: Redis = Redis.from_pool(pool)
+
+    async def use(self, key_id: str, nonce: str, until_s: int) -> bool:
+        """See :class:`Nonces`."""
+        left_s = max(1, until_s - self._clock.now_ms() // 1000 + 1)
+        try:
+            kept = await self._redis.set(
+                f"posgate:nonce:{key_id}:{nonce}", b"1", ex=left_s, nx=True
+            )
+        except (RedisError, OSError) as error:
+            raise Unavailable("the nonce store cannot be reached") from error
+        return bool(kept)
+
+    def kept(self) -> int:
+        """Redis knows; this process holds none."""
+        return 0
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+
+def make_nonces(url: str, clock: Clock, max_nonces: int) -> Nonces:
+    """``memory``, or a ``redis://`` address.
+
+    Raises:
+        ConfigurationError: not an address.
+    """
+    if url == "memory":
+        return MemoryNonces(clock, max_nonces)
+    try:
+        return RedisNonces(url, clock)
+    except ValueError:  # its text may hold the address's password
+        raise ConfigurationError(
+            "http.nonces: not an address of Redis; write redis://HOST:6379/0"
+        ) from None

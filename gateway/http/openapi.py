@@ -1,0 +1,202 @@
+"""The OpenAPI document of the HTTPS API, built from the tables it is checked against.
+
+Rules: statuses, payment states and bounds come from the code that enforces them; a
+test walks the routes of the application and this document and finds them equal.
+"""
+
+from typing import Any, Final
+
+from domain.money import MAX_AMOUNT_FEN
+from domain.payment import Status
+from gateway.http.bodies import DEFAULT_WAIT_S, MAX_EXPIRES_S, MAX_WAIT_S
+
+Schema = dict[str, Any]
+
+_NUMBER: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
+_TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+_AMOUNT: Final[Schema] = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": MAX_AMOUNT_FEN,
+    "description": "fen, 1/100 yuan",
+}
+
+
+def _text(longest: int) -> Schema:
+    return {"type": "string", "minLength": 1, "maxLength": longest}
+
+
+def _create_schema() -> Schema:
+    method = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["type", "auth_code"],
+        "properties": {
+            "type": {"const": "auth_code"},
+            "auth_code": {"type": "string", "description": "the payer's code as scanned"},
+        },
+    }
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["merchant_order_no", "amount", "currency", "subject", "method"],
+        "properties": {
+            "merchant_order_no": {**_NUMBER, "description": "the idempotency key"},
+            "amount": _AMOUNT,
+            "currency": {"const": "CNY"},
+            "subject": _text(128),
+            "method": method,
+            "notify_url": _text(512),
+            "expires_in_s": {"type": "integer", "minimum": 1, "maximum": MAX_EXPIRES_S},
+            "wait_s": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": MAX_WAIT_S,
+                "default": DEFAULT_WAIT_S,
+                "description": "answer after this long with whatever state there is",
+            },
+            "store_id": _text(32),
+            "terminal_id": _text(32),
+            "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        },
+    }
+
+
+def _payment_schema() -> Schema:
+    error = {
+        "type": ["object", "null"],
+        "properties": {
+            "code": {"type": "string"},
+            "message": {"type": "string"},
+            "message_zh": {"type": "string"},
+            "channel_code": _TEXT_OR_NULL,
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["id", "merchant_order_no", "status", "amount", "currency", "channel"],
+        "properties": {
+            "id": {"type": "string"},
+            "merchant_order_no": _NUMBER,
+            "status": {"enum": [status.value for status in Status]},
+            "amount": _AMOUNT,
+            "currency": {"const": "CNY"},
+            "subject": {"type": "string"},
+            "channel": {"type": "string"},
+            "channel_order_no": {"type": "string"},
+            "channel_trade_no": _TEXT_OR_NULL,
+            "method": {"type": "object", "properties": {"type": {"type": "string"}}},
+            "store_id": _TEXT_OR_NULL,
+            "terminal_id": _TEXT_OR_NULL,
+            "metadata": {"type": "object"},
+            "created_at": {"type": "string", "format": "date-time"},
+            "paid_at": {"type": ["string", "null"], "format": "date-time"},
+            "refunded_amount": {"type": "integer"},
+            "error": error,
+            "case_id": _TEXT_OR_NULL,
+        },
+    }
+
+
+def _error_schema() -> Schema:
+    properties = {name: {"type": "string"} for name in ("code", "message", "field", "request_id")}
+    error = {
+        "type": "object",
+        "required": ["code", "message", "request_id"],
+        "properties": properties,
+    }
+    return {"type": "object", "required": ["error"], "properties": {"error": error}}
+
+
+_REFUSALS: Final = {
+    "400": "a field is missing, unknown or malformed",
+    "401": "no valid signature, time or nonce",
+    "404": "no such payment of this merchant",
+    "409": "the number was used with other content",
+    "413": "the body is too large",
+    "415": "not uncompressed application/json",
+    "422": "well-formed, and impossible",
+    "503": "not now: send it again",
+}
+
+
+def _refusals(*statuses: str) -> Schema:
+    schema = {"$ref": "#/components/schemas/Error"}
+    content = {"application/json": {"schema": schema}}
+    return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
+
+
+def _payment_answer(description: str) -> Schema:
+    schema = {"$ref": "#/components/schemas/Payment"}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _paths() -> Schema:
+    identity = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    number = {"name": "merchant_order_no", "in": "query", "required": True, "schema": _NUMBER}
+    body = {"$ref": "#/components/schemas/CreatePayment"}
+    create = {
+        "operationId": "createPayment",
+        "summary": "Take a payment by the payer's scanned code",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "201": _payment_answer("the payment, final or as far as it is after wait_s"),
+            "200": _payment_answer("a replay (Idempotent-Replayed: true): the payment now"),
+            **_refusals("400", "401", "409", "413", "415", "422", "503"),
+        },
+    }
+    find = {
+        "operationId": "findPayment",
+        "summary": "A payment by the merchant's own number",
+        "parameters": [number],
+        "responses": {"200": _payment_answer("it"), **_refusals("400", "401", "404", "503")},
+    }
+    get = {
+        "operationId": "getPayment",
+        "summary": "A payment by its id",
+        "parameters": [identity],
+        "responses": {"200": _payment_answer("it"), **_refusals("401", "404", "503")},
+    }
+    cancel = {
+        "operationId": "cancelPayment",
+        "summary": "Undo a payment: it ends closed (was unpaid) or reversed (money returned)",
+        "parameters": [identity],
+        "responses": {
+            "200": _payment_answer("the payment, undone or being undone"),
+            **_refusals("400", "401", "404", "413", "415", "503"),
+        },
+    }
+    return {
+        "/v1/payments": {"post": create, "get": find},
+        "/v1/payments/{id}": {"get": get},
+        "/v1/payments/{id}/cancel": {"post": cancel},
+    }
+
+
+_SIGNING: Final = (
+    'Authorization: POSGATE-HMAC-SHA256 key_id="…",timestamp="<unix s>",nonce="…",'
+    'signature="<hex>". The signature is HMAC-SHA256 with the secret over '
+    "METHOD, path?query, timestamp, nonce and hex(sha256(body)), each followed by a line feed. "
+    "A nonce is good once. Answers carry Posgate-Timestamp, Posgate-Nonce and "
+    "Posgate-Signature over timestamp, nonce and hex(sha256(body)), each followed by a line feed."
+)
+
+
+def openapi_document() -> Schema:
+    """The whole document, OpenAPI 3.1."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Posgate", "version": "1", "description": _SIGNING},
+        "paths": _paths(),
+        "components": {
+            "schemas": {
+                "CreatePayment": _create_schema(),
+                "Payment": _payment_schema(),
+                "Error": _error_schema(),
+            },
+            "securitySchemes": {
+                "merchant": {"type": "apiKey", "in": "header", "name": "Authorization"}
+            },
+        },
+        "security": [{"merchant": []}],
+    }

@@ -1,0 +1,372 @@
+"""Taking a payment, looking it up, undoing it: what both doors share.
+
+Rules:
+
+* Persist, then send, then persist. The claim (order, attempt, event, idempotency
+  key) is durable before a byte leaves.
+* Same key, same body: the same payment, one effect, whether the first is in flight
+  here, in flight elsewhere, or long done. Same key, other body: ``Conflict``.
+* An undo is persisted as begun before anybody hears of it.
+* Work that outlives the request runs in tasks that are counted, bounded and waited
+  for when the process drains; what does not finish is recovery's.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final
+
+from channels.port import Answer, CardData, Channel, PayRequest, Verdict
+from domain.clock import Clock
+from domain.decline import Decline, DeclineReason
+from domain.errors import Conflict, NotFound, Unavailable
+from domain.ids import IdSource, is_merchant_number
+from domain.payment import Event, Order, Payment, Standing, Status, apply
+from domain.record import record
+from gateway.live import Live, ReplyFor, is_over
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from gateway.routes import Routes
+from gateway.settlement import Settlement, details
+from gateway.store.port import Claim, PaymentStore, TerminalReply
+
+_PEEK_S: Final = 0.1
+_DRAIN_PEEK_S: Final = 0.02
+_CANCELLED: Final = Decline(DeclineReason.CANCELLED)
+
+
+@record
+class Draft:
+    """A payment as a door understood it; exactly one of ``auth_code`` and ``card``."""
+
+    merchant_no: str
+    door: str
+    order_key: str
+    fingerprint: bytes
+    amount_fen: int
+    currency: str
+    subject: str
+    method: str
+    channel: str
+    auth_code: str = ""
+    card: CardData | None = None
+    terminal_id: str = ""
+    store_id: str = ""
+    notify_url: str = ""
+    metadata_json: str = ""
+    expires_in_s: int = 0
+    pan_sealed: bytes = b""
+    pan_token: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Draft({self.door!r}, {self.order_key!r}, amount_fen={self.amount_fen})"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A claimed or found payment; ``live`` while this process works on it."""
+
+    payment: Payment
+    live: Live | None
+    replayed: bool
+
+
+class Payments:
+    """The use cases around one payment."""
+
+    def __init__(
+        self,
+        *,
+        store: PaymentStore,
+        settlement: Settlement,
+        routes: Routes,
+        clock: Clock,
+        ids: IdSource,
+        metrics: Metrics,
+        log: Log,
+        till_wait_s: float,
+        max_in_flight: int,
+    ) -> None:
+        self._store = store
+        self._settlement = settlement
+        self._routes = routes
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._log = log
+        self.till_wait_s = till_wait_s
+        self._max_in_flight = max_in_flight
+        self._live: dict[tuple[str, str, str], Live] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting = True
+
+    def in_flight(self) -> int:
+        """Payments that this process is working on."""
+        return len(self._live)
+
+    def accepting(self) -> bool:
+        """Whether new payments are taken."""
+        return self._accepting
+
+    async def begin(self, draft: Draft, reply_for: ReplyFor | None = None) -> Begun:
+        """Claim a new payment durably, or find the one that this repeats.
+
+        The caller of a payment that is not ``replayed`` must :meth:`run` its ``live``.
+
+        Raises:
+            Conflict: the key exists with other content.
+            Unprocessable: no account for the channel.
+            Unavailable: draining, over the bound, or the store is down. Nothing was sent.
+        """
+        key = (draft.merchant_no, draft.door, draft.order_key)
+        first = self._live.get(key)
+        if first is not None:
+            if await first.is_claimed():
+                return Begun(_same(first.payment, draft), first, True)
+            return Begun(_same(await self._stored(key), draft), None, True)
+        if not self._accepting:
+            raise Unavailable("shutting down: send the payment again")
+        if len(self._live) >= self._max_in_flight:
+            raise Unavailable("too many payments in flight: send the payment again")
+        route = self._routes.choose(draft.merchant_no, draft.channel)
+        order = self._order(draft, route.account_id, route.channel)
+        standing = Standing(status=Status.SUBMITTED, version=1)
+        live = Live(Payment(order, standing), _request(order, draft), reply_for)
+        self._live[key] = live
+        claimed = False
+        try:
+            due_at_ms = self._settlement.lease_until_ms(route.channel)
+            claimed = await self._store.claim(
+                Claim(order=order, standing=standing, event=Event.SUBMIT, due_at_ms=due_at_ms)
+            )
+        finally:
+            if not claimed:
+                del self._live[key]
+                live.ended()
+            live.claim_ended(claimed=claimed)
+        if claimed:
+            return Begun(live.payment, live, False)
+        return Begun(_same(await self._stored(key), draft), None, True)
+
+    def _order(self, draft: Draft, account_id: str, channel: Channel) -> Order:
+        now_ms = self._clock.now_ms()
+        patience_s = min(self.till_wait_s, draft.expires_in_s or self.till_wait_s)
+        return Order(
+            id=self._ids.new("pay_"),
+            merchant_no=draft.merchant_no,
+            door=draft.door,
+            order_key=draft.order_key,
+            fingerprint=draft.fingerprint,
+            amount_fen=draft.amount_fen,
+            currency=draft.currency,
+            subject=draft.subject,
+            method=draft.method,
+            channel=draft.channel,
+            account_id=account_id,
+            channel_order_no=channel.new_order_no(),
+            terminal_id=draft.terminal_id,
+            store_id=draft.store_id,
+            notify_url=draft.notify_url,
+            pan_sealed=draft.pan_sealed,
+            pan_token=draft.pan_token,
+            metadata_json=draft.metadata_json,
+            details_json=details(draft.card.entry_mode) if draft.card is not None else "",
+            created_at_ms=now_ms,
+            till_deadline_ms=now_ms + int(patience_s * 1000),
+        )
+
+    async def _stored(self, key: tuple[str, str, str]) -> Payment:
+        payment = await self._store.payment_by_order(*key)
+        if payment is None:
+            raise Unavailable("the store refused a key that it does not show")
+        return payment
+
+    async def run(self, live: Live) -> None:
+        """Call the channel once and book its answer; polling goes on in the background.
+
+        Raises:
+            Unavailable: the answer could not be made durable: tell nobody anything.
+        """
+        order = live.payment.order
+        channel = self._routes.channel(order.account_id)
+        if channel is None:
+            raise Unavailable("account gone")
+        done = False
+        try:
+            answer = await self._pay(live, channel)
+            await self._settlement.apply_answer(live, answer, channel)
+            done = is_over(live.payment)
+        except Unavailable as error:
+            live.fault = error
+            self._forget(live)
+            raise
+        except BaseException:
+            self._forget(live)
+            raise
+        if done:
+            self._forget(live)
+        else:
+            self.spawn(self._follow(live))
+
+    async def _pay(self, live: Live, channel: Channel) -> Answer:
+        started_s = self._clock.monotonic_s()
+        try:
+            answer = await channel.pay(live.request)
+        except Exception:
+            self._log.exception("adapter fault", payment_id=live.payment.order.id, call="pay")
+            answer = Answer(verdict=Verdict.UNKNOWN)
+        self._metrics.call(
+            live.payment.order.channel,
+            "pay",
+            answer.verdict.value,
+            self._clock.monotonic_s() - started_s,
+        )
+        return answer
+
+    async def _follow(self, live: Live) -> None:
+        try:
+            await self._settlement.settle(live, at_once=False)
+        except Unavailable as error:
+            self._log.error(
+                "left to recovery", payment_id=live.payment.order.id, reason=error.message
+            )
+        finally:
+            self._forget(live)
+
+    def _forget(self, live: Live) -> None:
+        order = live.payment.order
+        key = (order.merchant_no, order.door, order.order_key)
+        if self._live.get(key) is live:
+            del self._live[key]
+        live.ended()
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run something that outlives its request, counted and waited for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("background work failed", error=repr(error))
+
+    async def find(self, merchant_no: str, payment_id: str) -> Payment:
+        """A merchant's payment by our id.
+
+        Raises:
+            NotFound: no such payment of this merchant.
+        """
+        payment = None
+        if is_merchant_number(payment_id):  # what is no number of ours never reaches the store
+            payment = await self._store.payment(payment_id)
+        if payment is None or payment.order.merchant_no != merchant_no:
+            raise NotFound("payment_not_found", "no such payment")
+        return payment
+
+    async def find_by_order(self, merchant_no: str, number: str) -> Payment:
+        """A merchant's payment by its own number; a terminal's is terminal-batch-trace.
+
+        Raises:
+            NotFound: no such payment of this merchant.
+        """
+        for door in ("api", "pos"):
+            payment = await self._store.payment_by_order(merchant_no, door, number)
+            if payment is not None:
+                return payment
+        raise NotFound("payment_not_found", "no payment with this merchant_order_no")
+
+    async def cancel(self, payment: Payment, reply_for: ReplyFor | None = None) -> Live:
+        """Undo a payment whatever its state; persisted as begun when this returns.
+
+        A payment that needs no undo comes back as it is. The undo itself goes on in
+        the background; wait for it on the returned ``live``.
+
+        Raises:
+            Unavailable: the store is down; nothing was begun.
+        """
+        order = payment.order
+        live = Live(payment, _undo_request(order), reply_for)
+        if apply(payment.standing.status, Event.UNDO) is payment.standing.status:
+            return live
+        channel = self._routes.channel(order.account_id)
+        if channel is None:
+            raise Unavailable("account gone")
+        begun = await self._settlement.begin_undo(live, channel, Event.UNDO, _CANCELLED)
+        self._tell_first(live)
+        if live.payment.standing.status is Status.REVERSING:
+            if begun:  # who did not begin it leaves it to who did
+                self.spawn(self._follow(live))
+        else:
+            live.ended()
+        return live
+
+    def _tell_first(self, live: Live) -> None:
+        """Let the request that is still in flight here see that it was undone."""
+        order = live.payment.order
+        first = self._live.get((order.merchant_no, order.door, order.order_key))
+        if first is not None:
+            first.moved(live.payment)
+
+    async def watch(
+        self, payment: Payment, timeout_s: float, done: Callable[[Payment], bool]
+    ) -> Payment:
+        """Wait until ``done`` for a payment that other work moves, at most ``timeout_s``."""
+        until_s = self._clock.monotonic_s() + timeout_s
+        while not done(payment) and self._clock.monotonic_s() < until_s:
+            await asyncio.sleep(_PEEK_S)
+            payment = await self._store.payment(payment.order.id) or payment
+        return payment
+
+    async def refuse_beforehand(self, order: Order, reply: TerminalReply) -> bool:
+        """Remember a reversal that came before its sale: the sale's key is taken, closed.
+
+        ``False`` when the sale got there first.
+        """
+        standing = Standing(
+            status=Status.CLOSED, version=1, decline=Decline(DeclineReason.CANCELLED)
+        )
+        return await self._store.claim(
+            Claim(order=order, standing=standing, event=Event.UNDO, due_at_ms=None, reply=reply)
+        )
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take nothing new; finish what is in flight or leave it to recovery."""
+        self._accepting = False
+        for _ in range(int(timeout_s / _DRAIN_PEEK_S)):
+            if not self._live and not self._tasks:
+                break
+            await asyncio.sleep(_DRAIN_PEEK_S)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _same(payment: Payment, draft: Draft) -> Payment:
+    if payment.order.fingerprint != draft.fingerprint:
+        raise Conflict("order_conflict", "this number was used with other content")
+    return payment
+
+
+def _request(order: Order, draft: Draft) -> PayRequest:
+    return PayRequest(
+        order_no=order.channel_order_no,
+        amount_fen=order.amount_fen,
+        currency=order.currency,
+        subject=order.subject,
+        created_at_ms=order.created_at_ms,
+        auth_code=draft.auth_code,
+        card=draft.card,
+        store_id=order.store_id,
+        terminal_id=order.terminal_id,
+    )
+
+
+def _undo_request(order: Order) -> PayRequest:
+    return PayRequest(
+        order_no=order.channel_order_no,
+        amount_fen=order.amount_fen,
+        currency=order.currency,
+        subject=order.subject,
+        created_at_ms=order.created_at_ms,
+    )

@@ -1,0 +1,209 @@
+"""The TCP listener: sockets in, whole messages out, replies back.
+
+Rules: bounded connections, frames and messages in flight per connection (reading
+pauses at the bound); a frame that cannot be one closes its connection after one
+masked log line and touches no other; a connection that closes takes no payment with
+it, the work goes on and the reply is kept.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Final, cast
+
+from domain.clock import Clock
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from pos_protocol.codec import Message
+from pos_protocol.framing import frame
+from pos_protocol.session import BadFrame, HostSession
+
+_SWEEP_S: Final = 15.0
+Handle = Callable[[bytes, Message], Awaitable[bytes | None]]
+
+
+class _Connection(asyncio.Protocol):
+    __slots__ = (
+        "_choked",
+        "_half_closed",
+        "_in_flight",
+        "_listener",
+        "_paused",
+        "_session",
+        "_transport",
+        "heard_s",
+    )
+
+    def __init__(self, listener: "PosListener") -> None:
+        self._listener = listener
+        self._session = HostSession(listener.max_frame_bytes)
+        self._transport: asyncio.Transport | None = None
+        self._in_flight = 0
+        self._paused = self._choked = self._half_closed = False
+        self.heard_s = listener.clock.monotonic_s()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._listener.admit(self):
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.leave(self)
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = self._listener.clock.monotonic_s()
+        for event in self._session.receive_data(data):
+            if isinstance(event, BadFrame):
+                self._reject(event)
+                return
+            self._begin(event.payload, event.message)
+
+    def eof_received(self) -> bool:
+        """Stay open for the replies of what is in flight: the peer may still read."""
+        for event in self._session.receive_data(b""):
+            if isinstance(event, BadFrame):
+                self._reject(event)
+                return False
+        self._half_closed = True
+        return self._in_flight > 0
+
+    def pause_writing(self) -> None:
+        """The peer does not read its replies: take no more from it."""
+        self._choked = True
+        self._breathe()
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        self._breathe()
+
+    def _breathe(self) -> None:
+        """Read exactly while both bounds, in flight and unread replies, leave room."""
+        paused = self._choked or self._in_flight >= self._listener.max_in_flight
+        if self._transport is None or paused == self._paused:
+            return
+        self._paused = paused
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _begin(self, payload: bytes, message: Message) -> None:
+        self._in_flight += 1
+        if self._in_flight >= self._listener.max_in_flight:
+            self._breathe()
+        self._listener.run(self._answer(payload, message))
+
+    async def _answer(self, payload: bytes, message: Message) -> None:
+        try:
+            reply = await self._listener.handle(payload, message)
+        finally:
+            self._in_flight -= 1
+        if self._transport is None:
+            return
+        if reply is not None:
+            self._transport.write(frame(reply))
+        if self._half_closed and not self._in_flight:
+            self._transport.close()
+        elif self._paused:
+            self._breathe()
+
+    def _reject(self, frame: BadFrame) -> None:
+        self._listener.rejected(frame)
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket; what is in flight goes on."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class PosListener:
+    """One listening address and its connections."""
+
+    def __init__(
+        self,
+        *,
+        handle: Handle,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+        max_frame_bytes: int,
+        max_connections: int,
+        max_in_flight: int,
+        idle_timeout_s: float,
+    ) -> None:
+        self.handle = handle
+        self.clock = clock
+        self.max_frame_bytes = max_frame_bytes
+        self.max_in_flight = max_in_flight
+        self._metrics = metrics
+        self._log = log
+        self._max_connections = max_connections
+        self._idle_timeout_s = idle_timeout_s
+        self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._connections)
+
+    def admit(self, connection: _Connection) -> bool:
+        """Whether one more connection is within the bound."""
+        if len(self._connections) >= self._max_connections:
+            self._metrics.refused_connections.inc()
+            return False
+        self._connections.add(connection)
+        return True
+
+    def leave(self, connection: _Connection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+
+    def rejected(self, frame: BadFrame) -> None:
+        """Count and log a connection that sent what cannot be a message."""
+        self._metrics.bad_frames.inc()
+        self._log.warning(
+            "pos connection closed", reason=frame.reason, field=frame.field, bytes=frame.size_bytes
+        )
+
+    def run(self, work: Coroutine[None, None, None]) -> None:
+        """Answer one message in a task of its own."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen; returns the real port."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Connection(self), host, port, ssl=tls, reuse_port=True, backlog=1024
+        )
+        self._sweeper = loop.create_task(self._sweep())
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _sweep(self) -> None:
+        """Close what has been silent for too long; one task for all connections."""
+        while True:
+            await asyncio.sleep(min(_SWEEP_S, self._idle_timeout_s / 2))
+            silent_s = self.clock.monotonic_s() - self._idle_timeout_s
+            for connection in tuple(self._connections):
+                if connection.heard_s < silent_s:
+                    connection.close()
+
+    def stop_listening(self) -> None:
+        """Accept no new connection; the open ones go on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Close every connection once its replies are out."""
+        self.stop_listening()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=1)
+        for connection in tuple(self._connections):
+            connection.close()

@@ -1,0 +1,58 @@
+"""The real clock, ids and randomness: what the composition root hands in."""
+
+import os
+import time
+
+from domain.ids import RANDOM_BYTES, number
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ms(self) -> int:
+        """UTC wall time in ms."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        """Seconds from an arbitrary start."""
+        return time.monotonic()
+
+
+class RandomPool:
+    """The system's random source, asked for a page at a time: a call costs more than bytes do.
+
+    No byte is ever handed out twice. A process made by ``fork`` would share the page,
+    so workers are started, never forked.
+    """
+
+    def __init__(self, page_bytes: int = 4096) -> None:
+        self._page_bytes = page_bytes
+        self._page = b""
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        """``count`` fresh random bytes."""
+        end = self._at + count
+        if end > len(self._page):
+            if count > self._page_bytes:
+                return os.urandom(count)
+            self._page, self._at, end = os.urandom(self._page_bytes), 0, count
+        taken = self._page[self._at : end]
+        self._at = end
+        return taken
+
+
+class RandomIds:
+    """Numbers of the wall clock and a random pool of its own."""
+
+    def __init__(self) -> None:
+        self._take = RandomPool().take
+
+    def new(self, prefix: str = "") -> str:
+        """See :class:`domain.ids.IdSource`."""
+        return prefix + number(time.time_ns() // 1_000_000, self._take(RANDOM_BYTES))
+
+
+def random_bytes(count: int) -> bytes:
+    """From the system's random source; for keys, which no pool should hold."""
+    return os.urandom(count)

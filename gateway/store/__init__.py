@@ -1,0 +1,1 @@
+"""Payments, durable and grouped, on SQLite and PostgreSQL."""

@@ -1,0 +1,76 @@
+"""The seam between the store's rules and an engine.
+
+Rules: cold SQL is written once, with ``?`` for parameters, in the dialect that both
+engines share; an engine runs it in a transaction of its own and returns the rows.
+Hot changes go through an :class:`Applier`, one transaction per call.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from domain.errors import Conflict, PosgateError, Unprocessable
+from gateway.store.port import Advance, Claim, TerminalReply
+from gateway.store.rows import Row
+
+Change = Claim | Advance | TerminalReply
+Value = str | int | bytes | bool | None
+
+
+class Refused(Exception):
+    """The engine refused a statement and wrote nothing; the connection is sound.
+
+    ``error`` is what the caller of a change that came alone is told.
+    """
+
+    def __init__(self, error: PosgateError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Duplicate(Exception):
+    """A cold insert met a unique key; nothing was written."""
+
+
+class Database(Protocol):
+    """Cold statements, each durable when it returns."""
+
+    async def rows(self, sql: str, *values: Value) -> Sequence[Row]:
+        """Run one statement and return its rows.
+
+        Raises:
+            Duplicate: a unique key refused it.
+            domain.errors.Unavailable: the database cannot be reached, or it is
+                not known whether a write happened.
+        """
+        ...
+
+
+class Applier(Protocol):
+    """Hot changes, whole batches."""
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Commit what wins its guard, and say which did; each change whole or not at all.
+
+        Raises:
+            Refused: one change broke a rule of the database; none was written.
+            domain.errors.Unavailable: none is known to be written, nor to be not.
+        """
+        ...
+
+
+def refusal(table: str) -> PosgateError:
+    """What the caller of a change is told when a unique key of ``table`` refused it."""
+    match table:
+        case "terminal_replies":
+            return Conflict("reply_exists", "a reply to this terminal message is kept already")
+        case "attempts":
+            return Conflict("channel_order_no_exists", "this channel order number was used before")
+        case "payments":
+            return Conflict("payment_id_exists", "this payment id was used before")
+        case _:
+            return Conflict("record_exists", "a record of this change exists already")
+
+
+def not_storable() -> PosgateError:
+    """What the caller is told when a value cannot be stored (NUL, lone surrogate, too long)."""
+    return Unprocessable("not_storable", "a value of this request cannot be stored")

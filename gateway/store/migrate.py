@@ -1,0 +1,108 @@
+"""Bring a database to the schema of this code, through Tortoise's own migrations.
+
+Rules: idempotent; two processes may run it at once (a PostgreSQL advisory lock, a
+lock on the folder of an SQLite file), the second finds nothing to do. Only this
+file, ``models.py`` and ``migrations/`` import Tortoise; the gateway's hot path never
+loads it.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import BaseORMException
+from tortoise.migrations.api import migrate as apply_migrations
+
+from domain.errors import ConfigurationError, Unavailable
+from gateway.store.location import sqlite_path
+from gateway.store.schema import APP
+
+_ADVISORY_LOCK: Final = 0x706F736761746500
+"""``posgate`` and a zero byte, as a number."""
+
+MODELS: Final[Mapping[str, Any]] = {
+    "connections": {"default": "sqlite://:memory:"},
+    "apps": {
+        APP: {
+            "models": ["gateway.store.models"],
+            "migrations": "gateway.store.migrations",
+            "default_connection": "default",
+        }
+    },
+}
+"""What ``tortoise makemigrations`` needs to compare the models with the migrations."""
+
+
+async def migrate(url: str) -> list[str]:
+    """Apply what is missing and return the names of what was applied, in order.
+
+    Raises:
+        ConfigurationError: the URL is of no known kind, or a migration failed.
+        Unavailable: the database cannot be reached.
+    """
+    applied: list[str] = []
+
+    def note(step: str, _app: str, name: str) -> None:
+        if step == "apply_done":
+            applied.append(name)
+
+    path = sqlite_path(url)
+    lock = _postgres_lock(url) if path is None else _file_lock(path)
+    connection = _postgres_connection(url) if path is None else f"sqlite://{path}"
+    config = {**MODELS, "connections": {"default": connection}}
+    try:
+        async with lock, TortoiseContext():
+            await apply_migrations(config=config, progress=note)
+    except (OSError, asyncpg.PostgresConnectionError, TimeoutError) as error:
+        raise Unavailable(f"the database cannot be reached: {type(error).__name__}") from error
+    except (BaseORMException, asyncpg.PostgresError) as error:
+        raise ConfigurationError(f"the migration failed: {error}") from error
+    return applied
+
+
+@asynccontextmanager
+async def _postgres_lock(url: str) -> AsyncIterator[None]:
+    """Hold a session lock: the ORM's own connections come and go beside it."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)
+        yield
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _file_lock(path: Path) -> AsyncIterator[None]:
+    """Lock the file's folder, which leaves no lock file behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        await asyncio.to_thread(fcntl.flock, folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _postgres_connection(url: str) -> dict[str, Any]:
+    """The URL in Tortoise's terms."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    credentials: dict[str, Any] = {
+        "host": parts.hostname or query.get("host", [None])[0],
+        "port": parts.port or 5432,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        "database": unquote(parts.path.removeprefix("/")) or None,
+        "minsize": 1,
+        "maxsize": 1,
+    }
+    if "sslmode" in query:
+        credentials["ssl"] = query["sslmode"][0]
+    return {"engine": "tortoise.backends.asyncpg", "credentials": credentials}

@@ -1,0 +1,241 @@
+"""The schema, as Tortoise models; the migrations are generated from this file.
+
+Rules:
+
+* These models define tables and nothing else: the hot path speaks SQL
+  (``postgres.py``, ``sqlite.py``), and no model instance leaves this package.
+* Times are UTC in integer ms, money is integer fen (both BIGINT), enums rest as
+  their ``value``, whatever is sealed or hashed rests as bytes.
+* ``payments`` is one row per payment: the order, which never changes, and its
+  standing, which moves by compare-and-set on ``version``. Nothing that changes
+  is indexed there, so PostgreSQL updates it in place (HOT).
+* There are no foreign keys. On the hot path a child row is written by the very
+  statement that inserts or moves its payment, and a check per row would cost more
+  than the row; merchants are never deleted, so provisioning looks before it writes.
+* ``attempts``, ``payment_events`` and ``postings`` are only ever inserted into; on the
+  last two, triggers of migration 0002 refuse UPDATE and DELETE. What is still to be
+  done rests in ``jobs``, which a finished payment has left, so it stays small.
+* ``generated`` ids are there because Tortoise wants a key; nothing looks a row up by
+  them. On SQLite they cost nothing (the rowid); on PostgreSQL migration 0002 drops
+  their indexes, and the natural key beside each is the only one.
+* A model's first docstring line becomes its table's comment: no semicolon there,
+  Tortoise splits SQLite's statements at them.
+
+After a change here: ``tortoise -c gateway.store.migrate.MODELS makemigrations``.
+"""
+
+from tortoise import fields
+from tortoise.models import Model
+
+_NAME = 64
+_TEXT = 255
+
+
+class MerchantRow(Model):
+    """A merchant, named by ``pos_merchant_id`` in field 42 of its terminals."""
+
+    merchant_no = fields.CharField(max_length=_NAME, primary_key=True)
+    name = fields.TextField()
+    pos_merchant_id = fields.CharField(max_length=15, unique=True)
+    created_at_ms = fields.BigIntField()
+    disabled = fields.BooleanField()
+
+    class Meta:
+        table = "merchants"
+
+
+class TerminalRow(Model):
+    """A terminal and its sealed master key."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    merchant_no = fields.CharField(max_length=_NAME)
+    terminal_id = fields.CharField(max_length=8)
+    key_scheme = fields.CharField(max_length=16)
+    mac = fields.CharField(max_length=16)
+    allow_weak_pin = fields.BooleanField()
+    tmk_sealed = fields.BinaryField()
+    tmk_kcv = fields.CharField(max_length=16)
+    created_at_ms = fields.BigIntField()
+    disabled = fields.BooleanField()
+
+    class Meta:
+        table = "terminals"
+        unique_together = (("merchant_no", "terminal_id"),)
+
+
+class TerminalSessionRow(Model):
+    """The sign-in state of a terminal, not of a connection."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    merchant_no = fields.CharField(max_length=_NAME)
+    terminal_id = fields.CharField(max_length=8)
+    version = fields.BigIntField()
+    signed_in = fields.BooleanField()
+    batch_no = fields.BigIntField()
+    signed_in_at_ms = fields.BigIntField()
+    keys_sealed = fields.BinaryField()
+    previous_keys_sealed = fields.BinaryField()
+
+    class Meta:
+        table = "terminal_sessions"
+        unique_together = (("merchant_no", "terminal_id"),)
+
+
+class ApiKeyRow(Model):
+    """An API key of a merchant."""
+
+    key_id = fields.CharField(max_length=_NAME, primary_key=True)
+    merchant_no = fields.CharField(max_length=_NAME)
+    secret_sealed = fields.BinaryField()
+    created_at_ms = fields.BigIntField()
+    disabled = fields.BooleanField()
+
+    class Meta:
+        table = "api_keys"
+
+
+class AccountRow(Model):
+    """A channel account (an empty ``merchant_no`` serves every merchant)."""
+
+    account_id = fields.CharField(max_length=_NAME, primary_key=True)
+    channel = fields.CharField(max_length=_NAME)
+    merchant_no = fields.CharField(max_length=_NAME)
+    settings_json = fields.TextField()
+    secrets_sealed = fields.BinaryField()
+    created_at_ms = fields.BigIntField()
+    disabled = fields.BooleanField()
+
+    class Meta:
+        table = "accounts"
+
+
+class PaymentRow(Model):
+    """An order (to ``till_deadline_ms``) and its standing (from ``status``)."""
+
+    id = fields.CharField(max_length=_NAME, primary_key=True)
+    merchant_no = fields.CharField(max_length=_NAME)
+    door = fields.CharField(max_length=16)
+    order_key = fields.CharField(max_length=_TEXT)
+    fingerprint = fields.BinaryField()
+    amount_fen = fields.BigIntField()
+    currency = fields.CharField(max_length=3)
+    subject = fields.TextField()
+    method = fields.CharField(max_length=_NAME)
+    channel = fields.CharField(max_length=_NAME)
+    account_id = fields.CharField(max_length=_NAME)
+    channel_order_no = fields.CharField(max_length=_NAME)
+    terminal_id = fields.TextField()
+    store_id = fields.TextField()
+    notify_url = fields.TextField()
+    pan_sealed = fields.BinaryField()
+    pan_token = fields.BinaryField()
+    metadata_json = fields.TextField()
+    details_json = fields.TextField()
+    created_at_ms = fields.BigIntField()
+    till_deadline_ms = fields.BigIntField()
+    status = fields.CharField(max_length=16)
+    version = fields.BigIntField()
+    channel_trade_no = fields.TextField()
+    channel_reference = fields.TextField()
+    paid_at_ms = fields.BigIntField()
+    captured_fen = fields.BigIntField()
+    returned_fen = fields.BigIntField()
+    decline_reason = fields.CharField(max_length=32)
+    decline_channel_code = fields.TextField()
+    parked_reason = fields.TextField()
+
+    class Meta:
+        table = "payments"
+        unique_together = (("merchant_no", "door", "order_key"),)
+
+
+class AttemptRow(Model):
+    """A try at a channel, under the number that the channel knows it by."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    payment_id = fields.CharField(max_length=_NAME)
+    attempt_no = fields.BigIntField()
+    channel = fields.CharField(max_length=_NAME)
+    account_id = fields.CharField(max_length=_NAME)
+    channel_order_no = fields.CharField(max_length=_NAME)
+
+    class Meta:
+        table = "attempts"
+        unique_together = (("channel_order_no", "channel", "account_id"),)
+
+
+class JobRow(Model):
+    """Work that outlives a request, deleted once it is done.
+
+    ``id`` is the kind and the subject (``settle:pay_…``), so that there is one job of a
+    kind per subject. ``fence`` rises with every lease, so that a worker that slept
+    through its lease can be told from the one that took over.
+    """
+
+    id = fields.CharField(max_length=_TEXT, primary_key=True)
+    kind = fields.CharField(max_length=16)
+    subject = fields.CharField(max_length=_NAME)
+    due_at_ms = fields.BigIntField()
+    fence = fields.BigIntField()
+
+    class Meta:
+        table = "jobs"
+        indexes = (("kind", "due_at_ms"),)
+
+
+class PaymentEventRow(Model):
+    """One line of a payment history, its ``sequence`` the version it made."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    payment_id = fields.CharField(max_length=_NAME)
+    sequence = fields.BigIntField()
+    event = fields.CharField(max_length=32)
+    previous = fields.CharField(max_length=16)
+    status = fields.CharField(max_length=16)
+    at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "payment_events"
+        unique_together = (("payment_id", "sequence"),)
+
+
+class PostingRow(Model):
+    """One ledger line: the entry ``sequence`` of a payment, and ``line`` within it."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    payment_id = fields.CharField(max_length=_NAME)
+    sequence = fields.BigIntField()
+    line = fields.BigIntField()
+    account = fields.CharField(max_length=_TEXT)
+    amount_fen = fields.BigIntField()
+    currency = fields.CharField(max_length=3)
+    at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "postings"
+        unique_together = (("payment_id", "sequence", "line"),)
+
+
+class TerminalReplyRow(Model):
+    """A reply as it went to a terminal, sealed, for identical repeats."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    merchant_no = fields.CharField(max_length=_NAME)
+    key = fields.CharField(max_length=_TEXT)
+    fingerprint = fields.BinaryField()
+    reply_sealed = fields.BinaryField()
+    created_at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "terminal_replies"
+        unique_together = (("merchant_no", "key"),)
+
+
+class SequenceRow(Model):
+    """The next free number of a named sequence."""
+
+    name = fields.CharField(max_length=_TEXT, primary_key=True)
+    next = fields.BigIntField()
+
+    class Meta:
+        table = "sequences"

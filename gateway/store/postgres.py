@@ -1,0 +1,232 @@
+"""The store on PostgreSQL.
+
+Rules:
+
+* Claims (with lone replies) and advances have a connection and a committer each, so an
+  advance never waits for a claim's commit; each of their batches is one autocommit
+  statement.
+* A small pool serves reads and provisioning; they are planned afresh each time.
+* A commit is on the server's disk (``synchronous_commit``) before a caller is woken.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+
+from domain.errors import ConfigurationError, Unavailable
+from domain.payment import Payment
+from gateway.logs import Log
+from gateway.store.database import Change, Duplicate, Value, not_storable
+from gateway.store.lane import Lane
+from gateway.store.options import StoreOptions
+from gateway.store.port import Advance, Claim, TerminalReply
+from gateway.store.postgres_link import UNREACHABLE, PostgresLink
+from gateway.store.postgres_rows import advance_rows, claim_rows, reply_rows
+from gateway.store.postgres_statements import (
+    ADVANCE,
+    CLAIM,
+    COLD,
+    LEASE_DUE,
+    SAVE_REPLY,
+)
+from gateway.store.provisioning import Provisioning
+from gateway.store.reads import PaymentReads
+from gateway.store.rows import Row, read_payment
+from gateway.store.schema import APPLIED_SQL, check_schema
+
+_NOT_OURS: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+)
+"""Wrong user, password, database or DSN: the operator's."""
+
+
+class _PostgresDatabase:
+    """Cold statements through a pool; implements ``Database``."""
+
+    def __init__(self, dsn: str, options: StoreOptions) -> None:
+        self._dsn = dsn
+        self._options = options
+        self._pool: Any = None
+        self._numbered: dict[str, str] = {}
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=self._options.pool_size,
+            command_timeout=self._options.commit_timeout_s,
+            timeout=self._options.commit_timeout_s,
+            server_settings=dict(COLD),
+        )
+
+    async def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                await pool.close()
+            except UNREACHABLE:
+                pool.terminate()
+
+    async def rows(self, sql: str, *values: Value) -> Sequence[Row]:
+        """One statement in its own transaction."""
+        if self._pool is None:
+            raise Unavailable("the store is not open")
+        try:
+            rows: Sequence[Row] = await self._pool.fetch(self._dollars(sql), *values)
+        except asyncpg.UniqueViolationError as error:
+            raise Duplicate from error
+        except asyncpg.DataError as error:
+            raise not_storable() from error
+        except UNREACHABLE as error:
+            raise Unavailable(f"the database failed: {type(error).__name__}") from error
+        return rows
+
+    def _dollars(self, sql: str) -> str:
+        """``?`` → ``$1``, ``$2``, …; the statements are constants, so the cache is bounded."""
+        numbered = self._numbered.get(sql)
+        if numbered is None:
+            first, *others = sql.split("?")
+            numbered = first + "".join(f"${n}{text}" for n, text in enumerate(others, start=1))
+            self._numbered[sql] = numbered
+        return numbered
+
+
+class _Claims:
+    """The applier of claims and of replies that go with no transition."""
+
+    def __init__(self, link: PostgresLink) -> None:
+        self._link = link
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """One kind per call: whatever the first change is."""
+        claims = [change for change in changes if isinstance(change, Claim)]
+        if claims:
+            rows = await self._link.fetch(CLAIM, claim_rows(claims))
+            won = {row[0] for row in rows}
+            return [claim.order.id in won for claim in claims]
+        replies = [change for change in changes if isinstance(change, TerminalReply)]
+        rows = await self._link.fetch(SAVE_REPLY, reply_rows(replies))
+        kept = {tuple(row) for row in rows}
+        return [(reply.merchant_no, reply.key) in kept for reply in replies]
+
+
+class _Advances:
+    """The applier of advances."""
+
+    def __init__(self, link: PostgresLink) -> None:
+        self._link = link
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """One statement."""
+        advances = [change for change in changes if isinstance(change, Advance)]
+        rows = await self._link.fetch(ADVANCE, advance_rows(advances))
+        moved = {row[0] for row in rows}
+        return [change.payment_id in moved for change in advances]
+
+
+class PostgresStore(Provisioning, PaymentReads):
+    """``Store`` on PostgreSQL; usable once, from ``open`` to ``close``."""
+
+    def __init__(self, dsn: str, options: StoreOptions, log: Log) -> None:
+        self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
+        self._links = (
+            PostgresLink(dsn, (CLAIM, SAVE_REPLY), options, log),
+            PostgresLink(dsn, (ADVANCE,), options, log),
+        )
+        self._claims, self._advances = (
+            Lane(
+                applier,
+                max_batch=options.max_batch,
+                max_queued=options.max_queued,
+                single_kind=True,
+                log=log,
+            )
+            for applier in (_Claims(self._links[0]), _Advances(self._links[1]))
+        )
+
+    async def open(self) -> None:
+        """Connect and check the schema.
+
+        Raises:
+            domain.errors.ConfigurationError: not migrated, or the server refuses the
+                user, the password or the database.
+            domain.errors.Unavailable: the server cannot be reached.
+        """
+        try:
+            await self._database.open()
+            check_schema(await self._applied())
+            for link in self._links:
+                await link.open()
+        except _NOT_OURS as error:
+            await self._disconnect()
+            raise ConfigurationError(
+                f"the database refuses us ({type(error).__name__}): check the store URL"
+            ) from error
+        except UNREACHABLE as error:
+            await self._disconnect()
+            raise Unavailable(f"the database cannot be reached: {type(error).__name__}") from error
+        except BaseException:
+            await self._disconnect()
+            raise
+        self._claims.start()
+        self._advances.start()
+
+    async def close(self) -> None:
+        """Commit what waits, then disconnect."""
+        await self._claims.close()
+        await self._advances.close()
+        await self._disconnect()
+
+    async def ready(self) -> bool:
+        """Whether the server takes writes now."""
+        try:
+            rows = await self._database.rows("SELECT current_setting('transaction_read_only')")
+        except Unavailable:
+            return False
+        writable = bool(rows[0][0] == "off")
+        if writable:
+            for link in self._links:
+                link.retry_now()
+        return writable
+
+    def queued(self) -> int:
+        """Changes that wait for a committer."""
+        return self._claims.queued() + self._advances.queued()
+
+    async def claim(self, change: Claim) -> bool:
+        """Commit a claim; ``False`` when its key exists.
+
+        Raises:
+            domain.errors.Conflict: its id, channel order number or reply key was used
+                before; nothing was written.
+            domain.errors.Unprocessable: a value cannot be stored; nothing was written.
+            domain.errors.Unavailable: overloaded, or it may or may not be written.
+        """
+        return await self._claims.submit(change)
+
+    async def advance(self, change: Advance) -> bool:
+        """Commit an advance; ``False`` when the version moved. Raises as :meth:`claim`."""
+        return await self._advances.submit(change)
+
+    async def save_reply(self, reply: TerminalReply) -> bool:
+        """Keep a reply; ``False`` when one exists. Raises as :meth:`claim`."""
+        return await self._claims.submit(reply)
+
+    async def lease_due(self, now_ms: int, lease_ms: int, limit: int) -> Sequence[Payment]:
+        """Take due payments, each for ``lease_ms``."""
+        rows = await self._database.rows(LEASE_DUE, now_ms, now_ms + lease_ms, limit)
+        return [read_payment(row) for row in rows]
+
+    async def _applied(self) -> frozenset[str]:
+        known = await self._database.rows("SELECT to_regclass('tortoise_migrations') IS NOT NULL")
+        if not known[0][0]:
+            return frozenset()
+        return frozenset(row[0] for row in await self._database.rows(APPLIED_SQL))
+
+    async def _disconnect(self) -> None:
+        for link in self._links:
+            await link.close()
+        await self._database.close()

@@ -1,0 +1,174 @@
+"""The rows of the hot path's statements, as PostgreSQL takes them.
+
+Rules:
+
+* A list of rows travels as one binary parameter, an array of a row type. Measured
+  against an array per column: half the server's work per claim, at the same cost here.
+* The row types are the connection's own (temporary tables that stay empty), so no
+  migration ever meets a type that an older process still sends.
+* The driver asks of every element of a list whether it is a list too, and a tuple would
+  be one. Hence it is handed the change itself, and makes the row by the type's ``row``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.store.port import Advance, Claim, TerminalReply
+from gateway.store.rows import (
+    PAYMENT_COLUMNS,
+    REPLY_COLUMNS,
+    STANDING_COLUMNS,
+    order_row,
+    reply_row,
+    standing_row,
+)
+
+Parameters = tuple[Sequence[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowType:
+    """A row type of the hot path's connections, and what makes such a row.
+
+    The columns have the very types of the tables' (``table.column``), so the server
+    converts nothing when it writes them.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    row: Callable[[Any], tuple[Any, ...]]
+
+    def creation(self) -> str:
+        """The statement that makes it for a connection."""
+        tables = sorted({column.partition(".")[0] for column in self.columns})
+        columns, froms = ", ".join(self.columns), ", ".join(tables)
+        return f"CREATE TEMP TABLE {self.name} AS SELECT {columns} FROM {froms} WITH NO DATA"
+
+    def rows(self, parameter: int) -> str:
+        """The rows of a parameter, as what a FROM takes."""
+        return f"unnest(${parameter}::pg_temp.{self.name}[])"
+
+
+@dataclass(frozen=True, slots=True)
+class _PostingLine:
+    """A posting and where it belongs."""
+
+    change: Advance
+    line: int
+
+
+def _prefixed(table: str, *columns: str) -> tuple[str, ...]:
+    return tuple(f"{table}.{column}" for column in columns)
+
+
+def _claim_row(claim: Claim) -> tuple[Any, ...]:
+    return (
+        *order_row(claim.order),
+        *standing_row(claim.standing),
+        claim.due_at_ms,
+        claim.event.value,
+    )
+
+
+def _advance_row(change: Advance) -> tuple[Any, ...]:
+    return (
+        change.payment_id,
+        change.merchant_no,
+        *standing_row(change.standing),
+        change.due_at_ms,
+        change.event.value,
+        change.previous.value,
+        change.at_ms,
+    )
+
+
+def _posting_row(posted: _PostingLine) -> tuple[Any, ...]:
+    change, line = posted.change, posted.line
+    posting = change.postings[line]
+    return (
+        change.payment_id,
+        change.standing.version,
+        line,
+        posting.account,
+        posting.amount_fen,
+        posting.currency,
+        change.at_ms,
+    )
+
+
+def _reply_row(change: Claim | Advance) -> tuple[Any, ...]:
+    reply = change.reply
+    assert reply is not None
+    payment_id = change.order.id if isinstance(change, Claim) else change.payment_id
+    return (payment_id, *reply_row(reply))
+
+
+POSTING_COLUMNS: Final = (
+    "payment_id",
+    "sequence",
+    "line",
+    "account",
+    "amount_fen",
+    "currency",
+    "at_ms",
+)
+CLAIMS: Final = RowType(
+    "posgate_claims",
+    (*_prefixed("payments", *PAYMENT_COLUMNS), "jobs.due_at_ms", "payment_events.event"),
+    _claim_row,
+)
+ADVANCES: Final = RowType(
+    "posgate_advances",
+    (
+        *_prefixed("payments", "id", "merchant_no", *STANDING_COLUMNS),
+        "jobs.due_at_ms",
+        *_prefixed("payment_events", "event", "previous", "at_ms"),
+    ),
+    _advance_row,
+)
+POSTINGS: Final = RowType("posgate_postings", _prefixed("postings", *POSTING_COLUMNS), _posting_row)
+REPLIES: Final = RowType(
+    "posgate_replies",
+    ("payment_events.payment_id", *_prefixed("terminal_replies", *REPLY_COLUMNS)),
+    _reply_row,
+)
+LONE_REPLIES: Final = RowType(
+    "posgate_lone_replies", _prefixed("terminal_replies", *REPLY_COLUMNS), reply_row
+)
+_TYPES: Final = (CLAIMS, ADVANCES, POSTINGS, REPLIES, LONE_REPLIES)
+
+
+async def make_row_types(connection: Any) -> None:
+    """Give an asyncpg connection the row types, before it prepares a statement."""
+    for kind in _TYPES:
+        await connection.execute(kind.creation())
+    schema = await connection.fetchval(
+        "SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()"
+    )
+    for kind in _TYPES:
+        await connection.set_type_codec(
+            kind.name, schema=schema, encoder=kind.row, decoder=tuple, format="tuple"
+        )
+
+
+def claim_rows(claims: Sequence[Claim]) -> Parameters:
+    """The parameters of the claims' statement."""
+    return claims, _with_reply(claims)
+
+
+def advance_rows(advances: Sequence[Advance]) -> Parameters:
+    """The parameters of the advances' statement."""
+    postings = [
+        _PostingLine(change, line) for change in advances for line in range(len(change.postings))
+    ]
+    return advances, postings, _with_reply(advances)
+
+
+def reply_rows(replies: Sequence[TerminalReply]) -> Parameters:
+    """The parameters of the lone replies' statement."""
+    return (replies,)
+
+
+def _with_reply(changes: Sequence[Claim | Advance]) -> Sequence[Claim | Advance]:
+    return [change for change in changes if change.reply is not None]

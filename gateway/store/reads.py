@@ -1,0 +1,86 @@
+"""Reading payments, and the small durable writes beside the hot path.
+
+Rules: every query is served by an index and bounded; the SQL is shared by both
+engines.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.errors import Unavailable
+from domain.ledger import Posting
+from domain.payment import Payment
+from gateway.store.database import Database
+from gateway.store.port import PaymentEvent, TerminalReply
+from gateway.store.rows import (
+    PAYMENT_COLUMNS,
+    REPLY_COLUMNS,
+    read_event,
+    read_payment,
+    read_posting,
+    read_reply,
+    settle_job,
+)
+
+_PAYMENT: Final = f"SELECT {', '.join(PAYMENT_COLUMNS)} FROM payments "
+_BY_ID: Final = _PAYMENT + "WHERE id = ?"
+_BY_ORDER: Final = _PAYMENT + "WHERE merchant_no = ? AND door = ? AND order_key = ?"
+_REPLY: Final = (
+    f"SELECT {', '.join(REPLY_COLUMNS)} FROM terminal_replies WHERE merchant_no = ? AND key = ?"
+)
+_EVENTS: Final = (
+    "SELECT sequence, event, previous, status, at_ms FROM payment_events "
+    "WHERE payment_id = ? ORDER BY sequence"
+)
+_POSTINGS: Final = (
+    "SELECT account, amount_fen, currency FROM postings "
+    "WHERE payment_id = ? ORDER BY sequence, line"
+)
+_RENEW: Final = "UPDATE jobs SET due_at_ms = ? WHERE id = ? RETURNING id"
+_TAKE_SEQUENCE: Final = (
+    "INSERT INTO sequences (name, next) VALUES (?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET next = sequences.next + excluded.next RETURNING next"
+)
+
+
+class PaymentReads:
+    """The cold half of ``PaymentStore``; ``lease_due`` is each engine's own."""
+
+    _database: Database
+
+    async def payment(self, payment_id: str) -> Payment | None:
+        """A payment by our id."""
+        rows = await self._database.rows(_BY_ID, payment_id)
+        return read_payment(rows[0]) if rows else None
+
+    async def payment_by_order(self, merchant_no: str, door: str, order_key: str) -> Payment | None:
+        """A payment by its idempotency key."""
+        rows = await self._database.rows(_BY_ORDER, merchant_no, door, order_key)
+        return read_payment(rows[0]) if rows else None
+
+    async def terminal_reply(self, merchant_no: str, key: str) -> TerminalReply | None:
+        """The kept reply of a terminal message."""
+        rows = await self._database.rows(_REPLY, merchant_no, key)
+        return read_reply(rows[0]) if rows else None
+
+    async def events(self, payment_id: str) -> Sequence[PaymentEvent]:
+        """A payment's history, oldest first."""
+        return [read_event(row) for row in await self._database.rows(_EVENTS, payment_id)]
+
+    async def postings(self, payment_id: str) -> Sequence[Posting]:
+        """A payment's ledger lines, oldest first."""
+        return [read_posting(row) for row in await self._database.rows(_POSTINGS, payment_id)]
+
+    async def renew_lease(self, payment_id: str, due_at_ms: int) -> None:
+        """Move the due time of a payment's job; a payment without one gets none."""
+        await self._database.rows(_RENEW, due_at_ms, settle_job(payment_id))
+
+    async def take_sequence(self, name: str, count: int) -> int:
+        """Reserve ``count`` (at least 1) numbers for ever and return the first."""
+        if count < 1:
+            raise ValueError("count must be at least 1")
+        rows = await self._database.rows(_TAKE_SEQUENCE, name, count)
+        if not rows:
+            raise Unavailable("the sequence could not be moved")
+        after: int = rows[0][0]
+        return after - count

@@ -1,0 +1,1 @@
+"""The UnionPay POS 8583 dialect: bytes in, messages out."""

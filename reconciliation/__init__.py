@@ -1,0 +1,1 @@
+"""Nightly matching: pure rules under a thin engine."""

@@ -1,0 +1,1 @@
+"""Simulated channels: the other end of every wire, as real servers."""

@@ -1,0 +1,198 @@
+"""The simulated Alipay gateway: ``handle(request, state, now_ms) -> Effect``.
+
+Rules (reference ``channels.md`` A1, written apart from ``signing/alipay.py`` so that
+both ends of the wire are written twice):
+
+* A request is a form, its parameters in the query string, the body or both. The
+  signature covers every non-empty parameter but ``sign``, sorted, ``k=v`` joined with
+  ``&``, values not URL-encoded; RSA2 only. It is checked before anything is done.
+* An answer's node is written once; exactly those bytes are signed. Slashes are
+  escaped, as the vendor's writer does, so that a reader who re-serialises fails.
+* An unknown ``app_id`` is answered unsigned in the method's node (no key is known to
+  sign with), as is a call without a usable method, in ``error_response``. Every
+  other refusal is signed.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+import orjson
+
+from sandbox.alipay_books import AlipayBooks, BooksFull
+from sandbox.alipay_methods import METHODS, Node, Refusal, pay
+from sandbox.config import AlipaySandboxConfig
+from sandbox.effects import HANG_UP, Effect
+from sandbox.form import FormError, parse_form
+from signing.rsa import load_private_key, load_public_key, sign_sha256, verify_sha256
+
+PAY: Final = "alipay.trade.pay"
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
+_RESPONSE_KEYS: Final[Mapping[str, bytes]] = MappingProxyType(
+    {method: method.replace(".", "_").encode() + b"_response" for method in (PAY, *METHODS)}
+)
+_ERROR_KEY: Final = b"error_response"
+
+
+class _Refused(Exception):
+    """A call that the gateway refuses before any method sees it."""
+
+    def __init__(self, code: str, sub_code: str, sub_msg: str, *, signed: bool = True) -> None:
+        super().__init__(sub_code)
+        self.node: Node = {
+            "code": code,
+            "msg": "Missing Required Arguments" if code == "40001" else "Invalid Arguments",
+            "sub_code": sub_code,
+            "sub_msg": sub_msg,
+        }
+        self.signed = signed
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRequest:
+    """The parameters of one call; ``None`` if they cannot be read. ``method`` may be empty."""
+
+    method: str
+    params: Mapping[str, str] | None = field(repr=False)
+
+
+class AlipayState:
+    """The app's keys and the channel's books; lives as long as the sandbox."""
+
+    def __init__(
+        self, config: AlipaySandboxConfig, *, user_paying_after_ms: int, max_orders: int
+    ) -> None:
+        self.app_id = config.app_id
+        self.app_key = load_public_key(config.app_public_key_pem)
+        self.own_key = load_private_key(config.alipay_private_key_pem)
+        self.user_paying_after_ms = user_paying_after_ms
+        self.books = AlipayBooks(max_orders)
+
+
+def read_request(query: bytes, body: bytes) -> GatewayRequest:
+    """Join the parameters of URL and form body; a repeated name makes them unreadable."""
+    try:
+        params = parse_form(query + b"&" + body if query and body else query or body)
+    except FormError:
+        return GatewayRequest("", None)
+    return GatewayRequest(params.get("method", ""), params)
+
+
+def handle(request: GatewayRequest, state: AlipayState, now_ms: int) -> Effect:
+    """Answer one call of ``/gateway.do``."""
+    key = _RESPONSE_KEYS.get(request.method, _ERROR_KEY)
+    try:
+        biz = _accept(request, state)
+    except _Refused as refused:
+        return Effect(_envelope(key, refused.node, state if refused.signed else None))
+    node = _perform(request.method, biz, state, now_ms)
+    return HANG_UP if node is None else Effect(_envelope(key, node, state))
+
+
+def _accept(request: GatewayRequest, state: AlipayState) -> Mapping[str, object]:
+    """The ``biz_content`` of a call that is complete, known and truly signed."""
+    params = request.params
+    if params is None:
+        raise _Refused("40002", "isv.invalid-parameter", "参数无效", signed=False)
+    if not request.method:
+        raise _Refused("40001", "isv.missing-method", "缺少方法名参数", signed=False)
+    if request.method not in _RESPONSE_KEYS:
+        raise _Refused("40002", "isv.invalid-method", "不存在的方法名", signed=False)
+    if not params.get("app_id"):
+        raise _Refused("40001", "isv.missing-app-id", "缺少AppID参数", signed=False)
+    if params["app_id"] != state.app_id:
+        raise _Refused("40002", "isv.invalid-app-id", "无效的AppID参数", signed=False)
+    _check_common(params)
+    if not _is_signed(params, state):
+        raise _Refused(
+            "40002",
+            "isv.invalid-signature",
+            "验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配",
+        )
+    try:
+        biz = orjson.loads(params["biz_content"])
+    except orjson.JSONDecodeError:
+        biz = None
+    if not isinstance(biz, dict):
+        raise _Refused("40002", "isv.invalid-parameter", "biz_content 不是有效的 JSON")
+    return biz
+
+
+_MISSING: Final = (
+    ("sign", "isv.missing-signature", "缺少签名参数"),
+    ("sign_type", "isv.missing-signature-type", "缺少签名类型参数"),
+    ("timestamp", "isv.missing-timestamp", "缺少时间戳参数"),
+    ("version", "isv.missing-version", "缺少版本参数"),
+    ("biz_content", "isv.missing-parameter", "缺少 biz_content 参数"),
+)
+
+
+def _check_common(params: Mapping[str, str]) -> None:
+    for name, sub_code, sub_msg in _MISSING:
+        if not params.get(name):
+            raise _Refused("40001", sub_code, sub_msg)
+    if params["sign_type"] != "RSA2":
+        raise _Refused("40002", "isv.invalid-signature-type", "无效的签名类型")
+    if params.get("charset", "utf-8").lower() != "utf-8":
+        raise _Refused("40002", "isv.invalid-charset", "字符集错误")
+    if params.get("format", "JSON").lower() != "json":
+        raise _Refused("40002", "isv.invalid-format", "无效的数据格式")
+    if params["version"] != "1.0":
+        raise _Refused("40002", "isv.invalid-version", "非法的版本参数")
+    if _TIMESTAMP.fullmatch(params["timestamp"]) is None:
+        raise _Refused("40002", "isv.invalid-timestamp", "非法的时间戳参数")
+
+
+def _is_signed(params: Mapping[str, str], state: AlipayState) -> bool:
+    """RSA2 over the sorted, non-empty parameters but ``sign``."""
+    signed = "&".join([f"{k}={v}" for k, v in sorted(params.items()) if v and k != "sign"])
+    try:
+        signature = base64.b64decode(params["sign"], validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return verify_sha256(state.app_key, signed.encode(), signature)
+
+
+def _perform(
+    method: str, biz: Mapping[str, object], state: AlipayState, now_ms: int
+) -> Node | None:
+    try:
+        if method == PAY:
+            return pay(biz, state.books, state.user_paying_after_ms, now_ms)
+        return METHODS[method](biz, state.books, now_ms)
+    except Refusal as no:
+        return {
+            "code": "40004",
+            "msg": "Business Failed",
+            "sub_code": no.sub_code,
+            "sub_msg": no.sub_msg,
+        }
+    except BooksFull:
+        return {
+            "code": "20000",
+            "msg": "Service Currently Unavailable",
+            "sub_code": "isp.unknow-error",
+            "sub_msg": "系统繁忙",
+        }
+
+
+def _envelope(key: bytes, node: Node, signer: AlipayState | None) -> bytes:
+    raw = orjson.dumps(node).replace(b"/", b"\\/")
+    if signer is None:
+        return b'{"%b":%b}' % (key, raw)
+    signature = binascii.b2a_base64(sign_sha256(signer.own_key, raw), newline=False)
+    return b'{"%b":%b,"sign":"%b"}' % (key, raw, signature)
+
+
+def spoil(answer: bytes) -> bytes:
+    """The answer with one letter of its signature changed (for :mod:`sandbox.faults`)."""
+    mark = answer.rfind(b'"sign":"')
+    if mark < 0:
+        return answer
+    at = mark + len(b'"sign":"')
+    swapped = b"B" if answer[at : at + 1] == b"A" else b"A"
+    return answer[:at] + swapped + answer[at + 1 :]

@@ -1,0 +1,144 @@
+"""The simulated Alipay's own trades.
+
+Rules: a trade is charged at most once and never returns more than it was charged;
+a number that was cancelled before its pay arrived is remembered and refuses that
+pay; what happens by the passing of time (a payer who types a password) is settled
+when the trade is looked at. Amounts are fen, times UTC ms; no clock in here.
+"""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from domain.clock import beijing
+
+NEVER: Final = -1
+"""``pays_at_ms`` of a payer who never pays."""
+CANCEL_WINDOW_MS: Final = 24 * 3600 * 1000
+
+
+class TradeStatus(enum.Enum):
+    """The vendor's words; TRADE_FINISHED (no refund any more) is not simulated."""
+
+    WAIT_BUYER_PAY = "WAIT_BUYER_PAY"
+    TRADE_SUCCESS = "TRADE_SUCCESS"
+    TRADE_CLOSED = "TRADE_CLOSED"
+
+
+class BooksFull(Exception):
+    """The bound is reached: the channel cannot take another number now."""
+
+
+@dataclass(slots=True)
+class Trade:
+    """One trade; ``refunds`` maps out_request_no to fen."""
+
+    out_trade_no: str
+    trade_no: str
+    total_fen: int
+    subject: str
+    buyer: int
+    created_at_ms: int
+    pays_at_ms: int
+    auth_code: str = field(repr=False)
+    paid_at_ms: int = 0
+    closed: bool = False
+    returned_fen: int = 0
+    cancel_action: str = ""
+    refunds: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def status(self) -> TradeStatus:
+        """As of the last :meth:`settle`."""
+        if self.closed:
+            return TradeStatus.TRADE_CLOSED
+        return TradeStatus.TRADE_SUCCESS if self.paid_at_ms else TradeStatus.WAIT_BUYER_PAY
+
+    @property
+    def charged_fen(self) -> int:
+        """What was ever taken from the payer."""
+        return self.total_fen if self.paid_at_ms else 0
+
+    def settle(self, now_ms: int) -> None:
+        """Let a payer who was still acting pay, if the time has come."""
+        if not self.closed and not self.paid_at_ms and 0 <= self.pays_at_ms <= now_ms:
+            self.paid_at_ms = max(self.pays_at_ms, self.created_at_ms)
+
+    def give_back(self, out_request_no: str, amount_fen: int) -> None:
+        """Return money once under ``out_request_no``; a fully returned trade closes."""
+        if self.returned_fen + amount_fen > self.charged_fen:
+            raise ValueError("more would return than was charged")
+        self.refunds[out_request_no] = amount_fen
+        self.returned_fen += amount_fen
+        if self.returned_fen == self.charged_fen:
+            self.closed = True
+
+    def cancel(self) -> str:
+        """Undo it whatever its state; the action taken, the same one on every repeat."""
+        if not self.cancel_action:
+            self.cancel_action = "refund" if self.paid_at_ms else "close"
+            self.returned_fen = self.charged_fen
+            self.closed = True
+        return self.cancel_action
+
+
+class AlipayBooks:
+    """Every trade and every number refused for ever, at most ``max_orders`` of both."""
+
+    def __init__(self, max_orders: int) -> None:
+        self._max_orders = max_orders
+        self._trades: dict[str, Trade] = {}
+        self._by_trade_no: dict[str, Trade] = {}
+        self._refused: set[str] = set()
+
+    def __iter__(self) -> Iterator[Trade]:
+        return iter(self._trades.values())
+
+    def find(self, out_trade_no: str, trade_no: str, now_ms: int) -> Trade | None:
+        """The trade of either number, settled; ``trade_no`` leads when both are given."""
+        trade = self._by_trade_no.get(trade_no) if trade_no else self._trades.get(out_trade_no)
+        if trade is not None:
+            trade.settle(now_ms)
+        return trade
+
+    def is_refused(self, out_trade_no: str) -> bool:
+        """Whether the number was cancelled before any trade existed."""
+        return out_trade_no in self._refused
+
+    def refuse(self, out_trade_no: str) -> None:
+        """Remember a cancelled number that no trade has; raises :class:`BooksFull`."""
+        if out_trade_no not in self._refused:
+            self._make_room()
+            self._refused.add(out_trade_no)
+
+    def open(
+        self,
+        out_trade_no: str,
+        total_fen: int,
+        subject: str,
+        auth_code: str,
+        pays_at_ms: int,
+        now_ms: int,
+    ) -> Trade:
+        """A new trade, paid at once when ``pays_at_ms`` is ``now_ms``; raises :class:`BooksFull`."""
+        self._make_room()
+        serial = len(self._trades) + 1
+        trade = Trade(
+            out_trade_no,
+            f"{beijing(now_ms):%Y%m%d}2200{1_400_000_000_000_000 + serial}",
+            total_fen,
+            subject,
+            serial % 10_000,
+            now_ms,
+            pays_at_ms,
+            auth_code,
+        )
+        trade.settle(now_ms)
+        self._trades[out_trade_no] = trade
+        self._by_trade_no[trade.trade_no] = trade
+        return trade
+
+    def _make_room(self) -> None:
+        if len(self._trades) + len(self._refused) >= self._max_orders:
+            raise BooksFull

@@ -1,0 +1,87 @@
+"""What a sandbox is started with, as frozen values.
+
+Rules: every bound is here; a port of 0 lets the system choose, :class:`BoundPorts`
+tells the real ones; nothing here is ever a production secret, and ``repr`` still
+hides keys.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+DEFAULT_MAX_ORDERS: Final = 500_000
+WORKING_KEY_LIFE_S: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlipaySandboxConfig:
+    """One app at the simulated Alipay.
+
+    ``app_public_key_pem`` verifies requests, ``alipay_private_key_pem`` signs answers;
+    both as PEM or as the bare base64 body that Alipay's console hands out.
+    """
+
+    app_id: str
+    app_public_key_pem: bytes
+    alipay_private_key_pem: bytes = field(repr=False)
+    seller_id: str = "2088000000000001"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardLink:
+    """One terminal of the acquirer's that a gateway signs in as.
+
+    ``tmk`` is the zone master key, 16 or 24 bytes, under which working keys travel.
+    """
+
+    merchant_id: str
+    terminal_id: str
+    tmk: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardHostConfig:
+    """The simulated UnionPay card host.
+
+    ``rotate_keys_each_sign_in`` issues new working keys at every sign-in (the previous
+    ones stay good for messages in flight); otherwise every sign-in within
+    ``working_key_life_s`` gets the current ones. ``reorder_window_ms`` delays each
+    answer by a random part of itself, so that answers overtake each other.
+    """
+
+    links: tuple[CardLink, ...]
+    mac_algorithm: str = "cup-ecb"
+    working_key_life_s: int = WORKING_KEY_LIFE_S
+    rotate_keys_each_sign_in: bool = False
+    reorder_window_ms: int = 0
+    max_frame_bytes: int = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """Everything ``sandbox.server.serve`` needs.
+
+    ``max_orders`` bounds each channel's books: an order beyond it is refused (the
+    books of money are never silently forgotten). ``fault_seed`` seeds the random
+    source of faults and reordering.
+    """
+
+    alipay: AlipaySandboxConfig
+    card: CardHostConfig
+    host: str = "127.0.0.1"
+    alipay_port: int = 0
+    card_port: int = 0
+    control_port: int = 0
+    user_paying_after_s: int = 8
+    max_orders: int = DEFAULT_MAX_ORDERS
+    max_connections: int = 2048
+    max_body_bytes: int = 65_536
+    fault_seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPorts:
+    """The ports that the sandbox really listens on."""
+
+    alipay: int
+    card: int
+    control: int

@@ -1,0 +1,84 @@
+"""The sandbox as real servers on real sockets.
+
+Rule: this is the sandbox's only shell. Here alone a clock is read and a socket
+opened; what is answered is decided in :class:`sandbox.world.World`.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from sandbox import control
+from sandbox.config import BoundPorts, SandboxConfig
+from sandbox.connection import CardConnection, Connections, HttpAnswer, HttpConnection
+from sandbox.effects import Effect
+from sandbox.http_wire import HttpRequest
+from sandbox.world import World
+
+GATEWAY_PATH: Final = "/gateway.do"
+
+
+def wall_clock_ms() -> int:
+    """UTC now, in ms."""
+    return time.time_ns() // 1_000_000
+
+
+async def serve(
+    config: SandboxConfig,
+    on_ready: Callable[[BoundPorts], None],
+    *,
+    now_ms: Callable[[], int] = wall_clock_ms,
+    random_bytes: Callable[[int], bytes] = os.urandom,
+) -> None:
+    """Serve until cancelled, then flush, close every connection and return by raising.
+
+    ``on_ready`` is called once, when all three ports listen.
+
+    Raises:
+        asyncio.CancelledError: the caller's cancellation, after the shutdown.
+        OSError: a port is taken.
+        ValueError: a key of the configuration cannot be read.
+    """
+    world = World(config, random_bytes)
+    connections = Connections(config.max_connections)
+    servers: list[asyncio.Server] = []
+    try:
+        for factory, port in _listeners(config, world, connections, now_ms):
+            loop = asyncio.get_running_loop()
+            servers.append(await loop.create_server(factory, config.host, port, backlog=1024))
+        on_ready(BoundPorts(*(server.sockets[0].getsockname()[1] for server in servers)))
+        await asyncio.Event().wait()
+    finally:
+        for server in servers:
+            server.close()
+        await connections.close_all()
+        for server in servers:
+            await server.wait_closed()
+
+
+def _listeners(
+    config: SandboxConfig, world: World, connections: Connections, now_ms: Callable[[], int]
+) -> list[tuple[Callable[[], asyncio.Protocol], int]]:
+    """Protocol factory and port of Alipay, card host and control, in this order."""
+
+    def alipay(request: HttpRequest) -> HttpAnswer:
+        if request.path != GATEWAY_PATH:
+            return HttpAnswer(Effect(b"{}"), 404)
+        return HttpAnswer(world.alipay(request.query, request.body, now_ms()))
+
+    def card(payload: bytes) -> Effect:
+        return world.card(payload, now_ms())
+
+    def ask(request: HttpRequest) -> HttpAnswer:
+        return control.handle(request, world, now_ms())
+
+    http = partial(HttpConnection, connections=connections, max_body_bytes=config.max_body_bytes)
+    frames = config.card.max_frame_bytes
+    return [
+        (partial(http, alipay), config.alipay_port),
+        (partial(CardConnection, card, connections, frames), config.card_port),
+        (partial(http, ask), config.control_port),
+    ]

@@ -1,0 +1,86 @@
+"""Both simulated channels with their faults, in one value without sockets.
+
+Rule: everything that decides is reached through here, with the time as an argument;
+the servers and a deterministic simulation use the same methods.
+"""
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from sandbox import alipay, unionpay_host
+from sandbox.alipay import AlipayState
+from sandbox.config import SandboxConfig
+from sandbox.effects import Effect
+from sandbox.faults import Faults, strike
+from sandbox.unionpay_host import CardState
+
+ALIPAY: Final = "alipay"
+UNIONPAY_CARD: Final = "unionpay_card"
+Charge = dict[str, Any]
+
+
+class World:
+    """The channels of one sandbox. ``random_bytes`` makes the card host's working keys."""
+
+    def __init__(self, config: SandboxConfig, random_bytes: Callable[[int], bytes]) -> None:
+        self.alipay_state = AlipayState(
+            config.alipay,
+            user_paying_after_ms=config.user_paying_after_s * 1000,
+            max_orders=config.max_orders,
+        )
+        self.card_state = CardState(
+            config.card, max_orders=config.max_orders, random_bytes=random_bytes
+        )
+        # Faults are a test's tool and must repeat from a seed.
+        self._random = random.Random(config.fault_seed).random  # noqa: S311
+        self._reorder_ms = config.card.reorder_window_ms
+        self.faults = {ALIPAY: Faults(self._random), UNIONPAY_CARD: Faults(self._random)}
+
+    def alipay(self, query: bytes, body: bytes, now_ms: int) -> Effect:
+        """One call of ``/gateway.do``: its query string and form body."""
+        request = alipay.read_request(query, body)
+        rule = self.faults[ALIPAY].draw(request.method)
+        act = partial(alipay.handle, request, self.alipay_state, now_ms)
+        return strike(rule, act, alipay.spoil)
+
+    def card(self, payload: bytes, now_ms: int) -> Effect:
+        """One frame's payload at the card host."""
+        message = unionpay_host.read_request(payload)
+        rule = self.faults[UNIONPAY_CARD].draw(message.mti if message is not None else "")
+        if rule is None and not self._reorder_ms:
+            return unionpay_host.handle(payload, message, self.card_state, now_ms)
+        act = partial(unionpay_host.handle, payload, message, self.card_state, now_ms)
+        effect = strike(rule, act, unionpay_host.spoil)
+        late_ms = int(self._random() * self._reorder_ms) if effect.answer else 0
+        return Effect(effect.answer, effect.close, effect.delay_ms + late_ms, effect.copies)
+
+    def charges(self, now_ms: int) -> list[Charge]:
+        """Every order that ever took money, as ``GET /charges`` lists it.
+
+        An order that was declined, closed unpaid or never arrived took none and is
+        absent. ``charged_fen`` stays after a return; the net is the difference.
+        """
+        found: list[Charge] = []
+        for trade in self.alipay_state.books:
+            trade.settle(now_ms)
+            if trade.charged_fen:
+                found.append(
+                    _charge(ALIPAY, trade.out_trade_no, trade.charged_fen, trade.returned_fen)
+                )
+        for order in self.card_state.books:
+            if order.charged_fen:
+                found.append(
+                    _charge(UNIONPAY_CARD, order.order_no, order.charged_fen, order.returned_fen)
+                )
+        return found
+
+
+def _charge(channel: str, order_no: str, charged_fen: int, returned_fen: int) -> Charge:
+    return {
+        "channel": channel,
+        "order_no": order_no,
+        "charged_fen": charged_fen,
+        "returned_fen": returned_fen,
+    }

@@ -1,0 +1,1 @@
+"""Signatures, MACs, PIN blocks and key wrapping: pure functions over bytes."""

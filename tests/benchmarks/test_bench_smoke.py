@@ -1,0 +1,69 @@
+"""The benchmarks run from end to end; what they measure is not judged here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_card_sale_writes_every_figure_and_no_error(tmp_path: Path) -> None:
+    """A tiny run gives the contract's figures, and callers, books and channels agree."""
+    output = tmp_path / "bench.json"
+    options = ["--only", "card_sale", "--seconds", "0.5", "--warm", "0.3", "--windows", "1"]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *options, "--callers", "8", "--output", str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    results = orjson.loads(output.read_bytes())
+    figures = results["metrics"]["card_sale"]
+    assert figures["errors"] == 0
+    for name in (
+        "payments_per_s",
+        "p50_ms",
+        "p99_ms",
+        "gateway_cpu_us_per_payment",
+        "floor_payments_per_s",
+        "ratio_to_floor",
+    ):
+        assert figures[name] > 0, name
+    assert results["machine"]["fsync"] == "on"
+    assert results["machine"]["synchronous_commit"] == "on"
+
+
+def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
+    """A misspelt ``--only`` measures nothing and says what there is."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--only", "card_sail"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "card_sail" in run.stderr
+    assert "barcode_payment" in run.stderr
+
+
+def test_a_result_file_becomes_a_markdown_table(tmp_path: Path) -> None:
+    """``--table`` prints a row per figure and measures nothing."""
+    results = {"machine": {"cores": 2}, "metrics": {"mixed": {"card_per_s": 2315.0, "errors": 0}}}
+    file = tmp_path / "bench.json"
+    file.write_bytes(orjson.dumps(results))
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--table", str(file)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "| mixed | card_per_s | 2,315 |" in run.stdout
+    assert "cores 2" in run.stdout

@@ -1,0 +1,116 @@
+"""The Alipay adapter: what it asks again, and what it refuses to be built from."""
+
+import pytest
+
+from channels.alipay.plugin import PLUGIN
+from channels.port import ChannelAccount, HttpResponse, Verdict
+from domain.errors import ConfigurationError
+from tests.channels.rigs import (
+    AlipayRig,
+    alipay_answer,
+    paid,
+    private_pem,
+    public_pem,
+    ref_of,
+    rsa_key,
+    services,
+)
+
+ORDER = "ORDER00001"
+CANCELLED = {"code": "10000", "out_trade_no": ORDER, "retry_flag": "N"}
+NOT_FOUND: dict[str, object] = {"code": "40004", "sub_code": "ACQ.TRADE_NOT_EXIST"}
+
+
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [
+        (NOT_FOUND, Verdict.SUCCEEDED),
+        (paid(ORDER, "19.90", trade_status="TRADE_CLOSED"), Verdict.SUCCEEDED),
+        (paid(ORDER, "19.90", trade_status="TRADE_SUCCESS"), Verdict.UNKNOWN),
+        (paid(ORDER, "19.90", trade_status="WAIT_BUYER_PAY"), Verdict.UNKNOWN),
+        ({"code": "20000", "sub_code": "isp.unknow-error"}, Verdict.UNKNOWN),
+    ],
+)
+async def test_a_cancel_without_an_action_is_confirmed_by_a_query(
+    after: dict[str, object], verdict: Verdict
+) -> None:
+    """Cancelling a number that Alipay never saw answers success too."""
+    rig = AlipayRig()
+    rig.answers(alipay_answer("cancel", CANCELLED), alipay_answer("query", after))
+    undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
+    assert (undone.verdict, undone.was_paid) == (verdict, None)
+    assert [form["method"] for form in rig.requests] == [
+        "alipay.trade.cancel",
+        "alipay.trade.query",
+    ]
+
+
+async def test_a_cancel_with_an_action_needs_no_query() -> None:
+    rig = AlipayRig()
+    rig.answers(alipay_answer("cancel", {**CANCELLED, "action": "close"}))
+    undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
+    assert (undone.verdict, undone.was_paid) == (Verdict.SUCCEEDED, False)
+    assert len(rig.requests) == 1
+
+
+async def test_a_text_that_cannot_be_written_is_not_sent() -> None:
+    rig = AlipayRig()
+    request = rig.request(ORDER)
+    odd = type(request)(
+        order_no=ORDER,
+        amount_fen=1990,
+        currency="CNY",
+        subject="\ud800",
+        created_at_ms=0,
+        auth_code=request.auth_code,
+    )
+    assert (await rig.channel.pay(odd)).verdict is Verdict.NOT_SENT
+    assert not rig.requests
+
+
+async def test_the_schedule_is_three_seconds_ten_times_unless_set() -> None:
+    assert AlipayRig().channel.schedule.query_after_s == (3.0,) * 10
+    assert AlipayRig(query_after_s="0.5, 1").channel.schedule.query_after_s == (0.5, 1.0)
+
+
+async def test_a_5xx_with_a_good_signature_is_still_unknown() -> None:
+    rig = AlipayRig()
+    rig.respond = lambda method, content: HttpResponse(
+        500, {}, alipay_answer("pay", paid(ORDER, "19.90"))
+    )
+    assert (await rig.channel.pay(rig.request(ORDER))).verdict is Verdict.UNKNOWN
+
+
+BAD_SETTINGS: list[tuple[str, str]] = [
+    ("gateway_url", "http://openapi.alipay.com/gateway.do"),
+    ("gateway_url", "ftp://127.0.0.1/"),
+    ("gateway_url", "https://user:pw@host/"),
+    ("app_id", ""),
+    ("timeout_s", "nan"),
+    ("timeout_s", "0"),
+    ("query_after_s", "3;3"),
+    ("undo_retry_s", ""),
+    ("colour", "blue"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_SETTINGS)
+def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        AlipayRig(**{name: value})
+
+
+@pytest.mark.parametrize("missing", ["app_private_key", "alipay_public_key"])
+@pytest.mark.parametrize("value", [b"", b"no key at all"])
+def test_a_bad_key_is_named_and_never_shown(missing: str, value: bytes) -> None:
+    secrets = {
+        "app_private_key": private_pem(rsa_key("app")),
+        "alipay_public_key": public_pem(rsa_key("alipay")),
+        missing: value,
+    }
+    account = ChannelAccount(
+        account_id="ali1", channel="alipay", settings={"app_id": "app1"}, secrets=secrets
+    )
+    with pytest.raises(ConfigurationError, match=missing) as error:
+        PLUGIN.build(account, services())
+    assert "no key at all" not in str(error.value)

@@ -1,0 +1,256 @@
+"""The demo and the contract's ``--info`` file, from outside."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import ClientError
+
+from tests.demo.demo_process import Demo, posgate, processes_of, until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+COLUMNS = {"door", "channel", "scenario", "amount_fen", "expected", "actual"}
+WAITING = {"user_paying", "never_pays"}
+ALIPAY = {"approved", "declined", "lost_response_charged", "lost_response_not_charged"} | WAITING
+CARD = {
+    "approved",
+    "insufficient_funds",
+    "wrong_pin",
+    "lost_response_charged",
+    "lost_response_not_charged",
+}
+FINAL = ("succeeded", "closed", "reversed", "failed")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def demos(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Demo]]:
+    """The demos that this file's tests have started, the running one last."""
+    started: list[Demo] = []
+    try:
+        yield started
+        for running in started:
+            await running.end()
+    finally:
+        for running in started:
+            running.kill_everything()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def demo(demos: list[Demo], tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The running demo in its long form; another one if a test has ended it."""
+    if not demos or demos[-1].process.returncode is not None:
+        demos.append(Demo(tmp_path_factory.mktemp("demo")))
+        await demos[-1].start()
+        await demos[-1].ready()
+    return demos[-1]
+
+
+def rows_of(rows: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    return {(row["door"], row["channel"], row["scenario"]) for row in rows}
+
+
+async def test_once_as_json(tmp_path: Path) -> None:
+    """Exit status 0, every row agrees, no scenario that waits for a payer, nothing left over."""
+    folder = tmp_path / "data"
+    status, rows, said = await posgate(
+        "demo", "--once", "--json", "--data", str(folder), cwd=tmp_path
+    )
+    assert (status, said) == (0, "")
+    for row in rows:
+        assert row.keys() == COLUMNS
+        assert type(row["amount_fen"]) is int and row["amount_fen"] > 0
+        assert row["expected"] == row["actual"] != ""
+    alipay = {(door, "alipay", s) for door in ("https", "pos") for s in ALIPAY - WAITING}
+    assert rows_of(rows) == alipay | {("pos", "card", s) for s in CARD}
+    assert len(rows_of(rows)) == len(rows)
+    assert processes_of(folder) == {}
+
+
+async def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:
+    """Exit status 2, the reason, and the stranger's file is still there."""
+    (tmp_path / "thesis.txt").write_text("three years")
+    status, _, said = await posgate("demo", "--once", "--data", str(tmp_path), cwd=tmp_path)
+    assert status == 2 and "not empty" in said
+    assert (tmp_path / "thesis.txt").read_text() == "three years"
+
+
+async def test_the_long_form_pays_every_scenario(demo: Demo) -> None:
+    """Those that wait for a payer too."""
+    alipay = {(door, "alipay", s) for door in ("https", "pos") for s in ALIPAY}
+    assert rows_of(demo.rows) == alipay | {("pos", "card", s) for s in CARD}
+    assert all(row["expected"] == row["actual"] for row in demo.rows)
+
+
+async def test_the_info_file_has_the_contracts_shape(demo: Demo) -> None:
+    """Exactly its keys; a channel that is not built is absent; paths are absolute."""
+    info = demo.info
+    assert info.keys() == {"pos", "api", "sandbox", "scenarios", "pids"}
+    assert info["pos"].keys() == {"host", "port", "merchant_id", "terminals"}
+    assert len(info["pos"]["merchant_id"]) == 15
+    for terminal in info["pos"]["terminals"]:
+        assert terminal.keys() == {"terminal_id", "tmk", "key_scheme", "mac"}
+        assert len(terminal["terminal_id"]) == 8 and len(bytes.fromhex(terminal["tmk"])) == 16
+        assert (terminal["key_scheme"], terminal["mac"]) == ("3des", "cup-ecb")
+    assert len({t["tmk"] for t in info["pos"]["terminals"]}) == len(info["pos"]["terminals"]) > 1
+    assert info["api"].keys() == {"base_url", "ca_file", "merchant_no", "key_id", "secret"}
+    assert info["sandbox"].keys() == {"alipay", "unionpay", "control_url"}
+    alipay = info["sandbox"]["alipay"]
+    files = {"app_private_key_file", "alipay_public_key_file"}
+    assert alipay.keys() == {"gateway_url", "app_id", *files}
+    assert info["sandbox"]["unionpay"].keys() == {"card_host", "card_port"}
+    assert info["sandbox"]["control_url"].startswith("http://")
+    assert info["pids"].keys() == {"gateway", "sandbox"}
+    for file in (info["api"]["ca_file"], *(alipay[name] for name in files)):
+        assert Path(file).is_absolute() and Path(file).is_file()
+    assert b"BEGIN PRIVATE KEY" in Path(alipay["app_private_key_file"]).read_bytes()
+    assert demo.info_file.stat().st_mode & 0o077 == 0
+
+
+async def test_the_scenarios_of_the_info_file(demo: Demo) -> None:
+    """Codes with the channel's prefix; cards that are invented, Luhn-valid and start with 99."""
+    scenarios = demo.info["scenarios"]
+    assert scenarios.keys() == {"alipay", "card"}
+    assert scenarios["alipay"].keys() == ALIPAY
+    assert all(c.startswith("28") and len(c) == 18 for c in scenarios["alipay"].values())
+    assert scenarios["card"].keys() == CARD
+    for card in scenarios["card"].values():
+        assert card.keys() == {"pan", "pin"}
+        numbers = [int(digit) for digit in reversed(card["pan"])]
+        total = sum(n if i % 2 == 0 else sum(divmod(2 * n, 10)) for i, n in enumerate(numbers))
+        assert total % 10 == 0 and card["pan"].startswith("99")
+
+
+async def test_the_pids_are_the_processes(demo: Demo) -> None:
+    """The gateway serves, the sandbox simulates, and both are the demo's."""
+    running, pids = processes_of(demo.data), demo.info["pids"]
+    assert " serve " in running[pids["gateway"]]
+    assert " sandbox " in running[pids["sandbox"]]
+
+
+async def test_https_with_the_demos_own_authority(demo: Demo) -> None:
+    """The certificate verifies under ca_file, and a signed payment goes through."""
+    assert (await demo.call("GET", "/healthz"))[0] == 200
+    assert (await demo.call("GET", "/readyz"))[0] == 200
+    assert (await demo.call("GET", "/v1/openapi.json"))[1]["openapi"].startswith("3.")
+    body = {
+        "merchant_order_no": "outside-1",
+        "amount": 4200,
+        "currency": "CNY",
+        "subject": "Tea",
+        "method": {"type": "auth_code", "auth_code": demo.info["scenarios"]["alipay"]["approved"]},
+    }
+    status, payment = await demo.call("POST", "/v1/payments", body)
+    assert (status, payment["status"], payment["amount"]) == (201, "succeeded", 4200)
+    charge = next(c for c in await demo.charges() if c["order_no"] == payment["channel_order_no"])
+    assert (charge["charged_fen"], charge["returned_fen"]) == (4200, 0)
+
+
+async def test_a_terminal_on_the_command_line(demo: Demo, tmp_path: Path) -> None:
+    """Echo, 77 before the first sign-in (unused), then sign-in, sale, reverse and scan."""
+    scenarios, terminal = demo.info["scenarios"], demo.info["pos"]["terminals"][0]["terminal_id"]
+
+    async def at(name: str, *options: str) -> tuple[int, Any]:
+        given = ("--info", str(demo.info_file), "--json")
+        status, row, said = await posgate("terminal", name, *given, *options, cwd=tmp_path)
+        assert said == ""
+        assert row["terminal_id"] == terminal
+        return status, row
+
+    card = ("--pan", scenarios["card"]["approved"]["pan"], "--pin", "123456")
+    assert (await at("echo"))[0] == 0
+    before = await at("scan", "--amount", "700", "--code", scenarios["alipay"]["approved"])
+    assert (before[0], before[1]["response_code"]) == (1, "77")
+    assert (await at("sign-in"))[0] == 0
+    status, sale = await at("sale", "--amount", "1990", *card)
+    assert (status, sale["response_code"], sale["amount_fen"]) == (0, "00", 1990)
+    net = {c["order_no"]: c["charged_fen"] - c["returned_fen"] for c in await demo.charges()}
+    status, reversal = await at("reverse")
+    assert (status, reversal["response_code"], reversal["trace"]) == (0, "00", sale["trace"])
+
+    async def is_returned() -> bool:
+        return any(
+            net.get(c["order_no"]) == 1990 and c["returned_fen"] == c["charged_fen"] == 1990
+            for c in await demo.charges()
+        )
+
+    await until(is_returned)
+    status, scan = await at("scan", "--amount", "500", "--code", scenarios["alipay"]["approved"])
+    assert (status, scan["response_code"]) == (0, "00")
+    poor = scenarios["card"]["insufficient_funds"]
+    status, declined = await at("sale", "--amount", "1", "--pan", poor["pan"], "--pin", poor["pin"])
+    assert (status, declined["response_code"], declined["approved"]) == (1, "51", False)
+
+
+async def test_a_killed_gateway_comes_back_and_finishes_its_orders(demo: Demo) -> None:
+    """``kill -9`` while a payer types: another pid, the same addresses, and the truth."""
+    before = demo.info
+    body = {
+        "merchant_order_no": "outside-2",
+        "amount": 5300,
+        "currency": "CNY",
+        "subject": "Tea",
+        "wait_s": 1,
+        "method": {"type": "auth_code", "auth_code": before["scenarios"]["alipay"]["user_paying"]},
+    }
+    status, payment = await demo.call("POST", "/v1/payments", body)
+    assert status == 201 and payment["status"] not in ("succeeded", "failed")
+    os.kill(before["pids"]["gateway"], signal.SIGKILL)
+
+    async def is_back() -> bool:
+        return bool(demo.info["pids"]["gateway"] != before["pids"]["gateway"])
+
+    await until(is_back)
+    after = demo.info
+    assert {k: v for k, v in after.items() if k != "pids"} == {
+        k: v for k, v in before.items() if k != "pids"
+    }
+    assert after["pids"]["sandbox"] == before["pids"]["sandbox"]
+
+    async def is_final() -> bool:
+        payment.update((await demo.call("GET", f"/v1/payments/{payment['id']}"))[1])
+        return payment["status"] in FINAL
+
+    await until(is_final)
+    kept = sum(
+        charge["charged_fen"] - charge["returned_fen"]
+        for charge in await demo.charges()
+        if charge["order_no"] == payment["channel_order_no"]
+    )
+    assert kept == (5300 if payment["status"] == "succeeded" else 0)
+    status, repeated = await demo.call("POST", "/v1/payments", body)
+    assert (status, repeated["id"]) == (200, payment["id"])
+
+
+async def test_sigint_stops_everything(demo: Demo) -> None:
+    """Exit status 0, no process of it lives, nobody listens any more."""
+    assert len(processes_of(demo.data)) >= 3
+    assert await demo.end() == 0
+    assert processes_of(demo.data) == {}
+    with pytest.raises((ClientError, OSError)):
+        await demo.call("GET", "/healthz")
+
+
+async def test_sigint_while_it_starts(tmp_path: Path) -> None:
+    """Ctrl-C in the middle leaves no process behind either, and does not wait for the payers."""
+    early = Demo(tmp_path)
+    await early.start()
+    try:
+
+        async def is_paying() -> bool:
+            return (early.data / "gateway.json").exists()
+
+        await until(is_paying)
+        assert await early.end() != 0
+        assert processes_of(early.data) == {}
+        assert not early.info_file.exists()
+    finally:
+        early.kill_everything()

@@ -1,0 +1,189 @@
+"""A step: postings balance, captured and returned follow the ledger, contradictions park."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.decline import Decline, DeclineReason
+from domain.ledger import Posting, is_balanced
+from domain.payment import Event, IllegalTransition, Payment, Standing, Status, apply
+from domain.settle import Happened, contradiction, parked, step
+from tests.support.payments import sample_order
+
+ORDER = sample_order(1, amount_fen=1990)
+LATE = [event for event in Event if event is not Event.SUBMIT]
+WRONG = Decline(DeclineReason.WRONG_PIN, "55")
+happenings = st.lists(
+    st.builds(
+        Happened,
+        event=st.sampled_from(LATE),
+        at_ms=st.integers(1, 10**9),
+        trade_no=st.sampled_from(["", "T1", "T2"]),
+        paid_at_ms=st.sampled_from([0, 7]),
+        decline=st.sampled_from([None, WRONG]),
+    ),
+    max_size=12,
+)
+
+
+def payment(status: Status, **changes: object) -> Payment:
+    """A payment as it stands."""
+    return Payment(ORDER, Standing(status=status, version=3, **changes))  # type: ignore[arg-type]
+
+
+def at(event: Event, **said: object) -> Happened:
+    """Something happened."""
+    return Happened(event=event, at_ms=5, **said)  # type: ignore[arg-type]
+
+
+def balances(postings: list[Posting]) -> Counter[str]:
+    """What each account holds."""
+    sums: Counter[str] = Counter()
+    for posting in postings:
+        sums[posting.account] += posting.amount_fen
+    return sums
+
+
+@given(happenings)
+def test_books_and_standing_agree_over_any_history(history: list[Happened]) -> None:
+    """I5: every entry sums to zero, and the balances are captured minus returned, always."""
+    now = Payment(ORDER, Standing(status=Status.SUBMITTED, version=1))
+    posted: list[Posting] = []
+    for happened in history:
+        moved = step(now, happened)
+        if moved is None:
+            continue
+        assert is_balanced(moved.postings)
+        assert moved.standing.version == now.standing.version + 1
+        posted += moved.postings
+        now = Payment(ORDER, moved.standing)
+        standing = now.standing
+        assert 0 <= standing.returned_fen <= standing.captured_fen <= ORDER.amount_fen
+        held = standing.captured_fen - standing.returned_fen
+        sums = balances(posted)
+        assert sums["channel:unionpay_card:a1"] == held
+        assert sums["merchant:m1"] == -held
+        if standing.status is Status.SUCCEEDED:
+            assert held == ORDER.amount_fen
+        if standing.status in (Status.CLOSED, Status.FAILED, Status.REVERSED):
+            assert held == 0
+        if standing.parked_reason:
+            return  # a person decides from here
+
+
+@pytest.mark.parametrize("status", Status, ids=lambda one: one.value)
+@pytest.mark.parametrize("event", LATE, ids=lambda one: one.value)
+def test_a_step_follows_the_table(status: Status, event: Event) -> None:
+    """``None`` exactly where the table says that nothing changes."""
+    captured = 1990 if status in (Status.SUCCEEDED, Status.REVERSED) else 0
+    before = payment(status, captured_fen=captured)
+    moved = step(before, at(event))
+    after = apply(status, event)
+    assert (moved is None) == (after is status)
+    if moved is not None:
+        assert moved.standing.status is after
+
+
+def test_an_illegal_event_is_our_own_fault() -> None:
+    with pytest.raises(IllegalTransition):
+        step(payment(Status.SUCCEEDED, captured_fen=1990), at(Event.SUBMIT))
+
+
+def test_paid_posts_one_capture() -> None:
+    """Debit what the channel owes us, credit what we owe the merchant."""
+    moved = step(payment(Status.SUBMITTED), at(Event.PAID, trade_no="T9", paid_at_ms=4))
+    assert moved is not None
+    assert moved.postings == (
+        Posting("channel:unionpay_card:a1", 1990, "CNY"),
+        Posting("merchant:m1", -1990, "CNY"),
+    )
+    standing = moved.standing
+    assert (standing.channel_trade_no, standing.paid_at_ms, standing.captured_fen) == (
+        "T9", 4, 1990,
+    )  # fmt: skip
+    assert standing.decline is None
+
+
+def test_undone_after_capture_posts_it_back() -> None:
+    moved = step(payment(Status.REVERSING, captured_fen=1990), at(Event.UNDONE_PAID))
+    assert moved is not None
+    assert balances(list(moved.postings)) == {
+        "channel:unionpay_card:a1": -1990,
+        "merchant:m1": 1990,
+    }
+    assert (moved.standing.captured_fen, moved.standing.returned_fen) == (1990, 1990)
+
+
+def test_undone_paid_without_a_capture_books_both() -> None:
+    """The charge was never seen, its return was: the ledger shows both and holds nothing."""
+    moved = step(payment(Status.REVERSING), at(Event.UNDONE_PAID))
+    assert moved is not None
+    assert len(moved.postings) == 4
+    assert set(balances(list(moved.postings)).values()) == {0}
+    assert (moved.standing.captured_fen, moved.standing.returned_fen) == (1990, 1990)
+
+
+def test_undone_as_unpaid_after_a_capture_is_a_contradiction() -> None:
+    """The ledger says paid, the channel says it never was: parked, nothing posted."""
+    moved = step(payment(Status.REVERSING, captured_fen=1990), at(Event.UNDONE_UNPAID))
+    assert moved is not None
+    assert moved.standing.parked_reason == "undone_as_unpaid_after_capture"
+    assert moved.standing.status is Status.REVERSING
+    assert list(moved.postings) == []
+
+
+def test_a_decline_is_kept_where_a_payment_ends_unpaid() -> None:
+    moved = step(payment(Status.PENDING), at(Event.DECLINE, decline=WRONG))
+    assert moved is not None
+    assert moved.standing.decline == WRONG
+
+
+def test_an_earlier_reason_survives_the_end_of_the_undo() -> None:
+    """Closed says why the undo began."""
+    moved = step(payment(Status.REVERSING, decline=WRONG), at(Event.UNDONE_UNPAID))
+    assert moved is not None
+    assert (moved.standing.status, moved.standing.decline) == (Status.CLOSED, WRONG)
+
+
+def test_what_the_channel_said_once_is_not_lost() -> None:
+    """A later answer without a number keeps the earlier one."""
+    before = payment(Status.PENDING, channel_trade_no="T1", channel_reference="R1")
+    moved = step(before, at(Event.PAID))
+    assert moved is not None
+    assert (moved.standing.channel_trade_no, moved.standing.channel_reference) == ("T1", "R1")
+
+
+GOOD = {"amount_fen": 1990, "currency": "CNY", "order_no": ORDER.channel_order_no}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({}, ""),
+        ({"amount_fen": None, "currency": "", "order_no": ""}, ""),
+        ({"amount_fen": 1989}, "amount_mismatch"),
+        ({"amount_fen": 0}, "amount_mismatch"),
+        ({"amount_fen": -1990}, "amount_mismatch"),
+        ({"currency": "USD"}, "currency_mismatch"),
+        ({"currency": "cny"}, "currency_mismatch"),
+        ({"order_no": "OTHER"}, "order_mismatch"),
+        ({"amount_fen": 1, "currency": "USD"}, "amount_mismatch"),
+    ],
+)
+def test_what_the_channel_says_is_compared(said: dict[str, object], reason: str) -> None:
+    """Amount, currency and number; what it does not say is no contradiction."""
+    words = GOOD | said
+    assert contradiction(ORDER, **words) == reason  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", Status, ids=lambda one: one.value)
+def test_parked_is_never_paid_and_posts_nothing(status: Status) -> None:
+    """Unknown, or still reversing; one version on; the reason stands."""
+    moved = parked(payment(status, channel_trade_no="T1", captured_fen=3), "why")
+    expected = Status.REVERSING if status is Status.REVERSING else Status.UNKNOWN
+    assert moved.standing.status is expected
+    assert (moved.standing.version, moved.standing.parked_reason) == (4, "why")
+    assert (moved.standing.channel_trade_no, moved.standing.captured_fen) == ("T1", 3)
+    assert list(moved.postings) == []

@@ -1,0 +1,221 @@
+"""Fakes for what stands around a payment: a scripted channel, a store that fails on demand."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from structlog.testing import LogCapture
+
+from channels.port import (
+    Answer,
+    ChannelHealth,
+    PaymentRef,
+    PayRequest,
+    PollSchedule,
+    UndoAnswer,
+    Verdict,
+)
+from domain.errors import Unavailable
+from domain.payment import Payment
+from gateway.live import Live
+from gateway.metrics import Metrics
+from gateway.payments import Draft, Payments
+from gateway.recovery import Recovery
+from gateway.routes import Route, Routes
+from gateway.settlement import Settlement
+from gateway.sources import RandomIds, SystemClock
+from gateway.store.port import Store
+from tests.support.waiting import eventually
+
+Scripted = Answer | UndoAnswer | Exception | Callable[[], Awaitable[Any]]
+FAST = PollSchedule(query_after_s=(0.01,) * 20, undo_retry_s=(0.01, 0.01, 0.02))
+
+
+class FakeChannel:
+    """Answers each call with the next of its script, the last one for ever."""
+
+    def __init__(self, schedule: PollSchedule = FAST) -> None:
+        self.schedule = schedule
+        self.timeout_s = 0.5
+        self.pays: list[Scripted] = [Answer(verdict=Verdict.SUCCEEDED, trade_no="T1")]
+        self.queries: list[Scripted] = [Answer(verdict=Verdict.UNKNOWN)]
+        self.cancels: list[Scripted] = [UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=False)]
+        self.calls: list[str] = []
+        self.paid: list[PayRequest] = []
+        self.refs: list[PaymentRef] = []
+        self._ids = RandomIds()
+
+    def new_order_no(self) -> str:
+        return self._ids.new()
+
+    def health(self) -> ChannelHealth:
+        return ChannelHealth(ready=True)
+
+    async def start(self) -> None:
+        self.calls.append("start")
+
+    async def close(self) -> None:
+        self.calls.append("close")
+
+    async def pay(self, request: PayRequest) -> Answer:
+        self.paid.append(request)
+        answer: Answer = await self._next("pay", self.pays)
+        return answer
+
+    async def query(self, ref: PaymentRef) -> Answer:
+        self.refs.append(ref)
+        answer: Answer = await self._next("query", self.queries)
+        return answer
+
+    async def cancel(self, ref: PaymentRef) -> UndoAnswer:
+        self.refs.append(ref)
+        answer: UndoAnswer = await self._next("cancel", self.cancels)
+        return answer
+
+    async def _next(self, call: str, script: list[Scripted]) -> Any:
+        self.calls.append(call)
+        said = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(said, Exception):
+            raise said
+        if isinstance(said, Answer | UndoAnswer):
+            return said
+        return await said()
+
+
+class FlakyStore:
+    """A real store whose calls can be made to fail, to wait, or to be overtaken."""
+
+    def __init__(self, real: Store) -> None:
+        self._real = real
+        self.down: dict[str, int] = {}
+        """How often each named call still fails."""
+        self.before: dict[str, Callable[[Any], Awaitable[None]]] = {}
+        """What happens first, once."""
+        self.after: dict[str, Callable[[Any], Awaitable[None]]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._real, name)
+        if not asyncio.iscoroutinefunction(real):
+            return real
+
+        async def call(*values: Any) -> Any:
+            before = self.before.pop(name, None)
+            if before is not None:
+                await before(*values)
+            if self.down.get(name, 0) > 0:
+                self.down[name] -= 1
+                raise Unavailable(f"{name} is down")
+            result = await real(*values)
+            after = self.after.pop(name, None)
+            if after is not None:
+                await after(*values)
+            return result
+
+        return call
+
+
+class House:
+    """A gateway's middle: payments, settlement and recovery on one store and one channel."""
+
+    def __init__(
+        self, store: Any, channel: FakeChannel | None = None, *, till_wait_s: float = 5
+    ) -> None:
+        self.flaky = FlakyStore(store)
+        self.store: Any = self.flaky
+        self.channel = channel or FakeChannel()
+        self.clock = SystemClock()
+        self.metrics = Metrics()
+        self._capture = LogCapture()
+        self.log: Any = structlog.wrap_logger(None, processors=[self._capture])
+        self.routes = Routes(
+            [Route(account_id="a1", channel_name="alipay", merchant_no="", enabled=True,
+                   channel=self.channel)]
+        )  # fmt: skip
+        self.settlement = Settlement(
+            store=self.store,
+            routes=self.routes,
+            clock=self.clock,
+            metrics=self.metrics,
+            log=self.log,
+        )
+        self.payments = Payments(
+            store=self.store,
+            settlement=self.settlement,
+            routes=self.routes,
+            clock=self.clock,
+            ids=RandomIds(),
+            metrics=self.metrics,
+            log=self.log,
+            till_wait_s=till_wait_s,
+            max_in_flight=8,
+        )
+
+    def recovery(self, *, max_at_once: int = 8, lease_s: float = 5) -> Recovery:
+        """A worker; the caller runs it."""
+        return Recovery(
+            store=self.store,
+            settlement=self.settlement,
+            clock=self.clock,
+            metrics=self.metrics,
+            log=self.log,
+            interval_s=0.01,
+            lease_s=lease_s,
+            max_at_once=max_at_once,
+        )
+
+    def said(self, event: str) -> Sequence[Any]:
+        """The log lines of one event."""
+        return [entry for entry in self._capture.entries if entry["event"] == event]
+
+    async def begun(self, key: str = "k1", **changes: Any) -> Live:
+        """A claimed payment, not yet run."""
+        begun = await self.payments.begin(draft(key, **changes))
+        assert begun.live is not None
+        assert not begun.replayed
+        return begun.live
+
+    async def paid(self, key: str = "k1", **changes: Any) -> Payment:
+        """Run a payment to the end of what this process does about it."""
+        live = await self.begun(key, **changes)
+        await self.payments.run(live)
+        await eventually(lambda: not self.payments.in_flight())
+        return await self.now(live.payment)
+
+    async def now(self, payment: Payment) -> Payment:
+        """As the store holds it."""
+        found: Payment | None = await self.store.payment(payment.order.id)
+        assert found is not None
+        return found
+
+    async def until(self, payment: Payment, *statuses: str) -> Payment:
+        """Wait for a state."""
+
+        async def reached() -> bool:
+            return (await self.now(payment)).standing.status.value in statuses
+
+        await eventually(reached)
+        return await self.now(payment)
+
+    async def held(self, payment: Payment) -> int:
+        """What the ledger holds at the channel."""
+        lines = await self.store.postings(payment.order.id)
+        assert sum(line.amount_fen for line in lines) == 0
+        return sum(line.amount_fen for line in lines if line.account == "channel:alipay:a1")
+
+
+def draft(key: str = "k1", **changes: Any) -> Draft:
+    """A payment as a door understood it."""
+    values: dict[str, Any] = {
+        "merchant_no": "M1",
+        "door": "api",
+        "order_key": key,
+        "fingerprint": b"f" * 16,
+        "amount_fen": 1990,
+        "currency": "CNY",
+        "subject": "奶茶",
+        "method": "auth_code",
+        "channel": "alipay",
+        "auth_code": "280000000000000001",
+    }
+    return Draft(**(values | changes))

@@ -1,0 +1,75 @@
+"""Our error tree and our decline reasons, mapped totally at both doors."""
+
+import inspect
+
+import orjson
+import pytest
+
+from domain import errors
+from domain.decline import DeclineReason
+from domain.errors import PosgateError, RequestError
+from gateway.http.errors import STATUSES, error_body, status_of
+from gateway.http.openapi import openapi_document
+from gateway.pos.translate import F39_OF_ERROR, F39_OF_REASON
+from pos_protocol.response_codes import meaning
+
+LEAVES = {
+    one
+    for _, one in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(one, PosgateError) and not one.__subclasses__()
+}
+
+
+def made(leaf: type[PosgateError]) -> PosgateError:
+    """An error of this class."""
+    if issubclass(leaf, RequestError):
+        return leaf("a_code", "a message", field="a_field")
+    return leaf("a message")
+
+
+def test_the_tree_has_leaves() -> None:
+    assert len(LEAVES) == 9
+
+
+def test_both_maps_are_total_and_name_nothing_else() -> None:
+    assert STATUSES.keys() == LEAVES
+    assert F39_OF_ERROR.keys() == LEAVES
+    assert F39_OF_REASON.keys() == set(DeclineReason)
+
+
+@pytest.mark.parametrize("leaf", sorted(LEAVES, key=str), ids=lambda one: one.__name__)
+def test_every_error_has_its_answer(leaf: type[PosgateError]) -> None:
+    """A status, and the one form of body."""
+    error = made(leaf)
+    assert 400 <= status_of(error) <= 503
+    body = orjson.loads(error_body(error, "req_1"))
+    assert body.keys() == {"error"}
+    assert body["error"]["message"] == "a message"
+    assert body["error"]["request_id"] == "req_1"
+    assert ("field" in body["error"]) == isinstance(error, RequestError)
+
+
+def test_the_callers_faults_are_4xx_and_ours_are_503() -> None:
+    for leaf, status in STATUSES.items():
+        assert (status < 500) == issubclass(leaf, RequestError)
+        assert status != 500
+
+
+def test_statuses_tell_the_errors_apart() -> None:
+    """One status, one kind of fault, so that a client can act on it."""
+    requests = [status for leaf, status in STATUSES.items() if issubclass(leaf, RequestError)]
+    assert len(requests) == len(set(requests))
+
+
+@pytest.mark.parametrize("code", sorted({*F39_OF_REASON.values(), *F39_OF_ERROR.values()}))
+def test_every_answer_code_is_one_that_a_terminal_knows(code: str) -> None:
+    """Two characters, in the table of the protocol; never an approval."""
+    assert len(code) == 2
+    assert code != "00"
+    assert meaning(code) != meaning("??")
+
+
+def test_every_status_is_documented() -> None:
+    """The OpenAPI document names each status that an error can have, for creating."""
+    create = openapi_document()["paths"]["/v1/payments"]["post"]["responses"]
+    assert {str(status) for status in STATUSES.values()} <= create.keys() | {"404"}

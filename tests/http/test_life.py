@@ -1,0 +1,160 @@
+"""Draining, and what a new process makes of what the old one left."""
+
+import asyncio
+
+import pytest
+
+from channels.port import AnswerLost, HttpRequest, HttpResponse, Send
+from sandbox.scenarios import ALIPAY_CODES, Scenario
+from tests.support.gateway import Place, Running, with_seams
+from tests.support.waiting import eventually
+
+APPROVED = ALIPAY_CODES[Scenario.APPROVED]
+
+
+class Gate:
+    """A network that holds requests until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.reached = asyncio.Event()
+
+    def __call__(self, send: Send) -> Send:
+        async def held(request: HttpRequest) -> HttpResponse:
+            self.reached.set()
+            await self.opened.wait()
+            return await send(request)
+
+        return held
+
+
+async def test_draining_refuses_the_new_and_finishes_the_old(place: Place) -> None:
+    """What SIGTERM does: 503 for a new payment, readiness off, the open one is told its end."""
+    gate = Gate()
+    async with with_seams(place, wrap_send=gate).gateway() as running:
+        first = asyncio.create_task(running.api.pay(APPROVED, "old", wait_s=20))
+        await gate.reached.wait()
+        stopping = asyncio.create_task(running.gateway.stop(20))
+
+        async def is_draining() -> bool:
+            return not (await running.api.send("GET", "/readyz")).json["accepting"]
+
+        await eventually(is_draining)
+        ready = await running.api.send("GET", "/readyz")
+        assert (ready.status, ready.json["ready"]) == (503, False)
+        refused = await running.api.pay(APPROVED, "new")
+        assert (refused.status, refused.code) == (503, "unavailable")
+        assert (await running.api.find("old")).json["status"] == "submitted"
+        assert (await running.api.find("new")).status == 404
+        gate.opened.set()
+        paid = await first
+        assert (paid.status, paid.json["status"]) == (201, "succeeded")
+        await stopping
+    assert len(await place.charges()) == 1
+
+
+async def test_a_payment_that_outlasts_the_drain_is_left_to_recovery(place: Place) -> None:
+    """The next process asks the channel; the customer is charged once."""
+    gate = Gate()
+    async with with_seams(place, wrap_send=gate).gateway() as running:
+        first = asyncio.create_task(running.api.pay(APPROVED, "left", wait_s=20))
+        await gate.reached.wait()
+        await running.gateway.stop(0.1)
+        await asyncio.gather(first, return_exceptions=True)
+    payment = await _recovered(place, "left")
+    charged, returned = await place.charge(payment)
+    assert (payment["status"], charged - returned) == ("closed", 0)
+
+
+class LostAnswers:
+    """A network that brings requests there and no answer back."""
+
+    def __call__(self, send: Send) -> Send:
+        async def lose(request: HttpRequest) -> HttpResponse:
+            await send(request)
+            raise AnswerLost("cut")
+
+        return lose
+
+
+async def _recovered(place: Place, number: str) -> dict[str, object]:
+    """What the next process on the same database makes of an open payment."""
+    async with place.session() as it:
+        open_ = await it.store.payment_by_order("M0001", "api", number)
+        assert open_ is not None
+        assert open_.standing.status.value not in ("succeeded", "failed", "closed", "reversed")
+        await it.store.renew_lease(open_.order.id, 0)  # its time has come
+    async with place.gateway() as running:
+        payment: dict[str, object] = await running.api.final(open_.order.id)
+        taken = [line for line in running.lines() if line["event"] == "recovery takes over"]
+        assert [line["payment_id"] for line in taken] == [open_.order.id]
+        return payment
+
+
+@pytest.mark.parametrize(
+    ("scenario", "status", "charged"),
+    [
+        (Scenario.APPROVED, "succeeded", (1990, 0)),
+        (Scenario.NEVER_PAYS, "closed", (0, 0)),
+        (Scenario.LOST_RESPONSE_NOT_CHARGED, "closed", (0, 0)),
+    ],
+    ids=lambda value: getattr(value, "value", None),
+)
+async def test_an_unknown_payment_survives_a_restart(
+    place: Place, scenario: Scenario, status: str, charged: tuple[int, int]
+) -> None:
+    """Left unknown by one process, finished by the next as the channel says."""
+    place.configure(payments={"till_wait_s": 30})
+    async with with_seams(place, wrap_send=LostAnswers()).gateway(drain_s=0) as running:
+        reply = await running.api.pay(ALIPAY_CODES[scenario], "lost", wait_s=0)
+
+        async def is_lost() -> bool:
+            return bool((await running.api.get(reply.json["id"])).json["status"] == "unknown")
+
+        await eventually(is_lost)
+    payment = await _recovered(place, "lost")
+    assert payment["status"] == status
+    assert await place.charge(payment) == charged
+
+
+async def test_two_processes_on_one_database_charge_once(place: Place) -> None:
+    """The key is claimed in the store: two gateways, one number, one payment."""
+    async with place.gateway() as one, place.gateway() as two:
+        replies = await asyncio.gather(
+            *(running.api.pay(APPROVED, "shared") for running in (one, two) * 10)
+        )
+        assert sorted(reply.status for reply in replies) == [200] * 19 + [201]
+        assert {reply.json["status"] for reply in replies} == {"succeeded"}
+        payment = replies[0].json
+        undone = await asyncio.gather(one.api.cancel(payment["id"]), two.api.cancel(payment["id"]))
+        assert {reply.json["status"] for reply in undone} == {"reversed"}
+    assert await place.charge(payment) == (1990, 1990)
+
+
+async def test_too_much_at_once_is_refused_and_changes_nothing(place: Place) -> None:
+    """Beyond ``payments.max_in_flight`` the answer is 503 before anything is written."""
+    gate = Gate()
+    place.configure(payments={"max_in_flight": 1})
+    async with with_seams(place, wrap_send=gate).gateway() as running:
+        first = asyncio.create_task(running.api.pay(APPROVED, "one"))
+        await gate.reached.wait()
+        refused = await running.api.pay(APPROVED, "two")
+        assert (refused.status, refused.code) == (503, "unavailable")
+        assert (await running.api.find("two")).status == 404
+        gate.opened.set()
+        assert (await first).json["status"] == "succeeded"
+        assert (await running.api.pay(APPROVED, "two")).json["status"] == "succeeded"
+
+
+async def test_a_client_that_hangs_up_does_not_stop_its_payment(running: Running) -> None:
+    """The order was claimed: it ends as the channel says, and its number finds it."""
+    code = ALIPAY_CODES[Scenario.USER_PAYING]
+    asked = asyncio.create_task(running.api.pay(code, "gone", wait_s=20))
+
+    async def is_claimed() -> bool:
+        return (await running.api.find("gone")).status == 200
+
+    await eventually(is_claimed)
+    asked.cancel()
+    payment = await running.api.final((await running.api.find("gone")).json["id"])
+    assert payment["status"] == "succeeded"

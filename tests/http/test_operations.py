@@ -1,0 +1,140 @@
+"""What the operator and the curious ask, unsigned: health, readiness, metrics, documents."""
+
+import re
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from domain.payment import Status
+from gateway.bootstrap import Gateway
+from gateway.cli.terminal_client import TerminalClient
+from sandbox.scenarios import ALIPAY_CODES, Scenario
+from tests.support.gateway import Place, Running
+
+module_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@module_loop
+async def test_healthz_says_alive(standing: Running) -> None:
+    reply = await standing.api.send("GET", "/healthz")
+    assert (reply.status, reply.json) == (200, {"status": "alive"})
+
+
+@module_loop
+async def test_readyz_names_store_and_every_channel(standing: Running) -> None:
+    reply = await standing.api.send("GET", "/readyz")
+    assert reply.status == 200
+    assert reply.json["ready"] is reply.json["store"] is reply.json["accepting"] is True
+    assert reply.json["channels"].keys() == {"alipay-1", "card-1"}
+
+
+@module_loop
+async def test_metrics_count_what_happened(standing: Running) -> None:
+    """Prometheus text; closed label lists; nothing of a caller in a label."""
+    await standing.api.pay(ALIPAY_CODES[Scenario.APPROVED], "metered")
+    reply = await standing.api.send("GET", "/metrics")
+    text = reply.raw.decode()
+    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    line = 'posgate_payments_total{channel="alipay",door="api",status="succeeded"}'
+    assert re.search(re.escape(line) + r" [1-9]", text), text
+    assert 'operation="pay",verdict="succeeded"' in text
+    assert 'posgate_requests_total{code="201",door="api"}' in text
+    for bound in ("store_queued", "nonces", "payments_in_flight", "pos_connections",
+                  "api_in_flight", "directory_entries", "recovering"):  # fmt: skip
+        assert f"posgate_{bound} " in text
+    for private in ("metered", standing.place.key.key_id, "M0001"):
+        assert private not in text
+
+
+@module_loop
+async def test_the_document_lists_exactly_the_routes(standing: Running) -> None:
+    """Every ``/v1`` route with its method, and no other."""
+    document = (await standing.api.send("GET", "/v1/openapi.json")).json
+    said = {(verb.upper(), path) for path, calls in document["paths"].items() for verb in calls}
+    served = {
+        (route.method, route.resource.canonical)
+        for route in application(standing.gateway).router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    assert said == {pair for pair in served if pair[1].startswith("/v1/pay")}
+    assert served - said == {
+        ("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/docs")
+    }
+
+
+def application(gateway: Gateway) -> web.Application:
+    """The application of a started gateway."""
+    assert gateway._api is not None
+    return gateway._api.application()
+
+
+@module_loop
+async def test_the_document_resolves_and_knows_every_state(standing: Running) -> None:
+    """No dangling reference; the states are the domain's."""
+    document = (await standing.api.send("GET", "/v1/openapi.json")).json
+    schemas = document["components"]["schemas"]
+    references = set(re.findall(r"#/components/schemas/(\w+)", repr(document)))
+    assert references == schemas.keys() - set()
+    assert schemas["Payment"]["properties"]["status"]["enum"] == [one.value for one in Status]
+    operations = [call["operationId"] for calls in document["paths"].values()
+                  for call in calls.values()]  # fmt: skip
+    assert len(operations) == len(set(operations)) == 4
+
+
+@module_loop
+async def test_an_answered_payment_is_as_documented(standing: Running) -> None:
+    """Neither a member that the document lacks nor one that it needs and misses."""
+    document = (await standing.api.send("GET", "/v1/openapi.json")).json
+    schema = document["components"]["schemas"]["Payment"]
+    for scenario in (Scenario.APPROVED, Scenario.DECLINED):
+        payment = (await standing.api.pay(ALIPAY_CODES[scenario])).json
+        assert payment.keys() == schema["properties"].keys()
+        assert set(schema["required"]) <= payment.keys()
+        if payment["error"] is not None:
+            assert payment["error"].keys() == schema["properties"]["error"]["properties"].keys()
+
+
+@module_loop
+async def test_the_page_needs_nothing_from_outside(standing: Running) -> None:
+    """One page, no script, no address but its own."""
+    reply = await standing.api.send("GET", "/docs")
+    page = reply.raw.decode()
+    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+    assert "<script" not in page
+    assert not re.search(r'(?:src|href)="(?!#|/v1/openapi\.json")', page)
+    for path in ("/v1/payments", "/v1/payments/{id}", "/v1/payments/{id}/cancel"):
+        assert path in page
+
+
+@module_loop
+async def test_the_door_speaks_tls_only(standing: Running) -> None:
+    """Plain HTTP gets nothing; a client that does not know the CA hangs up."""
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientError):
+            await http.get(f"http://127.0.0.1:{standing.bound.api_port}/healthz")
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await http.get(f"{standing.api.base_url}/healthz")
+
+
+async def test_a_store_that_is_gone_is_not_ready_and_says_so(place: Place) -> None:
+    """Liveness stays, readiness goes, a payment is refused with 503 and nothing is charged."""
+    async with place.gateway() as running:
+        await running.gateway.store.close()
+        assert (await running.api.send("GET", "/healthz")).status == 200
+        ready = await running.api.send("GET", "/readyz")
+        assert (ready.status, ready.json["store"]) == (503, False)
+        reply = await running.api.pay(ALIPAY_CODES[Scenario.APPROVED])
+        assert (reply.status, reply.code) == (503, "unavailable")
+    assert await place.charges() == []
+
+
+async def test_a_card_link_shows_in_readiness(place: Place) -> None:
+    """Signed in after the first sale; the detail names no key."""
+    async with place.gateway() as running:
+        client = TerminalClient(running.terminal())
+        await client.exchange(client.terminal.sign_in())
+        await client.close()
+        health = (await running.api.send("GET", "/readyz")).json["channels"]["card-1"]
+        assert health.keys() == {"ready", "detail"}

@@ -1,0 +1,161 @@
+"""A running sandbox with a clock that stands still until it is told, and its keys."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import ClientSession
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from sandbox.config import (
+    AlipaySandboxConfig,
+    BoundPorts,
+    CardHostConfig,
+    CardLink,
+    SandboxConfig,
+)
+from sandbox.server import serve
+from sandbox.world import World
+
+NOON_MS = 1_795_320_000_000
+"""2026-11-22 12:00:00 in Beijing."""
+
+
+@dataclass
+class StandingClock:
+    """Time that moves only when a test says so."""
+
+    ms: int = NOON_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+@dataclass(frozen=True)
+class AppKeys:
+    """One party's RSA pair."""
+
+    pair: rsa.RSAPrivateKey
+
+    @property
+    def pkcs1(self) -> str:
+        return self.pair.private_bytes(
+            Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+        ).decode()
+
+    @property
+    def public(self) -> str:
+        return (
+            self.pair.public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            .decode()
+        )
+
+
+@dataclass(frozen=True)
+class RunningSandbox:
+    """Where a sandbox listens, and its clock."""
+
+    ports: BoundPorts
+    clock: StandingClock
+
+    async def control(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        url = f"http://127.0.0.1:{self.ports.control}{path}"
+        data = None if body is None else orjson.dumps(body)
+        async with ClientSession() as http, http.request(method, url, data=data) as answer:
+            return answer.status, orjson.loads(await answer.read())
+
+    async def charges(self) -> Any:
+        status, body = await self.control("GET", "/charges")
+        assert status == 200
+        return body
+
+
+@pytest.fixture(scope="session")
+def app_keys() -> AppKeys:
+    return AppKeys(rsa.generate_private_key(65537, 2048))
+
+
+@pytest.fixture(scope="session")
+def alipay_keys() -> AppKeys:
+    return AppKeys(rsa.generate_private_key(65537, 2048))
+
+
+@pytest.fixture
+def config(app_keys: AppKeys, alipay_keys: AppKeys) -> SandboxConfig:
+    return SandboxConfig(
+        alipay=AlipaySandboxConfig(
+            app_id="2021000000000001",
+            app_public_key_pem=app_keys.public.encode(),
+            alipay_private_key_pem=alipay_keys.pkcs1.encode(),
+        ),
+        card=CardHostConfig(
+            links=(
+                CardLink(
+                    merchant_id="999000000000001",
+                    terminal_id="99000001",
+                    tmk=bytes.fromhex("0123456789ABCDEFFEDCBA9876543210"),
+                ),
+            )
+        ),
+    )
+
+
+def counting_bytes() -> Callable[[int], bytes]:
+    """A stand-in for randomness: every call differs, every run is the same."""
+    calls = iter(range(1, 256))
+    return lambda size: bytes((next(calls) * 7 + i * 31) % 256 for i in range(size))
+
+
+@pytest.fixture
+def world(config: SandboxConfig) -> World:
+    return World(config, counting_bytes())
+
+
+@pytest.fixture
+def change(config: SandboxConfig) -> Callable[..., SandboxConfig]:
+    """The test's configuration with something changed in its card host or itself."""
+
+    def changed(card: dict[str, Any] | None = None, **top: Any) -> SandboxConfig:
+        return replace(config, card=replace(config.card, **(card or {})), **top)
+
+    return changed
+
+
+@contextlib.asynccontextmanager
+async def running(config: SandboxConfig) -> AsyncIterator[RunningSandbox]:
+    clock = StandingClock()
+    ready: asyncio.Future[BoundPorts] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(serve(config, ready.set_result, now_ms=clock.now_ms))
+    waiting: set[asyncio.Future[Any]] = {task, ready}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        await task
+    try:
+        yield RunningSandbox(ready.result(), clock)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+def run() -> Callable[[SandboxConfig], contextlib.AbstractAsyncContextManager[RunningSandbox]]:
+    """For tests that need a sandbox of another configuration."""
+    return running
+
+
+@pytest.fixture
+async def sandbox(config: SandboxConfig) -> AsyncIterator[RunningSandbox]:
+    async with running(config) as it:
+        yield it

@@ -1,0 +1,275 @@
+"""What only one engine, or only the schema, can show."""
+
+import asyncio
+import json
+import sqlite3
+from multiprocessing import get_context
+from typing import Any
+
+import asyncpg
+import pytest
+from tortoise.context import TortoiseContext
+from tortoise.migrations.autodetector import MigrationAutodetector
+
+from domain.errors import ConfigurationError, Unavailable
+from gateway.store.engine import StoreOptions, store_for
+from gateway.store.migrate import MODELS
+from gateway.store.postgres_rows import claim_rows, make_row_types
+from gateway.store.postgres_statements import ADVANCE, CLAIM, PINNED
+from tests.store.conftest import OpenStore
+from tests.support.payments import sample_advance, sample_claim, sample_order
+from tests.support.postgres import PostgresServer
+
+APPEND_ONLY = [
+    f"{verb} {table}"
+    for table in ("postings", "payment_events", "attempts")
+    for verb in ("DELETE FROM", "UPDATE")
+]
+
+
+async def _with_history(url: str, open_store: OpenStore) -> None:
+    store = await open_store(url)
+    await store.claim(sample_claim(1))
+    await store.advance(sample_advance(1))
+
+
+def _tampering(statement: str) -> str:
+    return statement + (" SET payment_id = 'x'" if statement.startswith("UPDATE") else "")
+
+
+@pytest.mark.parametrize("statement", APPEND_ONLY)
+async def test_sqlite_refuses_to_change_history(
+    sqlite_url: str, open_store: OpenStore, statement: str
+) -> None:
+    """Ledger and events are append-only in the database itself."""
+    await _with_history(sqlite_url, open_store)
+    with (
+        sqlite3.connect(sqlite_url.removeprefix("sqlite://")) as connection,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        connection.execute(_tampering(statement))
+
+
+@pytest.mark.parametrize("statement", [*APPEND_ONLY, "TRUNCATE postings"])
+async def test_postgres_refuses_to_change_history(
+    postgres_url: str, open_store: OpenStore, statement: str
+) -> None:
+    """Ledger and events are append-only in the database itself."""
+    await _with_history(postgres_url, open_store)
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        with pytest.raises(asyncpg.PostgresError, match="append-only"):
+            await connection.execute(_tampering(statement))
+    finally:
+        await connection.close()
+
+
+async def test_the_migrations_say_what_the_models_say() -> None:
+    """Whoever changes a model must generate its migration."""
+    config = {name: dict(part) for name, part in MODELS.items()}
+    async with TortoiseContext() as context:
+        await context.init(config=config)
+        assert context.apps is not None
+        assert await MigrationAutodetector(context.apps, config["apps"]).changes() == []
+
+
+def _plan_nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for child in plan.get("Plans", ()) for node in _plan_nodes(child))]
+
+
+async def _generic_plan(connection: Any, sql: str) -> list[dict[str, Any]]:
+    count = max(n for n in range(1, 60) if f"${n}::" in sql)
+    await connection.execute(f"PREPARE hot AS {sql}")
+    nulls = ", ".join(["NULL"] * count)
+    found = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE hot({nulls})")
+    await connection.execute("DEALLOCATE hot")
+    return _plan_nodes(json.loads(found)[0]["Plan"])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 40])
+@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.parametrize("sql", [CLAIM, ADVANCE], ids=["claim", "advance"])
+async def test_the_planner_probes_by_key_however_small_the_tables_are(
+    postgres_url: str, rows: int, analyzed: bool, sql: str
+) -> None:
+    """A plan made on tiny tables lives on while they grow: it must not read them whole."""
+    connection = await asyncpg.connect(postgres_url, server_settings=dict(PINNED))
+    try:
+        await make_row_types(connection)
+        if rows:
+            await connection.fetch(CLAIM, *claim_rows([sample_claim(n) for n in range(rows)]))
+        if analyzed:
+            await connection.execute("ANALYZE")
+        nodes = await _generic_plan(connection, sql)
+    finally:
+        await connection.close()
+    kinds = {node["Node Type"] for node in nodes}
+    assert not kinds & {"Seq Scan", "Hash Join", "Merge Join", "Bitmap Heap Scan"}
+    probes = {
+        node["Index Name"]: node["Index Cond"]
+        for node in nodes
+        if node["Node Type"] == "Index Scan"
+    }
+    if sql == ADVANCE:
+        assert set(probes) == {"payments_pkey", "jobs_pkey"}
+        assert "ARRAY[i.id]" in probes["payments_pkey"]
+        assert "ARRAY[('settle:'::text || (moved" in probes["jobs_pkey"]
+    else:
+        assert not probes
+    filters = [str(node.get("Filter", "")) for node in nodes]
+    hashed = [text for text in filters if "hashed SubPlan" in text]
+    joins = [node for node in nodes if node["Node Type"] == "Nested Loop"]
+    assert (len(hashed), len(joins)) == ((2, 0) if sql == CLAIM else (2, 2))
+
+
+async def test_the_hot_path_never_scans_a_table(postgres_url: str, open_store: OpenStore) -> None:
+    """The server's own counters, after a load on tables that were empty at prepare."""
+    store = await open_store(postgres_url)
+    for start in range(0, 600, 100):
+        numbers = range(start, start + 100)
+        assert all(await asyncio.gather(*(store.claim(sample_claim(n)) for n in numbers)))
+        assert all(await asyncio.gather(*(store.advance(sample_advance(n)) for n in numbers)))
+    await store.close()
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        scans = await connection.fetch(
+            "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE seq_scan > 0 "
+            "AND relname = ANY ($1)",
+            ["payments", "attempts", "jobs", "payment_events", "postings", "terminal_replies"],
+        )
+    finally:
+        await connection.close()
+    assert scans == []
+
+
+async def test_arrays_carry_every_awkward_text(postgres_url: str, open_store: OpenStore) -> None:
+    """Quotes, backslashes, braces, commas, NULL, empty, newlines and large values survive."""
+    awkward = ["", "NULL", '"', "\\", '\\"', "{}", "a,b", "\n\t", "奶茶🧋", "x" * 5000, "'", "$1"]
+    store = await open_store(postgres_url)
+    claims = [sample_claim(n, subject=text) for n, text in enumerate(awkward)]
+    assert all(await asyncio.gather(*map(store.claim, claims)))
+    for claim in claims:
+        payment = await store.payment(claim.order.id)
+        assert payment is not None
+        assert payment.order == claim.order
+
+
+async def test_a_nul_in_a_text_fails_alone_on_postgres(
+    postgres_url: str, open_store: OpenStore
+) -> None:
+    """PostgreSQL cannot hold it; its neighbours are not harmed."""
+    store = await open_store(postgres_url)
+    claims = [sample_claim(n, subject="a\x00b" if n == 2 else "ok") for n in range(5)]
+    outcomes = await asyncio.gather(*map(store.claim, claims), return_exceptions=True)
+    assert [outcome is True for outcome in outcomes] == [True, True, False, True, True]
+
+
+@pytest.mark.parametrize("crash", ["stop", "kill"])
+async def test_a_crash_of_postgres_loses_nothing_acknowledged_and_the_store_recovers(
+    postgres_server: PostgresServer, postgres_url: str, open_store: OpenStore, crash: str
+) -> None:
+    """Under load the server dies twice; the same store works again without a restart."""
+    store = await open_store(postgres_url, reconnect_max_s=0.1)
+    acknowledged: list[int] = []
+    refused, paid, stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    numbers = iter(range(10**6))
+
+    async def till() -> None:
+        while not stopping.is_set():
+            number = next(numbers)
+            try:
+                assert await store.claim(sample_claim(number))
+                assert await store.advance(sample_advance(number))
+            except Unavailable:
+                refused.set()
+                await asyncio.sleep(0.01)
+            else:
+                acknowledged.append(number)
+                paid.set()
+
+    async def progress() -> None:
+        for _ in range(10):
+            paid.clear()
+            await paid.wait()
+
+    tills = [asyncio.create_task(till()) for _ in range(32)]
+    for _ in range(2):
+        await progress()
+        await asyncio.to_thread(getattr(postgres_server, crash))
+        refused.clear()
+        await refused.wait()
+        assert not await store.ready()
+        await asyncio.to_thread(postgres_server.start)
+    await progress()
+    stopping.set()
+    await asyncio.gather(*tills)
+    assert await store.ready()
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        whole = await connection.fetch(
+            "SELECT id, version, (SELECT count(*) FROM payment_events WHERE payment_id = p.id), "
+            "(SELECT count(*) FROM postings WHERE payment_id = p.id), "
+            "(SELECT coalesce(sum(amount_fen), 0) FROM postings WHERE payment_id = p.id) "
+            "FROM payments p"
+        )
+    finally:
+        await connection.close()
+    histories = {tuple(row[1:]) for row in whole}
+    assert histories <= {(1, 1, 0, 0), (2, 2, 2, 0)}, "a change was applied in part"
+    paid_ids = {row[0] for row in whole if row[1] == 2}
+    assert paid_ids >= {sample_order(number).id for number in acknowledged}
+
+
+async def test_a_server_that_is_down_or_refuses_is_told_apart(
+    postgres_server: PostgresServer,
+) -> None:
+    """Not there: unavailable. There, but no such database: the operator's."""
+    options = StoreOptions(commit_timeout_s=1.0)
+    with pytest.raises(Unavailable):
+        await store_for("postgresql://posgate@127.0.0.1:1/x", options=options).open()
+    with pytest.raises(ConfigurationError):
+        await store_for(postgres_server.url("no_such_database"), options=options).open()
+
+
+def _claim_many(url: str, start: int, results: Any) -> None:
+    async def run() -> int:
+        store = store_for(url)
+        await store.open()
+        won = 0
+        for begin in range(start, start + 200, 20):
+            claims = (store.claim(sample_claim(n)) for n in range(begin, begin + 20))
+            won += sum(await asyncio.gather(*claims))
+        await store.close()
+        return won
+
+    results.put(asyncio.run(run()))
+
+
+async def test_several_processes_share_one_sqlite_file(
+    sqlite_url: str, open_store: OpenStore
+) -> None:
+    """Three writers over overlapping orders: each order is won once, none is lost."""
+    context = get_context("spawn")
+    results: Any = context.Queue()
+    writers = [
+        context.Process(target=_claim_many, args=(sqlite_url, start, results))
+        for start in (0, 100, 200)
+    ]
+    for writer in writers:
+        writer.start()
+    won = [await asyncio.to_thread(results.get, True, 60) for _ in writers]
+    for writer in writers:
+        await asyncio.to_thread(writer.join)
+    assert sum(won) == 400
+    store = await open_store(sqlite_url)
+    assert len(await store.lease_due(10**12, 1, 1000)) == 400
+
+
+async def test_sqlite_in_the_loops_own_thread_keeps_the_contract(
+    sqlite_url: str, open_store: OpenStore
+) -> None:
+    """The simulation's variant, without a thread."""
+    store = await open_store(sqlite_url, inline=True)
+    claims = [sample_claim(n // 2) for n in range(20)]
+    outcomes = await asyncio.gather(*map(store.claim, claims))
+    assert outcomes == [True, False] * 10
