@@ -7,6 +7,7 @@ database. Every difference is one error of the benchmark.
 import asyncio
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -26,15 +27,32 @@ Amounts = Mapping[tuple[str, str], int]
 """Net amount in fen by channel and order number."""
 
 
-async def disagreements(control_url: str, dsn: str, approved: Mapping[str, int]) -> dict[str, int]:
+_SETTLE_S: Final = 60
+_PEEK_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the callers of a door heard: approvals, and how many still wait for an answer."""
+
+    approved: int = 0
+    in_flight: int = 0
+
+    def differs_from(self, booked: int) -> int:
+        """By how much the books cannot be reconciled with what was heard."""
+        return max(0, self.approved - booked, booked - self.approved - self.in_flight)
+
+
+async def disagreements(control_url: str, dsn: str, heard: Mapping[str, Heard]) -> dict[str, int]:
     """What does not agree, counted; empty when everything does.
 
-    ``approved`` is how many approvals the callers of each door saw, ``card`` and
-    ``barcode``.
+    ``heard`` is by door, ``card`` and ``barcode``. Payments that are still open after an
+    overload get a minute to settle, as recovery would have it.
     """
-    charges = await asyncio.get_running_loop().run_in_executor(None, fetch_charges, control_url)
     connection: Any = await asyncpg.connect(dsn)
     try:
+        unsettled = await _settled(connection)
+        charges = await asyncio.get_running_loop().run_in_executor(None, fetch_charges, control_url)
         booked = {
             (row["channel"], row["channel_order_no"]): row["captured_fen"] - row["returned_fen"]
             for row in await connection.fetch(
@@ -42,37 +60,54 @@ async def disagreements(control_url: str, dsn: str, approved: Mapping[str, int])
                 "FROM payments WHERE status = 'succeeded'"
             )
         }
-        unsettled = await connection.fetchval(
-            "SELECT count(*) FROM payments WHERE status = ANY ($1)",
-            [status.value for status in UNSETTLED],
+        postings = await connection.fetchval(
+            "SELECT count(*) FROM postings JOIN payments p ON p.id = payment_id "
+            "WHERE status = 'succeeded'"
         )
-        balance, postings = await connection.fetchrow(
-            "SELECT coalesce(sum(amount_fen), 0)::bigint, count(*) FROM postings"
+        balance = await connection.fetchval(
+            "SELECT coalesce(sum(amount_fen), 0)::bigint FROM postings"
         )
     finally:
         await connection.close()
-    found = compare(charges, booked, approved, postings=postings, balance=balance)
+    found = compare(charges, booked, heard, postings=postings, balance=balance)
     return found | ({"unsettled payments": unsettled} if unsettled else {})
 
 
+async def _settled(connection: Any) -> int:
+    """Wait until no payment is open; how many still are."""
+    open_payments = 0
+    for _ in range(int(_SETTLE_S / _PEEK_S)):
+        open_payments = await connection.fetchval(
+            "SELECT count(*) FROM payments WHERE status = ANY ($1)",
+            [status.value for status in UNSETTLED],
+        )
+        if not open_payments:
+            break
+        await asyncio.sleep(_PEEK_S)
+    return open_payments
+
+
 def compare(
-    charges: Amounts, booked: Amounts, approved: Mapping[str, int], *, postings: int, balance: int
+    charges: Amounts, booked: Amounts, heard: Mapping[str, Heard], *, postings: int, balance: int
 ) -> dict[str, int]:
-    """The differences by name; those that count nothing are left out."""
+    """The differences by name; those that count nothing are left out.
+
+    ``postings`` are the ledger lines of the booked payments, ``balance`` is the sum of all.
+    """
     cards = sum(channel == _CARD for channel, _ in booked)
     codes = len(booked) - cards
     found = {
         "charged, not booked so": len(charges.items() - booked.items()),
         "booked, not charged so": len(booked.items() - charges.items()),
-        "card approvals that are not booked": abs(cards - approved.get("card", 0)),
-        "barcode approvals that are not booked": abs(codes - approved.get("barcode", 0)),
+        "card approvals unlike the books": heard.get("card", Heard()).differs_from(cards),
+        "barcode approvals unlike the books": heard.get("barcode", Heard()).differs_from(codes),
         "ledger off balance": int(balance != 0),
         "ledger lines missing": abs(postings - 2 * len(booked)),
     }
     return {name: count for name, count in found.items() if count}
 
 
-async def floor_disagreements(control_url: str, dsn: str, approved: int) -> dict[str, int]:
+async def floor_disagreements(control_url: str, dsn: str, heard: Heard) -> dict[str, int]:
     """The same for a floor program's own table."""
     loop = asyncio.get_running_loop()
     charges = await loop.run_in_executor(None, fetch_charges, control_url, True)
@@ -86,7 +121,7 @@ async def floor_disagreements(control_url: str, dsn: str, approved: int) -> dict
     found = {
         "floor: charged, not booked": abs(len(charges) - paid),
         "floor: other amounts": int(sum(charges.values()) != total),
-        "floor: approvals that are not booked": abs(paid - approved),
+        "floor: approvals unlike the books": heard.differs_from(paid),
     }
     return {name: count for name, count in found.items() if count}
 
@@ -98,7 +133,8 @@ def fetch_charges(control_url: str, floors: bool = False) -> dict[tuple[str, str
     return {
         (row["channel"], row["order_no"]): row["charged_fen"] - row["returned_fen"]
         for row in rows
-        if _is_floors(row["channel"], row["order_no"]) is floors
+        if row["charged_fen"] != row["returned_fen"]
+        and _is_floors(row["channel"], row["order_no"]) is floors
     }
 
 

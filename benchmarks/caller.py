@@ -74,9 +74,14 @@ class Caller(asyncio.Protocol):
         return not self._busy and not self._backlog
 
     @property
-    def unanswered(self) -> int:
-        """What was due and has no answer."""
-        return int(self._busy) + len(self._backlog)
+    def in_flight(self) -> int:
+        """What was sent and has no answer yet."""
+        return int(self._busy)
+
+    @property
+    def unsent(self) -> int:
+        """What was due and could not be sent before an earlier request had its answer."""
+        return len(self._backlog)
 
     def prepare(self, count: int) -> None:
         """Build requests ahead."""
@@ -86,6 +91,7 @@ class Caller(asyncio.Protocol):
     def begin(self, window: Window, callers: int) -> None:
         """Pay until the window's end; returns at once."""
         self.log = []
+        self._backlog.clear()  # what an earlier window left over was counted as an error there
         self._window = window
         self._period_s = callers / window.rate if window.rate else 0.0
         phase_s = random.random() * self._period_s

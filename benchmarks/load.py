@@ -73,7 +73,8 @@ def _figures(callers: list[Caller], window: Window) -> dict[str, Any]:
             answered += window.measure_s <= exchange.end_s < window.end_s
             if window.measure_s <= exchange.start_s < window.end_s:
                 latencies.append(exchange.end_s - exchange.start_s)
-        reasons["no answer"] += caller.unanswered
+        reasons["no answer"] += caller.in_flight
+        reasons["not sent in time"] += caller.unsent
     latencies.sort()
     approved = reasons.pop("", 0)
     return {
@@ -83,6 +84,7 @@ def _figures(callers: list[Caller], window: Window) -> dict[str, Any]:
         "p99_ms": _percentile_ms(latencies, 0.99),
         "max_ms": _percentile_ms(latencies, 1.0),
         "approved": approved,
+        "in_flight": sum(caller.in_flight for caller in callers),
         "errors": reasons.total(),
         "reasons": dict((+reasons).most_common(_MOST_REASONS)),
     }

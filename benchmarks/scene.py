@@ -9,14 +9,14 @@ import asyncio
 import secrets
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import orjson
 
-from benchmarks.books import disagreements, floor_disagreements
+from benchmarks.books import Heard, disagreements, floor_disagreements
 from benchmarks.postgres import PostgresServer
 from benchmarks.processes import Child
 from gateway.cli.installation import (
@@ -45,7 +45,7 @@ class Side:
     is_floor: bool
     server_pid: int
     load: Child
-    approved: int = 0
+    heard: Heard = field(default_factory=Heard)
     expected_per_s: float = 0.0
 
 
@@ -191,14 +191,14 @@ class Scene:
     async def disagreements(self) -> dict[str, int]:
         """What callers, books and channels disagree on, the floors' included."""
         control = self._channels["control_url"]
-        approved: dict[str, int] = {
-            side.door: side.approved for side in self.sides if not side.is_floor
+        heard: dict[str, Heard] = {
+            side.door: side.heard for side in self.sides if not side.is_floor
         }
-        found = await disagreements(control, self._dsn, approved)
+        found = await disagreements(control, self._dsn, heard)
         for side in self.sides:
             if side.is_floor:
                 dsn = self._floor_dsns[side.door]
-                found |= await floor_disagreements(control, dsn, side.approved)
+                found |= await floor_disagreements(control, dsn, side.heard)
         return found
 
     async def _stop(self) -> None:

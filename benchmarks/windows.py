@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from benchmarks.books import Heard
 from benchmarks.processes import family, machine_cpu_us, own_cpu_ns
 from benchmarks.scene import Scene, Side
 
@@ -96,7 +97,8 @@ async def run_window(scene: Scene, loads: Sequence[tuple[Load, Series]], plan: P
         ),
     )
     for (load, series), figures in zip(loads, answers, strict=True):
-        load.side.approved += figures["approved"]
+        approved = load.side.heard.approved + figures["approved"]
+        load.side.heard = Heard(approved, figures["in_flight"])
         load.side.expected_per_s = figures["payments_per_s"]
         series.add(figures, cpu_us, foreign)
 

@@ -123,6 +123,14 @@ def mask_values(
     return event
 
 
+def finish_json(logger: object, name: str, event: MutableMapping[str, Any]) -> bytes:
+    """All of the JSON dress in one step: a line costs half of what a chain of steps does."""
+    drop_forbidden(logger, name, stamp(logger, name, event))
+    if "exc_info" in event:
+        structlog.processors.format_exc_info(logger, name, event)
+    return render_json(logger, name, event)
+
+
 class _LineWriter:
     """Writes each line whole, by one system call, so that processes may share a file."""
 
@@ -151,7 +159,7 @@ def make_log(level: str, dress: str) -> Log:
         ).bind()
     return structlog.wrap_logger(  # type: ignore[no-any-return]
         _LineWriter(sys.stderr.fileno()),
-        processors=[*shared, structlog.processors.format_exc_info, render_json],
+        processors=[finish_json],
         wrapper_class=wrapper,
     ).bind()
 

@@ -1,6 +1,6 @@
 """The worker that finishes what was left open: by a crash, a restart, or a channel.
 
-Rules: it takes payments whose attempt is due under a lease, a bounded number at
+Rules: it takes payments whose job is due under a lease, a bounded number at
 once, and sends each down the same path as a live one (query, then undo). A payment
 that cannot be finished now becomes due again later; nothing is closed or failed
 here by time alone.

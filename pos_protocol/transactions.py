@@ -14,6 +14,7 @@ Rules:
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -292,6 +293,7 @@ def missing_fields(message: Message, transaction: Transaction) -> tuple[int, ...
     return tuple(missing)
 
 
+@lru_cache(maxsize=64)
 def reply_mti(mti: str) -> str:
     """The MTI of the answer: the request's plus 10 (0200 → 0210, 0820 → 0830).
 

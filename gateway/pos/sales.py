@@ -36,6 +36,9 @@ from signing.keywrap import Sealer
 
 _WEAK_SCHEMES = ("des", "sm4")
 _REVERSAL_TRIES = 5
+_DEADLINE_MARGIN_S = 10.0
+"""At the deadline an undo is begun, durably; only then is there something to tell. Silence
+before that would be our own fault; 45 + 10 is still inside a terminal's 60 s."""
 
 
 def pan_context(merchant_no: str, key: str) -> bytes:
@@ -96,6 +99,7 @@ class Sales:
     ) -> None:
         self._store = store
         self._payments = payments
+        self._patience_s = payments.till_wait_s + _DEADLINE_MARGIN_S
         self._sealer = sealer
         self._clock = clock
         self._ids = ids
@@ -162,7 +166,7 @@ class Sales:
             if live is None:
                 raise Unavailable("a claimed payment without its work")
             await self._payments.run(live)
-            await live.told(self._payments.till_wait_s)
+            await live.told(self._patience_s)
             if live.reply is not None and live.reply is teller.reply:
                 return teller.frame
             return await self._told(exchange, live.payment, live, teller)
@@ -179,12 +183,12 @@ class Sales:
     ) -> bytes | None:
         """The kept reply; one in flight is waited for, here or at another process."""
         if live is not None:
-            await live.told(self._payments.till_wait_s)
+            await live.told(self._patience_s)
             payment = live.payment
         kept = await self._kept(exchange)
         if kept is not None:
             return kept
-        payment = await self._payments.watch(payment, self._payments.till_wait_s, is_tellable)
+        payment = await self._payments.watch(payment, self._patience_s, is_tellable)
         return await self._told(exchange, payment, live, teller)
 
     async def _told(

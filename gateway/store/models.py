@@ -12,12 +12,12 @@ Rules:
 * There are no foreign keys. On the hot path a child row is written by the very
   statement that inserts or moves its payment, and a check per row would cost more
   than the row; merchants are never deleted, so provisioning looks before it writes.
-* ``attempts``, ``payment_events`` and ``postings`` are only ever inserted into; on the
-  last two, triggers of migration 0002 refuse UPDATE and DELETE. What is still to be
-  done rests in ``jobs``, which a finished payment has left, so it stays small.
+* ``attempts``, ``payment_events`` and ``postings`` are history: triggers of migration
+  0002 refuse UPDATE and DELETE. What is still to be done rests in ``jobs``, which a
+  finished payment has left, so that it stays small.
 * ``generated`` ids are there because Tortoise wants a key; nothing looks a row up by
-  them. On SQLite they cost nothing (the rowid); on PostgreSQL migration 0002 drops
-  their indexes, and the natural key beside each is the only one.
+  them. On SQLite they cost nothing (the rowid); on PostgreSQL migration 0002 does away
+  with those of the hot path: they are NULL, and the natural key is the row's only one.
 * A model's first docstring line becomes its table's comment: no semicolon there,
   Tortoise splits SQLite's statements at them.
 

@@ -41,9 +41,9 @@ class TerminalReply:
 class Claim:
     """Insert an order, its standing (version 1), its first attempt and event.
 
-    Refused when ``(merchant_no, door, order_key)`` exists. ``due_at_ms`` is when
-    recovery may take the attempt over; ``None`` for an order that is born final
-    (a reversal that came before its sale).
+    Refused when ``(merchant_no, door, order_key)`` exists. ``due_at_ms`` opens the
+    payment's settle job and is when recovery may take it over; ``None`` for an order
+    that is born final (a reversal that came before its sale): it gets no job.
     """
 
     order: Order
@@ -58,8 +58,8 @@ class Advance:
     """Move a payment from ``standing.version - 1`` to ``standing``.
 
     Refused when the payment is no longer at that version. Event, postings and reply
-    are written in the same commit; ``due_at_ms`` re-schedules the attempt, ``None``
-    settles it.
+    are written in the same commit; ``due_at_ms`` moves the payment's settle job, or
+    opens one anew, and ``None`` ends it.
     """
 
     payment_id: str
@@ -197,14 +197,14 @@ class PaymentStore(Protocol):
         ...
 
     async def lease_due(self, now_ms: int, lease_ms: int, limit: int) -> Sequence[Payment]:
-        """Take payments whose attempt is due, moving each due time ``lease_ms`` on.
+        """Take payments whose settle job is due, moving each due time ``lease_ms`` on.
 
         Two callers never get the same payment for the same due time.
         """
         ...
 
     async def renew_lease(self, payment_id: str, due_at_ms: int) -> None:
-        """Move an open attempt's due time; a settled attempt stays settled."""
+        """Move the due time of a payment's settle job; one that ended is not opened again."""
         ...
 
     async def take_sequence(self, name: str, count: int) -> int:

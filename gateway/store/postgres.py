@@ -22,7 +22,15 @@ from gateway.store.lane import Lane
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.postgres_link import UNREACHABLE, PostgresLink
-from gateway.store.postgres_rows import advance_rows, claim_rows, reply_rows
+from gateway.store.postgres_rows import (
+    ADVANCES,
+    CLAIMS,
+    POSTINGS,
+    REPLIES,
+    advance_rows,
+    claim_rows,
+    reply_rows,
+)
 from gateway.store.postgres_statements import (
     ADVANCE,
     CLAIM,
@@ -133,8 +141,8 @@ class PostgresStore(Provisioning, PaymentReads):
     def __init__(self, dsn: str, options: StoreOptions, log: Log) -> None:
         self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
         self._links = (
-            PostgresLink(dsn, (CLAIM, SAVE_REPLY), options, log),
-            PostgresLink(dsn, (ADVANCE,), options, log),
+            PostgresLink(dsn, {CLAIM: (CLAIMS, REPLIES), SAVE_REPLY: (REPLIES,)}, options, log),
+            PostgresLink(dsn, {ADVANCE: (ADVANCES, POSTINGS, REPLIES)}, options, log),
         )
         self._claims, self._advances = (
             Lane(

@@ -22,7 +22,7 @@ from domain.errors import Unavailable
 from gateway.logs import Log
 from gateway.store.database import Refused, not_storable, refusal
 from gateway.store.options import StoreOptions
-from gateway.store.postgres_rows import Parameters, make_row_types
+from gateway.store.postgres_rows import Parameters, RowType, make_row_types
 from gateway.store.postgres_statements import PINNED
 
 UNREACHABLE: Final = (
@@ -36,10 +36,17 @@ UNREACHABLE: Final = (
 
 
 class PostgresLink:
-    """One connection with its prepared statements; used by one task at a time."""
+    """One connection with its prepared statements; used by one task at a time.
+
+    ``statements`` are the SQL texts, each with the row types of its parameters.
+    """
 
     def __init__(
-        self, dsn: str, statements: Sequence[str], options: StoreOptions, log: Log
+        self,
+        dsn: str,
+        statements: Mapping[str, Sequence[RowType]],
+        options: StoreOptions,
+        log: Log,
     ) -> None:
         self._dsn = dsn
         self._statements = statements
@@ -56,7 +63,8 @@ class PostgresLink:
             self._dsn, server_settings=dict(PINNED), timeout=self._options.commit_timeout_s
         )
         try:
-            await make_row_types(connection)
+            types = {kind.name: kind for kinds in self._statements.values() for kind in kinds}
+            await make_row_types(connection, tuple(types.values()))
             self._prepared = {sql: await connection.prepare(sql) for sql in self._statements}
         except BaseException:
             connection.terminate()

@@ -97,11 +97,12 @@ def _posting_row(posted: _PostingLine) -> tuple[Any, ...]:
     )
 
 
-def _reply_row(change: Claim | Advance) -> tuple[Any, ...]:
-    reply = change.reply
-    assert reply is not None
-    payment_id = change.order.id if isinstance(change, Claim) else change.payment_id
-    return (payment_id, *reply_row(reply))
+def _reply_row(kept: Claim | Advance | TerminalReply) -> tuple[Any, ...]:
+    """The reply of a change, with its payment's id, or one that goes with none."""
+    if isinstance(kept, TerminalReply):
+        return ("", *reply_row(kept))
+    payment_id = kept.order.id if isinstance(kept, Claim) else kept.payment_id
+    return (payment_id, *reply_row(kept.reply))
 
 
 POSTING_COLUMNS: Final = (
@@ -133,20 +134,15 @@ REPLIES: Final = RowType(
     ("payment_events.payment_id", *_prefixed("terminal_replies", *REPLY_COLUMNS)),
     _reply_row,
 )
-LONE_REPLIES: Final = RowType(
-    "posgate_lone_replies", _prefixed("terminal_replies", *REPLY_COLUMNS), reply_row
-)
-_TYPES: Final = (CLAIMS, ADVANCES, POSTINGS, REPLIES, LONE_REPLIES)
 
 
-async def make_row_types(connection: Any) -> None:
-    """Give an asyncpg connection the row types, before it prepares a statement."""
-    for kind in _TYPES:
-        await connection.execute(kind.creation())
+async def make_row_types(connection: Any, types: Sequence[RowType]) -> None:
+    """Give an asyncpg connection its row types, before it prepares a statement."""
+    await connection.execute("; ".join(kind.creation() for kind in types))
     schema = await connection.fetchval(
         "SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()"
     )
-    for kind in _TYPES:
+    for kind in types:
         await connection.set_type_codec(
             kind.name, schema=schema, encoder=kind.row, decoder=tuple, format="tuple"
         )

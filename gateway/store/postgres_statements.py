@@ -24,7 +24,6 @@ from domain.payment import Status
 from gateway.store.postgres_rows import (
     ADVANCES,
     CLAIMS,
-    LONE_REPLIES,
     POSTING_COLUMNS,
     POSTINGS,
     REPLIES,
@@ -132,7 +131,7 @@ SELECT id FROM moved
 
 SAVE_REPLY: Final = f"""
 INSERT INTO terminal_replies ({_list(REPLY_COLUMNS)})
-SELECT {_list(REPLY_COLUMNS)} FROM {LONE_REPLIES.rows(1)}
+SELECT {_list(REPLY_COLUMNS)} FROM {REPLIES.rows(1)}
 ON CONFLICT (merchant_no, key) DO NOTHING
 RETURNING merchant_no, key
 """

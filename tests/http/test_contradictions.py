@@ -104,7 +104,6 @@ async def test_an_answer_about_something_else_is_not_believed(
 ) -> None:
     """Another order, seller, code or shape: undone, the money back, never succeeded."""
     said = lying(place, lambda node: node.update(change), ("pay", "query"))
-    place.configure(payments={"till_wait_s": 6})
     async with said.gateway() as running:
         created = (await running.api.pay(APPROVED, expires_in_s=1, wait_s=0)).json
         payment = await running.api.final(created["id"])

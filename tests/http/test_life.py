@@ -1,10 +1,12 @@
 """Draining, and what a new process makes of what the old one left."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from channels.port import AnswerLost, HttpRequest, HttpResponse, Send
+from gateway.store.port import Store
 from sandbox.scenarios import ALIPAY_CODES, Scenario
 from tests.support.gateway import Place, Running, with_seams
 from tests.support.waiting import eventually
@@ -158,3 +160,41 @@ async def test_a_client_that_hangs_up_does_not_stop_its_payment(running: Running
     asked.cancel()
     payment = await running.api.final((await running.api.find("gone")).json["id"])
     assert payment["status"] == "succeeded"
+
+
+async def test_too_many_requests_at_once_are_refused(place: Place) -> None:
+    """Beyond ``http.max_in_flight``: 503, and the one before is not disturbed."""
+    gate = Gate()
+    place.configure(http={"max_in_flight": 1})
+    async with with_seams(place, wrap_send=gate).gateway() as running:
+        first = asyncio.create_task(running.api.pay(APPROVED))
+        await gate.reached.wait()
+        refused = await running.api.find("anything")
+        assert (refused.status, refused.code) == (503, "unavailable")
+        assert "Posgate-Signature" not in refused.headers
+        gate.opened.set()
+        assert (await first).json["status"] == "succeeded"
+        assert (await running.api.find("anything")).status == 404
+
+
+async def test_a_fault_of_ours_is_explained_and_logged(place: Place) -> None:
+    """500 internal_error in the one form; the log has the request id, the answer no detail."""
+
+    class Broken:
+        def __init__(self, real: Store) -> None:
+            self._real = real
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+        async def payment(self, _payment_id: str) -> None:
+            raise RuntimeError("a detail of ours")
+
+    async with with_seams(place, wrap_store=Broken).gateway() as running:
+        reply = await running.api.get("pay_x")
+        assert (reply.status, reply.code) == (500, "internal_error")
+        assert b"detail" not in reply.raw
+        assert (await running.api.find("nothing")).status == 404
+    (fault,) = [line for line in running.lines() if line["event"] == "request fault"]
+    assert fault["request_id"] == reply.json["error"]["request_id"]
+    assert "RuntimeError" in fault["exception"]

@@ -65,7 +65,7 @@ async def test_how_long_a_caller_waits_is_not_the_payment(running: Running) -> N
 
 async def test_fifty_at_once_are_one_payment(running: Running) -> None:
     """One 201, forty-nine replays, one charge."""
-    body = scanned(APPROVED, "crowd")
+    body = scanned(APPROVED, "crowd", wait_s=30)
     replies = await asyncio.gather(
         *(running.api.call("POST", "/v1/payments", body) for _ in range(50))
     )
@@ -89,7 +89,7 @@ async def test_fifty_at_once_with_other_amounts_charge_one_amount(running: Runni
 
 async def test_different_payments_at_once_are_all_taken(running: Running) -> None:
     """A hundred customers do not stand in each other's way."""
-    replies = await asyncio.gather(*(running.api.pay(APPROVED) for _ in range(100)))
+    replies = await asyncio.gather(*(running.api.pay(APPROVED, wait_s=30) for _ in range(100)))
     assert {(reply.status, reply.json["status"]) for reply in replies} == {(201, "succeeded")}
     assert len(await running.place.charges()) == 100
 
@@ -310,7 +310,7 @@ async def test_the_same_flows_on_postgresql(
         assert (await running.api.cancel(paid["id"])).json["status"] == "reversed"
         declined = (await running.api.pay(ALIPAY_CODES[Scenario.DECLINED])).json
         assert declined["status"] == "failed"
-        body = scanned(APPROVED, "pg-crowd")
+        body = scanned(APPROVED, "pg-crowd", wait_s=30)
         replies = await asyncio.gather(
             *(running.api.call("POST", "/v1/payments", body) for _ in range(50))
         )

@@ -14,12 +14,27 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from domain.errors import ConfigurationError, Unavailable
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import MODELS
-from gateway.store.postgres_rows import claim_rows, make_row_types
+from gateway.store.postgres_rows import (
+    ADVANCES,
+    CLAIMS,
+    POSTINGS,
+    REPLIES,
+    claim_rows,
+    make_row_types,
+)
 from gateway.store.postgres_statements import ADVANCE, CLAIM, PINNED
 from tests.store.conftest import OpenStore
 from tests.support.payments import sample_advance, sample_claim, sample_order
 from tests.support.postgres import PostgresServer
 
+HOT_TABLES = (
+    "payments",
+    "attempts",
+    "jobs",
+    "payment_events",
+    "postings",
+    "terminal_replies",
+)
 APPEND_ONLY = [
     f"{verb} {table}"
     for table in ("postings", "payment_events", "attempts")
@@ -95,7 +110,7 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
     """A plan made on tiny tables lives on while they grow: it must not read them whole."""
     connection = await asyncpg.connect(postgres_url, server_settings=dict(PINNED))
     try:
-        await make_row_types(connection)
+        await make_row_types(connection, (CLAIMS, ADVANCES, POSTINGS, REPLIES))
         if rows:
             await connection.fetch(CLAIM, *claim_rows([sample_claim(n) for n in range(rows)]))
         if analyzed:
@@ -135,16 +150,79 @@ async def test_the_hot_path_never_scans_a_table(postgres_url: str, open_store: O
         scans = await connection.fetch(
             "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE seq_scan > 0 "
             "AND relname = ANY ($1)",
-            ["payments", "attempts", "jobs", "payment_events", "postings", "terminal_replies"],
+            [*HOT_TABLES],
         )
     finally:
         await connection.close()
     assert scans == []
 
 
-async def test_arrays_carry_every_awkward_text(postgres_url: str, open_store: OpenStore) -> None:
+async def test_a_payment_moves_in_place_and_each_row_is_indexed_once(
+    postgres_url: str, open_store: OpenStore
+) -> None:
+    """Every update is HOT; no generated id and no index of it; keys are compared bytewise."""
+    store = await open_store(postgres_url)
+    for start in range(0, 600, 100):
+        numbers = range(start, start + 100)
+        assert all(await asyncio.gather(*(store.claim(sample_claim(n)) for n in numbers)))
+        assert all(await asyncio.gather(*(store.advance(sample_advance(n)) for n in numbers)))
+    await store.close()
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        moved = await connection.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'payments'"
+        )
+        numbered = await connection.fetch(
+            "SELECT tablename FROM pg_tables JOIN pg_sequences "
+            "ON starts_with(sequencename, tablename) WHERE tablename = ANY ($1)",
+            [*HOT_TABLES],
+        )
+        keys = await connection.fetch(
+            "SELECT t.relname, i.indisunique, array_agg(a.attname::text ORDER BY k.place), "
+            "array_agg(DISTINCT c.collname::text) FILTER (WHERE a.attcollation <> 0) "
+            "FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid, "
+            "unnest(i.indkey) WITH ORDINALITY k(attnum, place) "
+            "JOIN pg_attribute a ON a.attnum = k.attnum "
+            "LEFT JOIN pg_collation c ON c.oid = a.attcollation "
+            "WHERE a.attrelid = t.oid AND t.relname = ANY ($1) GROUP BY i.indexrelid, 1, 2",
+            [*HOT_TABLES],
+        )
+    finally:
+        await connection.close()
+    assert tuple(moved) == (600, 600)
+    assert numbered == []
+    assert {tuple(collations) for *_, collations in keys} == {("C",)}
+    assert sorted((table, unique, *columns) for table, unique, columns, _ in keys) == [
+        ("attempts", True, "channel_order_no", "channel", "account_id"),
+        ("jobs", False, "kind", "due_at_ms"),
+        ("jobs", True, "id"),
+        ("payment_events", True, "payment_id", "sequence"),
+        ("payments", True, "id"),
+        ("payments", True, "merchant_no", "door", "order_key"),
+        ("postings", True, "payment_id", "sequence", "line"),
+        ("terminal_replies", True, "merchant_no", "key"),
+    ]
+
+
+async def test_rows_carry_every_awkward_text(postgres_url: str, open_store: OpenStore) -> None:
     """Quotes, backslashes, braces, commas, NULL, empty, newlines and large values survive."""
-    awkward = ["", "NULL", '"', "\\", '\\"', "{}", "a,b", "\n\t", "奶茶🧋", "x" * 5000, "'", "$1"]
+    awkward = [
+        "",
+        "NULL",
+        "(",
+        ")",
+        "\x1f",
+        '"',
+        "\\",
+        '\\"',
+        "{}",
+        "a,b",
+        "\n\t",
+        "奶茶🧋",
+        "x" * 5000,
+        "'",
+        "$1",
+    ]
     store = await open_store(postgres_url)
     claims = [sample_claim(n, subject=text) for n, text in enumerate(awkward)]
     assert all(await asyncio.gather(*map(store.claim, claims)))

@@ -61,12 +61,12 @@ __all__ = [
 OTHER_MERCHANT_NO = "M0002"
 _FINAL = ("succeeded", "failed", "closed", "reversed")
 FAST = Tuning(
-    till_wait_s=8,
+    till_wait_s=12,
     user_paying_after_s=1,
     recovery_interval_s=0.05,
-    alipay_timeout_s="0.9",
+    alipay_timeout_s="3",
     alipay_query_after_s="0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2",
-    card_timeout_s="0.9",
+    card_timeout_s="3",
 )
 """The demo's installation with its waits cut down."""
 
@@ -188,6 +188,7 @@ def scanned(code: str, number: str = "", **changes: object) -> dict[str, object]
         "currency": "CNY",
         "subject": "奶茶",
         "method": {"type": "auth_code", "auth_code": code},
+        "wait_s": 30,
     }
     body |= changes
     return {name: value for name, value in body.items() if value is not None}

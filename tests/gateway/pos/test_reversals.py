@@ -257,10 +257,26 @@ async def test_sale_and_reversal_in_one_write(house: House, till: ForeignTermina
     assert charged == returned
 
 
+class _SlowToGiveUp:
+    """A store that takes its time over the commit that begins an undo at the deadline."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def advance(self, change: Advance) -> bool:
+        if change.event is Event.GIVE_UP:
+            await asyncio.sleep(1)
+        return await self._store.advance(change)
+
+
 @pytest.mark.slow
 async def test_the_till_is_told_at_the_deadline(open_shop: OpenHouse) -> None:
-    """A payer who never pays: 98 when the till's patience ends, and the order is closed."""
-    async with open_shop(Plan(till_wait_s=4.5, alipay_timeout_s="0.2")) as house:
+    """A payer who never pays: 98, never silence, and the order is closed; on a slow store too."""
+    plan = Plan(till_wait_s=4.5, alipay_timeout_s="0.2", wrap_store=_SlowToGiveUp)  # type: ignore[arg-type]
+    async with open_shop(plan) as house:
         till = await house.signed_in()
         sale = till.scan_sale(ALIPAY_CODES[Scenario.NEVER_PAYS])
         assert (await till.ask("0200", sale))["39"] == "98"

@@ -1,0 +1,128 @@
+"""Which account serves a payment, and which accounts can be opened at all."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import pytest
+
+from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
+from domain.errors import ConfigurationError, Unprocessable
+from gateway.accounts import build_routes, open_account, seal_secrets
+from gateway.routes import Route, Routes
+from gateway.sources import RandomIds, SystemClock, random_bytes
+from gateway.store.port import Account
+from signing.keywrap import Sealer
+from tests.gateway.fakes import FakeChannel
+
+SEALER = Sealer(bytes(32), random_bytes)
+
+
+def route(account_id: str, merchant_no: str = "", *, enabled: bool = True) -> Route:
+    return Route(
+        account_id=account_id,
+        channel_name="alipay",
+        merchant_no=merchant_no,
+        enabled=enabled,
+        channel=FakeChannel(),
+    )
+
+
+def test_a_merchants_own_account_goes_first() -> None:
+    """The others use the one for everybody."""
+    routes = Routes([route("all"), route("own", "M1")])
+    assert routes.choose("M1", "alipay").account_id == "own"
+    assert routes.choose("M2", "alipay").account_id == "all"
+
+
+def test_another_merchants_account_is_nobodys() -> None:
+    """I13: no payment runs over somebody else's contract."""
+    routes = Routes([route("own", "M1")])
+    for merchant_no, channel in (("M2", "alipay"), ("", "alipay"), ("M1", "wechat")):
+        with pytest.raises(Unprocessable) as told:
+            routes.choose(merchant_no, channel)
+        assert told.value.code == "channel_not_open"
+
+
+def test_a_disabled_account_is_still_undone() -> None:
+    """No new payment; what it has open finds its channel."""
+    routes = Routes([route("old", enabled=False), route("new")])
+    assert routes.choose("M1", "alipay").account_id == "new"
+    assert routes.channel("old") is not None
+    assert routes.channel("gone") is None
+
+
+async def test_every_account_is_started_and_closed() -> None:
+    one, two = route("one"), route("two", enabled=False)
+    routes = Routes([one, two])
+    await routes.start()
+    await routes.close()
+    for each in (one, two):
+        assert isinstance(each.channel, FakeChannel)
+        assert each.channel.calls == ["start", "close"]
+
+
+def account(sealer: Sealer = SEALER, channel: str = "fake") -> Account:
+    sealed = seal_secrets(sealer, "a1", {"key": b"\x00a secret\xff"})
+    return Account(
+        account_id="a1",
+        channel=channel,
+        merchant_no="",
+        settings_json='{"host":"h"}',
+        secrets_sealed=sealed,
+        created_at_ms=1,
+    )
+
+
+def plugins(timeout_s: float = 1) -> Mapping[str, ChannelPlugin]:
+    channel = FakeChannel()
+    channel.timeout_s = timeout_s
+
+    def build(_account: ChannelAccount, _services: ChannelServices) -> FakeChannel:
+        return channel
+
+    return MappingProxyType({"fake": ChannelPlugin("fake", (), build)})
+
+
+async def _never(*_said: object) -> int:
+    raise AssertionError("nobody is called")
+
+
+SERVICES = ChannelServices(
+    clock=SystemClock(),
+    ids=RandomIds(),
+    send=_never,  # type: ignore[arg-type]
+    connect=_never,  # type: ignore[arg-type]
+    take_sequence=_never,
+)
+
+
+def test_secrets_open_for_their_adapter_only() -> None:
+    """Byte for byte; not in the account's text."""
+    opened = open_account(SEALER, account())
+    assert opened.secrets == {"key": b"\x00a secret\xff"}
+    assert opened.settings == {"host": "h"}
+    assert "secret" not in repr(opened)
+    assert b"a secret" not in account().secrets_sealed
+
+
+def test_another_master_key_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"a1.*master key"):
+        open_account(Sealer(b"\x01" * 32, random_bytes), account())
+
+
+def test_a_channel_that_is_not_installed_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"a1.*'nosuch'"):
+        build_routes([account(channel="nosuch")], plugins(), SERVICES, SEALER, 45)
+
+
+@pytest.mark.parametrize("timeout_s", [45, 46])
+def test_a_call_that_outlasts_the_till_is_refused(timeout_s: float) -> None:
+    """A till would wait past its deadline."""
+    with pytest.raises(ConfigurationError, match=r"a1: timeout_s.*till_wait_s"):
+        build_routes([account()], plugins(timeout_s), SERVICES, SEALER, 45)
+
+
+def test_a_good_account_is_a_route() -> None:
+    routes = build_routes([account()], plugins(), SERVICES, SEALER, 45)
+    assert routes.choose("M1", "fake").account_id == "a1"
+    assert routes.health().keys() == {"a1"}
