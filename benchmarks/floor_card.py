@@ -1,12 +1,12 @@
 """The floor of a card sale: only the work that no gateway can avoid.
 
-``python -m benchmarks.floor_card SPEC``. Per sale: cut the frame, verify the request's
-MAC, insert a row durably, put the PIN under the host's key, one MAC towards the host,
-one round trip to the sandbox's card host (multiplexed on one connection), verify the
-reply's MAC, amount and code, update the row durably, answer with a MAC.
+``python -m benchmarks.floor_card SPEC``. Per sale: cut the frame, parse the request (any
+message of the dialect may come, so it is decoded), verify its MAC, insert a row durably, put the PIN under the host's key, one MAC towards the host,
+one round trip to the sandbox's card host (multiplexed on one connection), parse the reply,
+verify its MAC, amount and code, update the row durably, answer with a MAC.
 
-Left out: any message but this one (fields are cut at fixed places of one bitmap),
-unknown terminals, sign-in, repeats, declines, time-outs, reversals, reconnecting,
+Messages are written by cutting fixed places of the one bitmap that the load sends. Left
+out: any message but this one, unknown terminals, sign-in, repeats, declines, time-outs, reversals, reconnecting,
 events, ledger, kept replies, encrypted card numbers, logs, metrics, bounds. Whatever is
 not as expected closes the connection, and the benchmark counts an error.
 """
@@ -67,13 +67,16 @@ class _Keys:
 
 
 class _Sale:
-    __slots__ = ("connection", "keys", "order_no", "request")
+    __slots__ = ("amount", "connection", "keys", "order_no", "request")
 
-    def __init__(self, connection: "_Terminal", request: bytes, keys: _Keys, order_no: str) -> None:
+    def __init__(
+        self, connection: "_Terminal", request: bytes, keys: _Keys, order_no: str, amount: str
+    ) -> None:
         self.connection = connection
         self.request = request
         self.keys = keys
         self.order_no = order_no
+        self.amount = amount
 
 
 class _Host(asyncio.Protocol):
@@ -129,17 +132,19 @@ class _Host(asyncio.Protocol):
         if not self.sign_on.done():
             self.sign_on.set_result(reply)
             return
-        sale = self._waiting.pop(reply[39:42])
+        message = decode(reply)
+        fields = message.fields
+        sale = self._waiting.pop(bytes.fromhex(message.text(11)))
         if (
             reply[11:21] != _REPLY
-            or reply[33:39] != sale.request[24:30]
-            or reply[73:75] != b"00"
+            or fields[4] != sale.amount
+            or fields[39] != "00"
             or mac_cup_ecb(self._floor.host_mac, reply[11:-8]) != reply[-8:]
         ):
             sale.connection.hang_up()
             return
         done = partial(sale.connection.answer, sale, reply)
-        self._floor.store.update(sale.order_no, reply[55:67].decode(), done)
+        self._floor.store.update(sale.order_no, message.text(37), done)
 
 
 class _Terminal(asyncio.Protocol):
@@ -165,7 +170,8 @@ class _Terminal(asyncio.Protocol):
             return
         self._received = data[size:]
         request = data[2:size]
-        keys = self._floor.terminals.get(request[55:63])
+        message = decode(request)
+        keys = self._floor.terminals.get(message.text(41))
         if (
             keys is None
             or len(request) != _SALE_BYTES
@@ -174,9 +180,9 @@ class _Terminal(asyncio.Protocol):
         ):
             self.hang_up()
             return
-        order_no = (request[55:63] + request[100:103] + request[30:33]).hex()
-        sale = _Sale(self, request, keys, order_no)
-        amount = request[24:30].hex()
+        order_no = f"{message.text(41)}{message.text(60)[2:8]}{message.text(11)}"
+        amount = message.text(4)
+        sale = _Sale(self, request, keys, order_no, amount)
         self._floor.store.insert(order_no, amount, partial(self._floor.host.sell, sale))
 
     def answer(self, sale: _Sale, reply: bytes) -> None:
@@ -203,7 +209,7 @@ class Floor:
         self._spec = spec
         self.store = FloorStore()
         self.terminals = {
-            terminal["terminal_id"].encode(): _Keys(terminal["tmk"], terminal["wrapped"])
+            terminal["terminal_id"]: _Keys(terminal["tmk"], terminal["wrapped"])
             for terminal in spec["terminals"]
         }
         self.link_ids = (spec["link_terminal_id"] + spec["link_merchant_id"]).encode()

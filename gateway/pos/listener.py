@@ -99,6 +99,7 @@ class _Connection(asyncio.Protocol):
             reply = await self._listener.handle(payload, message)
         finally:
             self._in_flight -= 1
+            self._listener.answered(asyncio.current_task())
         if self._transport is None:
             return
         if reply is not None:
@@ -171,9 +172,12 @@ class PosListener:
 
     def run(self, work: Coroutine[None, None, None]) -> None:
         """Answer one message in a task of its own."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(asyncio.get_running_loop().create_task(work))
+
+    def answered(self, task: "asyncio.Task[None] | None") -> None:
+        """Let go of a task that has its reply; cheaper than a callback for each."""
+        if task is not None:
+            self._tasks.discard(task)
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the real port."""

@@ -112,14 +112,15 @@ def card_data(message: Message, pin_key: CipherKey, *, weak_pin: bool) -> CardDa
         if len(block) != 8:
             raise RefusedError("99", "the PIN block is not 8 bytes")
         pin = TerminalPin(block, pin_key, security[0] != "1")
+    fields = message.fields
     return CardData(
         pan=pan,
         entry_mode=message.text(22),
-        expiry=message.text(14),
-        sequence=message.text(23),
+        expiry=message.text(14) if 14 in fields else "",
+        sequence=message.text(23) if 23 in fields else "",
         track2=track2,
-        track3=message.text(36),
-        icc_data=message.data(55),
+        track3=message.text(36) if 36 in fields else "",
+        icc_data=message.data(55) if 55 in fields else b"",
         pin=pin,
     )
 

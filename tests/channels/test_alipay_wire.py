@@ -1,15 +1,18 @@
 """Alipay's requests and answers, without a network."""
 
 import base64
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote_plus
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from channels.alipay.codes import PAY_SUB_CODES, pay_outcome
 from channels.alipay.wire import (
     build_pay,
     build_query,
+    form_quoted,
     read_cancel,
     read_pay,
     read_query,
@@ -224,3 +227,9 @@ def test_a_cancel_says_whether_money_went_back(
 ) -> None:
     undone = cancel_answer(fields)
     assert (undone.verdict, undone.was_paid) == (verdict, was_paid)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=80))
+def test_the_quick_quoting_is_quote_plus(text: str) -> None:
+    assert form_quoted(text) == quote_plus(text)
+    assert form_quoted('%+ {}"/=&' + text) == quote_plus('%+ {}"/=&' + text)
