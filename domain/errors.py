@@ -66,7 +66,12 @@ class Unprocessable(RequestError):
 
 
 class Unavailable(PosgateError):
-    """Ours, for now: draining, overloaded or the store cannot be reached."""
+    """Ours, for now: draining, overloaded or the store cannot be reached.
+
+    ``nothing_begun`` only where it is certain that the payment does not exist.
+    """
+
+    nothing_begun = False
 
 
 class ConfigurationError(PosgateError):

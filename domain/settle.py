@@ -8,6 +8,7 @@ decides.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from domain.decline import Decline
 from domain.ledger import Posting, capture, channel_receivable, merchant_payable, reversal
@@ -27,6 +28,10 @@ class Happened:
     decline: Decline | None = None
 
 
+_FOR_A_PARKED_ONE: Final = frozenset({Event.UNDO, Event.UNDONE_PAID, Event.UNDONE_UNPAID})
+"""A parked payment waits for a person, who may undo it; nothing else moves it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """The standing after an event, and the ledger lines that go with it."""
@@ -42,11 +47,14 @@ def step(payment: Payment, happened: Happened) -> Step | None:
         IllegalTransition: see :func:`domain.payment.apply`.
     """
     order, now = payment.order, payment.standing
+    if now.parked_reason and happened.event not in _FOR_A_PARKED_ONE:
+        return None
     status = apply(now.status, happened.event)
     if status is now.status:
-        return None
-    if status is Status.CLOSED and now.captured_fen > now.returned_fen:
-        return parked(payment, "undone_as_unpaid_after_capture")
+        paid_meanwhile = status is Status.REVERSING and happened.event is Event.PAID
+        return _seen_paid(now, happened) if paid_meanwhile and not now.paid_at_ms else None
+    if status is Status.CLOSED and (now.captured_fen > now.returned_fen or now.paid_at_ms):
+        return parked(payment, "undone_as_unpaid_after_payment")
     captured_fen, returned_fen = now.captured_fen, now.returned_fen
     postings: tuple[Posting, ...] = ()
     if status is Status.SUCCEEDED:
@@ -71,6 +79,22 @@ def step(payment: Payment, happened: Happened) -> Step | None:
             decline=(happened.decline or now.decline) if ended else now.decline,
         ),
         postings,
+    )
+
+
+def _seen_paid(now: Standing, happened: Happened) -> Step:
+    """The channel said "paid" while the undo was under way: an undo must return it."""
+    return Step(
+        Standing(
+            status=now.status,
+            version=now.version + 1,
+            channel_trade_no=happened.trade_no or now.channel_trade_no,
+            channel_reference=happened.reference or now.channel_reference,
+            paid_at_ms=happened.paid_at_ms or happened.at_ms,
+            captured_fen=now.captured_fen,
+            returned_fen=now.returned_fen,
+            decline=now.decline,
+        )
     )
 
 

@@ -18,18 +18,23 @@ ReplyFor = Callable[[Payment, Answer | None], TerminalReply]
 
 
 def is_tellable(payment: Payment) -> bool:
-    """Whether the till can be told: final, undo begun, or parked for a human."""
+    """Whether the till can be told: final, or undo begun.
+
+    A parked payment tells it nothing: "not paid" could be wrong, and silence makes a
+    terminal reverse, which undoes it.
+    """
     standing = payment.standing
-    return (
-        standing.status in FINAL
-        or standing.status is Status.REVERSING
-        or bool(standing.parked_reason)
-    )
+    return standing.status in FINAL or standing.status is Status.REVERSING
 
 
 def is_over(payment: Payment) -> bool:
     """Whether nothing more happens by itself: final, or parked for a human."""
     return payment.standing.status in FINAL or bool(payment.standing.parked_reason)
+
+
+def is_settled(payment: Payment) -> bool:
+    """Whether nobody needs to ask the channel what became of it: tellable, or over."""
+    return is_tellable(payment) or is_over(payment)
 
 
 class Live:
@@ -82,7 +87,7 @@ class Live:
         if payment.standing.version < self.payment.standing.version:
             return
         self.payment = payment
-        if is_tellable(payment):
+        if is_settled(payment):
             _wake(self._told)
         if is_over(payment):
             _wake(self._final)
@@ -95,7 +100,7 @@ class Live:
 
     async def told(self, timeout_s: float) -> None:
         """Wait until the till can be told, at most ``timeout_s``."""
-        if not (self._ended or is_tellable(self.payment)):
+        if not (self._ended or is_settled(self.payment)):
             await _wait(self._told, timeout_s)
 
     async def final(self, timeout_s: float) -> None:

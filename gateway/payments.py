@@ -19,14 +19,14 @@ from typing import Final
 from channels.port import Answer, CardData, Channel, PayRequest, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
-from domain.errors import Conflict, NotFound, Unavailable
+from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
 from domain.payment import Event, Order, Payment, Standing, Status, apply
 from domain.record import record
 from gateway.live import Live, ReplyFor, is_over
 from gateway.logs import Log
 from gateway.metrics import Metrics
-from gateway.routes import Routes
+from gateway.routes import Route, Routes
 from gateway.settlement import Settlement, details
 from gateway.store.port import Claim, PaymentStore, TerminalReply
 
@@ -124,12 +124,16 @@ class Payments:
             if await first.is_claimed():
                 return Begun(_same(first.payment, draft), first, True)
             return Begun(_same(await self._stored(key), draft), None, True)
-        if not self._accepting:
-            raise Unavailable("shutting down: send the payment again")
-        if len(self._live) >= self._max_in_flight:
-            raise Unavailable("too many payments in flight: send the payment again")
-        route = self._routes.choose(draft.merchant_no, draft.channel)
-        order = self._order(draft, route.account_id, route.channel)
+        try:
+            route, order = self._admit(draft)
+        except (Unavailable, Unprocessable) as refusal:
+            # a repeat is answered whatever keeps new payments out
+            known = await self._store.payment_by_order(*key)
+            if known is not None:
+                return Begun(_same(known, draft), None, True)
+            if isinstance(refusal, Unavailable):
+                refusal.nothing_begun = True
+            raise
         standing = Standing(status=Status.SUBMITTED, version=1)
         live = Live(Payment(order, standing), _request(order, draft), reply_for)
         self._live[key] = live
@@ -144,9 +148,23 @@ class Payments:
                 del self._live[key]
                 live.ended()
             live.claim_ended(claimed=claimed)
+        if claimed and self._clock.now_ms() > due_at_ms - int(route.channel.timeout_s * 1000):
+            # recovery may take it before the channel could answer: send nothing, leave it to it
+            del self._live[key]
+            live.ended()
+            raise Unavailable("the claim took too long; nothing was sent")
         if claimed:
             return Begun(live.payment, live, False)
         return Begun(_same(await self._stored(key), draft), None, True)
+
+    def _admit(self, draft: Draft) -> tuple[Route, Order]:
+        """The account and order of a new payment, or why there can be none now."""
+        if not self._accepting:
+            raise Unavailable("shutting down: send the payment again")
+        if len(self._live) >= self._max_in_flight:
+            raise Unavailable("too many payments in flight: send the payment again")
+        route = self._routes.choose(draft.merchant_no, draft.channel)
+        return route, self._order(draft, route.account_id, route.channel)
 
     def _order(self, draft: Draft, account_id: str, channel: Channel) -> Order:
         now_ms = self._clock.now_ms()
@@ -292,10 +310,14 @@ class Payments:
         channel = self._routes.channel(order.account_id)
         if channel is None:
             raise Unavailable("account gone")
+        is_answered = payment.standing.status is not Status.SUBMITTED
         begun = await self._settlement.begin_undo(live, channel, Event.UNDO, _CANCELLED)
         self._tell_first(live)
         if live.payment.standing.status is Status.REVERSING:
-            if begun:  # who did not begin it leaves it to who did
+            # Who did not begin it leaves it to who did. While the payment itself may still be
+            # on its way, "not found" would prove nothing: whoever sent it undoes it once it is
+            # answered, or recovery once it can no longer be.
+            if begun and is_answered:
                 self.spawn(self._follow(live))
         else:
             live.ended()

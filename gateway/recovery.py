@@ -52,7 +52,11 @@ class Recovery:
         """Look for due payments until cancelled."""
         try:
             while True:
-                await self._round()
+                try:
+                    await self._round()
+                except Exception:
+                    # one row that cannot be read must not end recovery for all others
+                    self._log.exception("recovery fault")
                 await asyncio.sleep(self._interval_s)
         finally:
             for task in tuple(self._working):

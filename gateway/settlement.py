@@ -11,6 +11,7 @@ Rules:
 """
 
 import asyncio
+import dataclasses
 from typing import Final, assert_never
 
 import orjson
@@ -18,10 +19,10 @@ import orjson
 from channels.port import Advice, Answer, Channel, PaymentRef, UndoAnswer, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
-from domain.errors import Unavailable
+from domain.errors import Conflict, Unavailable
 from domain.payment import UNSETTLED, Event, Order, Payment, Status
 from domain.settle import Happened, Step, contradiction, parked, step
-from gateway.live import Live, is_tellable
+from gateway.live import Live, is_settled, is_tellable
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.routes import Routes
@@ -29,6 +30,7 @@ from gateway.store.port import Advance, PaymentStore
 
 _STORE_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _UNDO_TRIES_IN_A_ROW: Final = 3
+_UNDO_PATIENCE_S: Final = 24 * 3600
 _LEASE_MARGIN_S: Final = 5.0
 _MONEY_CAME: Final = frozenset((Event.PAID, Event.AUTHORIZE))
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
@@ -186,11 +188,17 @@ class Settlement:
             postings=move.postings,
             reply=reply,
         )
-        if not await self._advance(change):
-            return False
-        if reply is not None:
+        try:
+            moved = await self._advance(change)
+        except Conflict:
+            if reply is None:
+                raise
+            # the terminal was answered elsewhere meanwhile: that reply stands, the move goes on
+            reply = None
+            moved = await self._advance(dataclasses.replace(change, reply=None))
+        if moved and reply is not None:
             live.reply = reply
-        return True
+        return moved
 
     async def _advance(self, change: Advance) -> bool:
         for pause_s in _STORE_RETRY_S:
@@ -270,6 +278,10 @@ class Settlement:
             if self._settled(live) and live.payment.standing.status is not Status.REVERSING:
                 return
         waited_s = (self._clock.now_ms() - live.payment.order.created_at_ms) // 1000
+        if waited_s > _UNDO_PATIENCE_S:
+            given_up = Happened(event=Event.UNDONE_UNPAID, at_ms=self._clock.now_ms())
+            await self.apply(live, given_up, channel, "undo_not_answered")
+            return
         later_s = min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
         due_at_ms = self._clock.now_ms() + int(later_s * 1000)
         await self._store.renew_lease(live.payment.order.id, due_at_ms)
@@ -304,7 +316,7 @@ class Settlement:
 
     @staticmethod
     def _settled(live: Live) -> bool:
-        return is_tellable(live.payment)
+        return is_settled(live.payment)
 
     async def _query_in_time(self, channel: Channel, payment: Payment) -> Answer:
         """Query, but not past the till's deadline; recovery has the call's own time."""

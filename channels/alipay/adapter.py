@@ -103,8 +103,12 @@ class AlipayChannel:
         if answer.verdict is not Verdict.SUCCEEDED or answer.was_paid is not None:
             return answer
         after = await self.query(ref)
-        if after.not_found or after.channel_code == TRADE_CLOSED:
+        if after.channel_code == TRADE_CLOSED:
             return answer
+        if after.not_found:  # whoever knows that it was paid must not believe this
+            return UndoAnswer(
+                verdict=Verdict.SUCCEEDED, was_paid=False, channel_code=after.channel_code
+            )
         return UndoAnswer(
             verdict=Verdict.UNKNOWN,
             channel_code=after.channel_code,

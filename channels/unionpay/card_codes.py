@@ -105,7 +105,7 @@ REVERSED: Final = "00"
 REVERSAL_CODES: Final[Mapping[str, ReversalCode]] = MappingProxyType(
     {
         REVERSED: ReversalCode(was_paid=True, unsigned=False),
-        "12": ReversalCode(was_paid=None, unsigned=True),
+        "12": ReversalCode(was_paid=False, unsigned=True),
         "25": ReversalCode(was_paid=False, unsigned=True),
     }
 )

@@ -14,7 +14,7 @@ def payment_body(payment: Payment) -> bytes:
         {
             "id": order.id,
             "merchant_order_no": order.order_key,
-            "status": standing.status.value,
+            "status": "unknown" if standing.parked_reason else standing.status.value,
             "amount": order.amount_fen,
             "currency": order.currency,
             "subject": order.subject,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from domain.clock import Clock, beijing_texts
-from domain.errors import PosgateError
+from domain.errors import PosgateError, Unavailable
 from domain.ids import IdSource
 from gateway.directory import Directory, KnownTerminal, OpenKeys
 from gateway.logs import Log
@@ -98,6 +98,14 @@ class PosDoor:
             code, why = refused.response_code, refused.why
         except PosgateError as error:
             code, why = F39_OF_ERROR[type(error)], error.message
+            if (
+                isinstance(error, Unavailable)
+                and not error.nothing_begun
+                and _is_money(transaction)
+            ):
+                # a refusal would be a guess: silence makes the terminal repeat or reverse
+                self._line(message, transaction, code, why, payment_id, None, started_s)
+                return None
         except Exception:
             self._log.exception("pos message fault", mti=message.mti)
             code, why = _SYSTEM_FAULT, "our fault"
@@ -212,6 +220,10 @@ class PosDoor:
             fields["reason"] = why
         self._metrics.request("pos", outcome)
         self._log.info("pos message", **fields)
+
+
+def _is_money(transaction: Transaction | None) -> bool:
+    return transaction is not None and transaction.has_mac
 
 
 def _refuse_nameless(message: Message) -> None:

@@ -8,6 +8,7 @@ it, the work goes on and the reply is kept.
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, cast
 
@@ -16,7 +17,7 @@ from gateway.logs import Log
 from gateway.metrics import Metrics
 from pos_protocol.codec import Message
 from pos_protocol.framing import frame
-from pos_protocol.session import BadFrame, HostSession
+from pos_protocol.session import BadFrame, HostSession, Received
 
 _SWEEP_S: Final = 15.0
 Handle = Callable[[bytes, Message], Awaitable[bytes | None]]
@@ -24,6 +25,7 @@ Handle = Callable[[bytes, Message], Awaitable[bytes | None]]
 
 class _Connection(asyncio.Protocol):
     __slots__ = (
+        "_backlog",
         "_choked",
         "_half_closed",
         "_in_flight",
@@ -39,6 +41,7 @@ class _Connection(asyncio.Protocol):
         self._session = HostSession(listener.max_frame_bytes)
         self._transport: asyncio.Transport | None = None
         self._in_flight = 0
+        self._backlog: deque[Received] = deque()
         self._paused = self._choked = self._half_closed = False
         self.heard_s = listener.clock.monotonic_s()
 
@@ -57,7 +60,10 @@ class _Connection(asyncio.Protocol):
             if isinstance(event, BadFrame):
                 self._reject(event)
                 return
-            self._begin(event.payload, event.message)
+            if self._in_flight < self._listener.max_in_flight:
+                self._begin(event.payload, event.message)
+            else:  # of what was read already; reading is paused by now
+                self._backlog.append(event)
 
     def eof_received(self) -> bool:
         """Stay open for the replies of what is in flight: the peer may still read."""
@@ -100,6 +106,9 @@ class _Connection(asyncio.Protocol):
         finally:
             self._in_flight -= 1
             self._listener.answered(asyncio.current_task())
+            if self._backlog:
+                event = self._backlog.popleft()
+                self._begin(event.payload, event.message)
         if self._transport is None:
             return
         if reply is not None:

@@ -17,7 +17,7 @@ from domain.clock import Clock
 from domain.errors import Unavailable
 from domain.ids import IdSource
 from domain.payment import Order, Payment
-from gateway.live import Live, is_tellable
+from gateway.live import Live, is_settled, is_tellable
 from gateway.logs import Log
 from gateway.payments import Draft, Payments
 from gateway.pos.exchange import Exchange
@@ -188,7 +188,7 @@ class Sales:
         kept = await self._kept(exchange)
         if kept is not None:
             return kept
-        payment = await self._payments.watch(payment, self._patience_s, is_tellable)
+        payment = await self._payments.watch(payment, self._patience_s, is_settled)
         return await self._told(exchange, payment, live, teller)
 
     async def _told(

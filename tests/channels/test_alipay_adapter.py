@@ -22,23 +22,23 @@ NOT_FOUND: dict[str, object] = {"code": "40004", "sub_code": "ACQ.TRADE_NOT_EXIS
 
 
 @pytest.mark.parametrize(
-    ("after", "verdict"),
+    ("after", "verdict", "was_paid"),
     [
-        (NOT_FOUND, Verdict.SUCCEEDED),
-        (paid(ORDER, "19.90", trade_status="TRADE_CLOSED"), Verdict.SUCCEEDED),
-        (paid(ORDER, "19.90", trade_status="TRADE_SUCCESS"), Verdict.UNKNOWN),
-        (paid(ORDER, "19.90", trade_status="WAIT_BUYER_PAY"), Verdict.UNKNOWN),
-        ({"code": "20000", "sub_code": "isp.unknow-error"}, Verdict.UNKNOWN),
+        (NOT_FOUND, Verdict.SUCCEEDED, False),
+        (paid(ORDER, "19.90", trade_status="TRADE_CLOSED"), Verdict.SUCCEEDED, None),
+        (paid(ORDER, "19.90", trade_status="TRADE_SUCCESS"), Verdict.UNKNOWN, None),
+        (paid(ORDER, "19.90", trade_status="WAIT_BUYER_PAY"), Verdict.UNKNOWN, None),
+        ({"code": "20000", "sub_code": "isp.unknow-error"}, Verdict.UNKNOWN, None),
     ],
 )
 async def test_a_cancel_without_an_action_is_confirmed_by_a_query(
-    after: dict[str, object], verdict: Verdict
+    after: dict[str, object], verdict: Verdict, was_paid: bool | None
 ) -> None:
     """Cancelling a number that Alipay never saw answers success too."""
     rig = AlipayRig()
     rig.answers(alipay_answer("cancel", CANCELLED), alipay_answer("query", after))
     undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
-    assert (undone.verdict, undone.was_paid) == (verdict, None)
+    assert (undone.verdict, undone.was_paid) == (verdict, was_paid)
     assert [form["method"] for form in rig.requests] == [
         "alipay.trade.cancel",
         "alipay.trade.query",

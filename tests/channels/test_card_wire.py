@@ -167,7 +167,7 @@ def test_an_approval_under_the_next_keys_counts_and_under_foreign_ones_not() -> 
     [
         ("00", True, Verdict.SUCCEEDED, True),
         ("00", False, Verdict.SUCCEEDED, None),
-        ("12", True, Verdict.SUCCEEDED, None),
+        ("12", True, Verdict.SUCCEEDED, False),
         ("25", True, Verdict.SUCCEEDED, False),
         ("96", True, Verdict.UNKNOWN, None),
         ("51", True, Verdict.UNKNOWN, None),

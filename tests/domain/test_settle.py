@@ -76,12 +76,13 @@ def test_books_and_standing_agree_over_any_history(history: list[Happened]) -> N
 @pytest.mark.parametrize("status", Status, ids=lambda one: one.value)
 @pytest.mark.parametrize("event", LATE, ids=lambda one: one.value)
 def test_a_step_follows_the_table(status: Status, event: Event) -> None:
-    """``None`` exactly where the table says that nothing changes."""
+    """``None`` where the table says that nothing changes, but for a "paid" heard while undoing."""
     captured = 1990 if status in (Status.SUCCEEDED, Status.REVERSED) else 0
     before = payment(status, captured_fen=captured)
     moved = step(before, at(event))
     after = apply(status, event)
-    assert (moved is None) == (after is status)
+    heard_paid = status is Status.REVERSING and event is Event.PAID
+    assert (moved is None) == (after is status and not heard_paid)
     if moved is not None:
         assert moved.standing.status is after
 
@@ -129,9 +130,32 @@ def test_undone_as_unpaid_after_a_capture_is_a_contradiction() -> None:
     """The ledger says paid, the channel says it never was: parked, nothing posted."""
     moved = step(payment(Status.REVERSING, captured_fen=1990), at(Event.UNDONE_UNPAID))
     assert moved is not None
-    assert moved.standing.parked_reason == "undone_as_unpaid_after_capture"
+    assert moved.standing.parked_reason == "undone_as_unpaid_after_payment"
     assert moved.standing.status is Status.REVERSING
     assert list(moved.postings) == []
+
+
+def test_paid_while_reversing_is_remembered_once() -> None:
+    """Signed proof of a charge must outlast an undo that finds nothing: it parks, never closes."""
+    heard = step(payment(Status.REVERSING), at(Event.PAID, trade_no="T9", paid_at_ms=4))
+    assert heard is not None
+    assert (heard.standing.status, heard.standing.paid_at_ms) == (Status.REVERSING, 4)
+    assert list(heard.postings) == []
+    after = Payment(payment(Status.REVERSING).order, heard.standing)
+    assert step(after, at(Event.PAID)) is None
+    closed = step(after, at(Event.UNDONE_UNPAID))
+    assert closed is not None
+    assert closed.standing.parked_reason == "undone_as_unpaid_after_payment"
+
+
+@pytest.mark.parametrize("event", [Event.PAID, Event.DECLINE, Event.GIVE_UP, Event.PAYER_ACTING])
+def test_only_a_person_moves_a_parked_payment(event: Event) -> None:
+    before = payment(Status.UNKNOWN)
+    aside = Payment(before.order, parked(before, "amount_mismatch").standing)
+    assert step(aside, at(event)) is None
+    undone = step(aside, at(Event.UNDO))
+    assert undone is not None
+    assert undone.standing.status is Status.REVERSING
 
 
 def test_a_decline_is_kept_where_a_payment_ends_unpaid() -> None:

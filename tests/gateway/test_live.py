@@ -8,7 +8,7 @@ import pytest
 
 from channels.port import PayRequest
 from domain.payment import FINAL, Payment, Standing, Status
-from gateway.live import Live, is_over, is_tellable
+from gateway.live import Live, is_over, is_settled, is_tellable
 from tests.support.payments import sample_order
 
 ORDER = sample_order(1)
@@ -26,10 +26,11 @@ def live() -> Live:
 
 @pytest.mark.parametrize("status", Status, ids=lambda one: one.value)
 def test_what_a_till_can_be_told(status: Status) -> None:
-    """Final or being undone; anything parked. Over is what nobody moves by himself."""
+    """Final or being undone; a parked one tells nothing ("not paid" could be wrong)."""
     assert is_tellable(at(status)) == (status in FINAL or status is Status.REVERSING)
     assert is_over(at(status)) == (status in FINAL)
-    assert is_tellable(at(status, parked="why"))
+    assert is_tellable(at(status, parked="why")) == is_tellable(at(status))
+    assert is_settled(at(status, parked="why"))
     assert is_over(at(status, parked="why"))
 
 

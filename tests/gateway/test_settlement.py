@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from channels.port import Answer, PollSchedule, UndoAnswer, Verdict
-from domain.decline import DeclineReason
+from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, Unavailable, Unprocessable
-from domain.payment import Payment, Status
+from domain.payment import Event, Payment, Status
+from domain.settle import Happened
 from gateway import settlement as settlement_module
 from gateway.live import Live
 from gateway.payments import _undo_request
-from gateway.store.port import Store
+from gateway.store.port import Store, TerminalReply
 from tests.gateway.fakes import FakeChannel, House, draft
 from tests.support.waiting import eventually
 
@@ -26,6 +27,14 @@ CLOSED = UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=False)
 RETURNED = UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=True)
 NOT_TOLD = UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=None)
 SILENT = UndoAnswer(verdict=Verdict.UNKNOWN)
+
+CANCELLED = Decline(DeclineReason.CANCELLED)
+
+
+def sample_reply(content: bytes) -> TerminalReply:
+    return TerminalReply(
+        merchant_no="M1", key="t-b-t-0200", fingerprint=b"f", reply_sealed=content, created_at_ms=1
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +127,7 @@ async def test_a_channel_without_queries_is_undone_at_once(store: Store) -> None
 
 @pytest.mark.parametrize("silent", [0, 7], ids=["answered", "answered late"])
 async def test_a_success_after_the_close_goes_back(house: House, silent: int) -> None:
-    """Cancelled and closed while pay is on its way; the late yes reopens it and goes back.
+    """Closed by another process while pay is on its way; the late yes reopens it and goes back.
 
     However long the second undo stays unanswered: from the yes on it is reversing, and due.
     """
@@ -129,11 +138,14 @@ async def test_a_success_after_the_close_goes_back(house: House, silent: int) ->
         return PAID
 
     house.channel.pays = [late]
-    house.channel.cancels = [CLOSED, *[SILENT] * silent, RETURNED]
+    house.channel.cancels = [*[SILENT] * silent, RETURNED]
     live = await house.begun()
     running = asyncio.create_task(house.payments.run(live))
-    undone = await house.payments.cancel(await house.now(live.payment))
-    await house.until(undone.payment, "closed")
+    elsewhere = Live(live.payment, live.request)
+    await house.settlement.begin_undo(elsewhere, house.channel, Event.UNDO, CANCELLED)
+    ended = Happened(event=Event.UNDONE_UNPAID, at_ms=house.clock.now_ms())
+    await house.settlement.apply(elsewhere, ended, house.channel)
+    await house.until(live.payment, "closed")
     release.set()
     await running
     worker = asyncio.create_task(house.recovery().run())
@@ -144,6 +156,75 @@ async def test_a_success_after_the_close_goes_back(house: House, silent: int) ->
     ]  # fmt: skip
     assert await house.held(payment) == 0
     assert (payment.standing.captured_fen, payment.standing.returned_fen) == (1990, 1990)
+
+
+async def test_an_undo_waits_for_the_payment_that_is_on_its_way(house: House) -> None:
+    """A cancel that overtakes its payment would be told "not found", and that proves nothing."""
+    release = asyncio.Event()
+
+    async def late() -> Answer:
+        await release.wait()
+        return PAID
+
+    house.channel.pays, house.channel.cancels = [late], [RETURNED]
+    live = await house.begun()
+    running = asyncio.create_task(house.payments.run(live))
+    undone = await house.payments.cancel(await house.now(live.payment))
+    assert undone.payment.standing.status is Status.REVERSING
+    assert house.channel.calls == ["pay"]
+    release.set()
+    await running
+    payment = await house.until(live.payment, "reversed")
+    assert house.channel.calls == ["pay", "cancel"]
+    assert payment.standing.paid_at_ms > 0
+    assert await house.held(payment) == 0
+
+
+async def test_paid_while_reversing_and_undone_as_unpaid_is_parked(house: House) -> None:
+    """The channel said yes and then that nothing was paid: a person looks, nothing is closed."""
+    release = asyncio.Event()
+
+    async def late() -> Answer:
+        await release.wait()
+        return PAID
+
+    house.channel.pays, house.channel.cancels = [late], [CLOSED]
+    live = await house.begun()
+    running = asyncio.create_task(house.payments.run(live))
+    await house.payments.cancel(await house.now(live.payment))
+    release.set()
+    await running
+    await eventually(lambda: house.payments.in_flight() == 0)
+    payment = await house.now(live.payment)
+    assert payment.standing.status is Status.REVERSING
+    assert payment.standing.parked_reason == "undone_as_unpaid_after_payment"
+
+
+async def test_a_reply_kept_elsewhere_does_not_stop_the_move(house: House) -> None:
+    """Another process answered the repeat meanwhile: its reply stands, the money still moves."""
+    mine, theirs = sample_reply(b"mine"), sample_reply(b"theirs")
+    live = await house.begun()
+    live.reply_for = lambda *_: mine
+    assert await house.store.save_reply(theirs)
+    house.channel.pays = [PAID]
+    await house.payments.run(live)
+    payment = await house.now(live.payment)
+    assert payment.standing.status is Status.SUCCEEDED
+    kept = await house.store.terminal_reply(mine.merchant_no, mine.key)
+    assert kept == theirs
+    assert live.reply is None
+
+
+async def test_a_repeat_is_answered_while_new_payments_are_kept_out(house: House) -> None:
+    """Draining refuses what is new; what is known is still told as it is."""
+    house.channel.pays = [PAID]
+    payment = await house.paid()
+    await house.payments.drain(0)
+    again = await house.payments.begin(draft())
+    assert (again.replayed, again.payment.order.id) == (True, payment.order.id)
+    with pytest.raises(Unavailable) as refused:
+        await house.payments.begin(draft("another"))
+    assert refused.value.nothing_begun
 
 
 async def test_an_undo_is_tried_until_it_is_answered(house: House) -> None:
