@@ -7,7 +7,7 @@ decides.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from domain.decline import Decline
@@ -85,15 +85,12 @@ def step(payment: Payment, happened: Happened) -> Step | None:
 def _seen_paid(now: Standing, happened: Happened) -> Step:
     """The channel said "paid" while the undo was under way: an undo must return it."""
     return Step(
-        Standing(
-            status=now.status,
+        replace(
+            now,
             version=now.version + 1,
             channel_trade_no=happened.trade_no or now.channel_trade_no,
             channel_reference=happened.reference or now.channel_reference,
             paid_at_ms=happened.paid_at_ms or happened.at_ms,
-            captured_fen=now.captured_fen,
-            returned_fen=now.returned_fen,
-            decline=now.decline,
         )
     )
 
@@ -113,19 +110,7 @@ def parked(payment: Payment, reason: str) -> Step:
     """The payment set aside for a human: unknown (or still reversing), with the reason."""
     now = payment.standing
     status = now.status if now.status is Status.REVERSING else Status.UNKNOWN
-    return Step(
-        Standing(
-            status=status,
-            version=now.version + 1,
-            channel_trade_no=now.channel_trade_no,
-            channel_reference=now.channel_reference,
-            paid_at_ms=now.paid_at_ms,
-            captured_fen=now.captured_fen,
-            returned_fen=now.returned_fen,
-            decline=now.decline,
-            parked_reason=reason,
-        )
-    )
+    return Step(replace(now, status=status, version=now.version + 1, parked_reason=reason))
 
 
 def _accounts(order: Order) -> tuple[str, str]:

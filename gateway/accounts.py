@@ -72,7 +72,8 @@ def build_routes(
         if channel.timeout_s >= till_wait_s:
             raise ConfigurationError(
                 f"account {account.account_id}: timeout_s is too long: one call may take"
-                f" {channel.timeout_s:g} s, and payments.till_wait_s is {till_wait_s:g}: a till would wait past its deadline;"
+                f" {channel.timeout_s:g} s, and payments.till_wait_s is {till_wait_s:g}:"
+                " a till would wait past its deadline;"
                 " lower the account's timeout_s or raise till_wait_s"
             )
         routes.append(

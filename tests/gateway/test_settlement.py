@@ -227,6 +227,47 @@ async def test_a_repeat_is_answered_while_new_payments_are_kept_out(house: House
     assert refused.value.nothing_begun
 
 
+async def test_a_claim_that_took_too_long_sends_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recovery might already own the payment: paying now could cross its undo."""
+    monkeypatch.setattr(settlement_module, "_LEASE_MARGIN_S", -0.001)
+    with pytest.raises(Unavailable) as refused:
+        await house.begun()
+    assert not refused.value.nothing_begun
+    assert house.channel.calls == []
+    assert house.payments.in_flight() == 0
+
+
+async def test_an_undo_that_nobody_answers_is_parked_in_the_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every retry is bounded: after a day a person is called, and nothing is closed."""
+    monkeypatch.setattr(settlement_module, "_UNDO_PATIENCE_S", -1)
+    house.channel.pays, house.channel.queries = [LOST], [MISSING]
+    house.channel.cancels = [SILENT] * 3
+    payment = await house.paid()
+    assert payment.standing.status is Status.REVERSING
+    assert payment.standing.parked_reason == "undo_not_answered"
+
+
+async def test_one_bad_round_does_not_end_recovery(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that cannot be read must not leave every other payment open for ever."""
+    rounds: list[int] = []
+
+    async def lease_due(now_ms: int, lease_ms: int, limit: int) -> list[Payment]:
+        rounds.append(limit)
+        raise ValueError("a status of a newer version")
+
+    monkeypatch.setattr(house.flaky, "lease_due", lease_due, raising=False)
+    worker = asyncio.create_task(house.recovery().run())
+    await eventually(lambda: len(rounds) > 2)
+    assert not worker.done()
+    worker.cancel()
+
+
 async def test_an_undo_is_tried_until_it_is_answered(house: House) -> None:
     """Three times here, then by recovery, for as long as it takes; no state is invented."""
     silence = [SILENT, UndoAnswer(verdict=Verdict.NOT_SENT), UndoAnswer(verdict=Verdict.PENDING)]

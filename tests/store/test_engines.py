@@ -14,6 +14,7 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from domain.errors import ConfigurationError, Unavailable
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import MODELS
+from gateway.store.port import Store
 from gateway.store.postgres_rows import (
     ADVANCES,
     CLAIMS,
@@ -137,14 +138,19 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
     assert (len(hashed), len(joins)) == ((2, 0) if sql == CLAIM else (2, 2))
 
 
-async def test_the_hot_path_never_scans_a_table(postgres_url: str, open_store: OpenStore) -> None:
-    """The server's own counters, after a load on tables that were empty at prepare."""
-    store = await open_store(postgres_url)
+async def six_hundred_payments(store: Store) -> None:
+    """A load in groups of a hundred; closes the store."""
     for start in range(0, 600, 100):
         numbers = range(start, start + 100)
         assert all(await asyncio.gather(*(store.claim(sample_claim(n)) for n in numbers)))
         assert all(await asyncio.gather(*(store.advance(sample_advance(n)) for n in numbers)))
     await store.close()
+
+
+async def test_the_hot_path_never_scans_a_table(postgres_url: str, open_store: OpenStore) -> None:
+    """The server's own counters, after a load on tables that were empty at prepare."""
+    store = await open_store(postgres_url)
+    await six_hundred_payments(store)
     connection = await asyncpg.connect(postgres_url)
     try:
         scans = await connection.fetch(
@@ -162,11 +168,7 @@ async def test_a_payment_moves_in_place_and_each_row_is_indexed_once(
 ) -> None:
     """Every update is HOT; no generated id and no index of it; keys are compared bytewise."""
     store = await open_store(postgres_url)
-    for start in range(0, 600, 100):
-        numbers = range(start, start + 100)
-        assert all(await asyncio.gather(*(store.claim(sample_claim(n)) for n in numbers)))
-        assert all(await asyncio.gather(*(store.advance(sample_advance(n)) for n in numbers)))
-    await store.close()
+    await six_hundred_payments(store)
     connection = await asyncpg.connect(postgres_url)
     try:
         moved = await connection.fetchrow(
