@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench simulate mutants crash docs clean fuzz
 
 demo: $(VENV)/runtime
 	$(BIN)/posgate demo $(DEMO)
@@ -23,6 +23,24 @@ check: $(VENV)/development
 bench: $(VENV)/development
 	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
+# The deterministic simulation: make simulate SEEDS=1000 [FIRST=0], or SEED=n replays one exactly.
+simulate: $(VENV)/development
+	$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED) --lines $(or $(TAIL),0),--seeds $(or $(SEEDS),100) --first $(or $(FIRST),0))
+
+# Bugs planted into a copy of the code, one at a time: the simulation must catch each.
+mutants: $(VENV)/development
+	$(BIN)/python -m tests.simulation.mutants $(if $(ONLY),--only $(ONLY))
+
+# kill -9 of gateways, databases and Redis under load, then everything compared; crash.json.
+crash: $(VENV)/development
+	bash tests/provide.sh
+	$(BIN)/python -m tests.crash --kills $(or $(KILLS),500) --database-kills $(or $(DBKILLS),50) --redis-rounds $(or $(REDISROUNDS),10) $(if $(SEED),--seed $(SEED))
+
+# The fuzzer over codec, tag lists, fields, session and describe: make fuzz INPUTS=20000000,
+# the same inputs again with SEED=n.
+fuzz: $(VENV)/development
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),20000000) $(if $(SEED),--seed $(SEED))
+
 # Documents that are made from tables in the code; a test holds them up to date.
 docs: $(VENV)/development
 	$(BIN)/python docs/generate.py
@@ -40,4 +58,4 @@ $(VENV)/development: setup.py $(VENV)/bin/python
 	touch $(VENV)/runtime $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis bench.json
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .hypothesis bench.json crash.json

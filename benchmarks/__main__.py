@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from benchmarks.machine import describe
-from benchmarks.payment_metrics import METRICS, Figures
+from benchmarks.payment_metrics import METRICS, ON_REQUEST, Figures
 from benchmarks.postgres import PostgresServer
 from benchmarks.processes import BenchmarkError
 from benchmarks.report import markdown, show
@@ -32,12 +32,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--windows", type=int, default=_DEFAULT.windows, help="of each load")
     parser.add_argument("--warm", type=float, default=_DEFAULT.warm_s, help="seconds before each")
     parser.add_argument("--callers", type=int, default=_DEFAULT.callers, help="at each door")
+    parser.add_argument(
+        "--outage-payments", type=int, default=_DEFAULT.outage_payments, help="in flight then"
+    )
+    parser.add_argument(
+        "--outage-seconds", type=float, default=_DEFAULT.outage_s, help="how long it stands"
+    )
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="where to write")
     parser.add_argument(
         "--table", type=Path, help="print a result file as a Markdown table, measure nothing"
     )
     arguments = parser.parse_args()
-    arguments.names = [name for name in arguments.only.split(",") if name] or list(METRICS)
+    always = [name for name in METRICS if name not in ON_REQUEST]
+    arguments.names = [name for name in arguments.only.split(",") if name] or always
     unknown = set(arguments.names) - METRICS.keys()
     if unknown:
         parser.error(
@@ -68,6 +75,8 @@ def main() -> int:
         windows=arguments.windows,
         warm_s=arguments.warm,
         callers=arguments.callers,
+        outage_payments=arguments.outage_payments,
+        outage_s=arguments.outage_seconds,
     )
     try:
         results, notes = asyncio.run(_measure(arguments.names, plan))

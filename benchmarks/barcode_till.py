@@ -19,7 +19,17 @@ _LENGTH: Final = b"\r\nContent-Length: "
 class BarcodeTill:
     """See :class:`benchmarks.tills.Till`."""
 
-    def __init__(self, number: int, host: str, key_id: str, secret: bytes, run: str) -> None:
+    def __init__(
+        self,
+        number: int,
+        host: str,
+        key_id: str,
+        secret: bytes,
+        run: str,
+        wait_s: int | None = None,
+    ) -> None:
+        """``wait_s``: how long an answer may wait for the payment; ``None`` does not say."""
+        self._wait = "" if wait_s is None else f',"wait_s":{wait_s}'
         self._prefix = f"{run}-{number}"
         self._number = number
         self._key_id = key_id
@@ -35,7 +45,7 @@ class BarcodeTill:
         body = (
             f'{{"merchant_order_no":"{number}","amount":{100 + self._count % 100_000},'
             f'"currency":"CNY","subject":"Benchmark sale",'
-            f'"method":{{"type":"auth_code","auth_code":"{code}"}}}}'
+            f'"method":{{"type":"auth_code","auth_code":"{code}"}}{self._wait}}}'
         ).encode()
         timestamp, nonce = str(int(time.time())), f"nonce-{number}"
         signature = sign(self._secret, request_string("POST", PATH, timestamp, nonce, body))

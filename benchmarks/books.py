@@ -38,6 +38,9 @@ class Heard:
     approved: int = 0
     in_flight: int = 0
 
+    def __add__(self, other: "Heard") -> "Heard":
+        return Heard(self.approved + other.approved, self.in_flight + other.in_flight)
+
     def differs_from(self, booked: int) -> int:
         """By how much the books cannot be reconciled with what was heard."""
         return max(0, self.approved - booked, booked - self.approved - self.in_flight)

@@ -38,7 +38,7 @@ async def _card_tills(spec: Spec) -> list[Till]:
 def _barcode_tills(spec: Spec) -> list[Till]:
     host, secret = f"{spec['host']}:{spec['port']}", spec["secret"].encode()
     return [
-        BarcodeTill(number, host, spec["key_id"], secret, spec["run"])
+        BarcodeTill(number, host, spec["key_id"], secret, spec["run"], spec.get("wait_s"))
         for number in range(spec["callers"])
     ]
 

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from benchmarks.codec import codec
+from benchmarks.outage import outage
 from benchmarks.postgres import PostgresServer
 from benchmarks.scene import Door, Scene
 from benchmarks.windows import Load, Plan, Series, run_window
@@ -118,11 +120,15 @@ def _note(notes: Notes, *all_series: Series) -> None:
         notes += [f"answer refused: {why} ({count} ×)" for why, count in series.reasons.items()]
 
 
+ON_REQUEST: Final = frozenset({"outage"})
+"""Takes a quarter of an hour: measured only where it is named."""
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         "card_sale": card_sale,
+        "codec": codec,
         "barcode_payment": barcode_payment,
         "card_sale_fixed": card_sale_fixed,
         "mixed": mixed,
+        "outage": outage,
     }
 )

@@ -8,13 +8,18 @@ level info to a file, TLS, PostgreSQL).
 import asyncio
 import secrets
 import shutil
+import ssl
 import tempfile
-from dataclasses import dataclass, field
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import orjson
+import yaml
 
 from benchmarks.books import Heard, disagreements, floor_disagreements
 from benchmarks.postgres import PostgresServer
@@ -34,6 +39,7 @@ from signing.pos import CipherKey, KeyScheme, WorkingKeys, wrap_working_keys
 
 Door = Literal["card", "barcode"]
 _CONNECT_TIMEOUT_S: Final = 60.0
+_ASK_TIMEOUT_S: Final = 30.0
 _MODULES: Final = {"card": "benchmarks.floor_card", "barcode": "benchmarks.floor_barcode"}
 
 
@@ -52,8 +58,18 @@ class Side:
 class Scene:
     """See the module; an asynchronous context manager."""
 
-    def __init__(self, postgres: PostgresServer, name: str, callers: int) -> None:
+    def __init__(
+        self,
+        postgres: PostgresServer,
+        name: str,
+        callers: int,
+        tuning: Tuning | None = None,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
+        """``settings`` are keys of the gateway's configuration, by section."""
         self.postgres = postgres
+        self._tuning = tuning or Tuning()
+        self._settings = settings or {}
         self._name = name
         self._callers = callers
         self.folder = Path(tempfile.mkdtemp(prefix=f"posgate-bench-{name}-"))
@@ -82,8 +98,10 @@ class Scene:
 
     async def _start(self) -> None:
         self._dsn = await self.postgres.new_database(f"gateway_{self._name}")
-        self._installation = place = Installation(self.folder, Tuning(store_url=self._dsn))
+        tuning = replace(self._tuning, store_url=self._dsn)
+        self._installation = place = Installation(self.folder, tuning)
         place.write()
+        self._configure(place.config_file)
         self.sandbox, self._channels = await self._posgate("sandbox")
         await migrate(self._dsn)
         async with session(place.config_file) as opened:
@@ -96,6 +114,26 @@ class Scene:
             )
         self.gateway, self._addresses = await self._posgate("serve")
 
+    def _configure(self, file: Path) -> None:
+        config = yaml.safe_load(file.read_text())
+        for section, keys in self._settings.items():
+            config.setdefault(section, {}).update(keys)
+        file.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    @property
+    def dsn(self) -> str:
+        """The gateway's database."""
+        return self._dsn
+
+    async def ask_sandbox(self, path: str, body: object = None) -> Any:
+        """The answer of the sandbox's control server; a ``body`` is posted."""
+        return await _ask(f"{self._channels['control_url']}{path}", body)
+
+    async def ask_gateway(self, path: str) -> Any:
+        """The answer of one of the gateway's unsigned routes, whatever its status."""
+        tls = ssl.create_default_context(cafile=str(self._installation.ca_file))
+        return await _ask(f"{self._addresses['api']['base_url']}{path}", None, tls)
+
     async def _posgate(self, command: str) -> tuple[Child, dict[str, Any]]:
         ready = self.folder / f"{command}.json"
         config = str(self._installation.config_file)
@@ -104,8 +142,13 @@ class Scene:
         self._children.append(child)
         return child, await child.ready(ready)
 
-    async def gateway_side(self, door: Door) -> Side:
-        """A load generator for one of the gateway's doors."""
+    async def gateway_side(
+        self, door: Door, *, callers: int = 0, wait_s: int | None = None
+    ) -> Side:
+        """A load generator for one of the gateway's doors.
+
+        ``callers`` and ``wait_s`` (how long a payment's answer may wait) are for codes.
+        """
         if door == "card":
             keys = [
                 {"terminal_id": terminal.terminal_id, "tmk": terminal.tmk}
@@ -114,7 +157,8 @@ class Scene:
             spec = {**self._addresses["pos"], "terminals": keys}
         else:
             port = urlsplit(self._addresses["api"]["base_url"]).port
-            spec = self._barcode_spec(port or 0)
+            spec = {**self._barcode_spec(port or 0), "wait_s": wait_s}
+            spec["callers"] = callers or self._callers
         return await self._side(door, spec, self.gateway.pid, is_floor=False)
 
     async def floor_side(self, door: Door) -> Side:
@@ -173,7 +217,7 @@ class Scene:
     async def _side(
         self, door: Door, spec: dict[str, Any], server_pid: int, *, is_floor: bool
     ) -> Side:
-        name = f"load-{door}{'-floor' if is_floor else ''}"
+        name = f"load-{door}{'-floor' if is_floor else ''}-{len(self.sides)}"
         file = self._write(name, {**spec, "door": door})
         load = await Child.start(name, "benchmarks.load", [file], self.folder, piped=True)
         self._children.append(load)
@@ -191,9 +235,10 @@ class Scene:
     async def disagreements(self) -> dict[str, int]:
         """What callers, books and channels disagree on, the floors' included."""
         control = self._channels["control_url"]
-        heard: dict[str, Heard] = {
-            side.door: side.heard for side in self.sides if not side.is_floor
-        }
+        heard: dict[str, Heard] = {}
+        for side in self.sides:
+            if not side.is_floor:
+                heard[side.door] = heard.get(side.door, Heard()) + side.heard
         found = await disagreements(control, self._dsn, heard)
         for side in self.sides:
             if side.is_floor:
@@ -207,6 +252,19 @@ class Scene:
             await child.stop()
         await asyncio.sleep(0)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def _ask(url: str, body: object, tls: ssl.SSLContext | None = None) -> Any:
+    data = None if body is None else orjson.dumps(body)
+
+    def ask() -> Any:
+        try:
+            with urllib.request.urlopen(url, data, timeout=_ASK_TIMEOUT_S, context=tls) as answer:
+                return orjson.loads(answer.read())
+        except urllib.error.HTTPError as refusal:
+            return orjson.loads(refusal.read())
+
+    return await asyncio.get_running_loop().run_in_executor(None, ask)
 
 
 def _with_working_keys(terminal: InstalledTerminal) -> dict[str, str]:

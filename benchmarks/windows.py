@@ -32,6 +32,8 @@ class Plan:
     windows: int = 3
     warm_s: float = 1.5
     callers: int = 128
+    outage_payments: int = 10_000
+    outage_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The one HTTP client towards channels; only this file imports aiohttp's client.
+"""The HTTP clients, towards channels and towards merchants; only here is aiohttp's client.
 
 Rules:
 
@@ -13,11 +13,15 @@ Rules:
 * Bounded: connections, waiting callers and origins, the size of an answer, every
   time. Each origin (a channel's host) has limits of its own, so that one slow
   channel cannot starve another.
+* Towards merchants (:class:`GuardedClient`) every address is judged before it is
+  connected, and nothing but a status comes back.
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -32,10 +36,18 @@ from aiohttp import (
     TCPConnector,
     http_parser,
 )
-from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_exceptions import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientSSLError,
+    InvalidURL,
+)
 from yarl import URL
 
 from channels.address import refusal
+from channels.lookup import Lookups, Vet
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
 from domain.errors import ConfigurationError
 
@@ -218,6 +230,146 @@ class HttpClient:
         if len(self._timeouts) < _KNOWN_URLS:
             self._timeouts[timeout_s] = timeout
         return timeout
+
+
+_IDLE_S: Final = 2.0
+"""Below what servers allow, so that a delivery hardly ever meets a connection just closed."""
+
+
+class GuardedClient:
+    """Posts to URLs that somebody else chose: one attempt, no redirect, a status back.
+
+    An address is judged by ``vet`` and connected as judged, so that a name cannot mean
+    another one in the next moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        vet: Vet,
+        timeout_s: float = 10.0,
+        connect_timeout_s: float = 5.0,
+        answer_bytes: int = 4096,
+        ca_file: str | None = None,
+    ) -> None:
+        """``timeout_s`` holds for the whole; ``answer_bytes`` is what is read of a body.
+
+        Raises:
+            ConfigurationError: the CA file cannot be used.
+        """
+        self._vet = vet
+        self._timeout = ClientTimeout(
+            total=timeout_s, connect=min(connect_timeout_s, timeout_s), ceil_threshold=60
+        )
+        self._answer_bytes = answer_bytes
+        self._tls = _tls_context(ca_file)
+        self._resolver = _VettingResolver(vet)
+        self._session: ClientSession | None = None
+
+    async def start(self) -> None:
+        """Open the pool; no connection is made yet."""
+        self._session = ClientSession(
+            connector=TCPConnector(
+                limit=0,  # who calls bounds it
+                ssl=self._tls,
+                keepalive_timeout=_IDLE_S,
+                use_dns_cache=False,
+                resolver=self._resolver,
+            ),
+            timeout=self._timeout,
+            cookie_jar=DummyCookieJar(),
+            skip_auto_headers=_NO_AUTOMATIC_HEADERS,
+            auto_decompress=False,
+            requote_redirect_url=False,
+            read_bufsize=_READ_BUFFER_BYTES,
+        )
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._resolver.close()
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """The status of one POST; the texts of the faults are safe to show.
+
+        Raises:
+            NotSent: certainly nothing left.
+            AnswerLost: something may have arrived.
+        """
+        session = self._session
+        if session is None:
+            raise NotSent("the HTTP client is not running")
+        try:
+            target = URL(url, encoded=True)
+            host = target.raw_host or ""
+            if ":" in host or host.replace(".", "").isdigit():
+                self._vet(host, host)  # the connector asks no resolver about these
+            answer = await session.post(target, data=body, headers=headers, allow_redirects=False)
+        except (ClientConnectorError, ConnectionTimeoutError, InvalidURL) as fault:
+            raise NotSent(_unreached(fault)) from fault
+        except (ClientError, TimeoutError, OSError, ValueError, RuntimeError) as fault:
+            timed_out = isinstance(fault, TimeoutError)
+            raise AnswerLost("no answer in time" if timed_out else "no answer") from fault
+        await self._leave(answer)
+        return answer.status
+
+    async def _leave(self, answer: ClientResponse) -> None:
+        """Read a short body, so that the connection can be kept; whatever it is changes nothing."""
+        left = self._answer_bytes
+        try:
+            while left > 0 and not answer.content.at_eof():
+                left -= len(await answer.content.read(left))
+        except (ClientError, TimeoutError, OSError, ValueError, RuntimeError):
+            left = 0
+        finally:
+            if left > 0:
+                answer.release()
+            else:
+                answer.close()
+
+
+class _VettingResolver(AbstractResolver):
+    """Hands the connector what :class:`Lookups` lets through."""
+
+    def __init__(self, vet: Vet) -> None:
+        self._lookups = Lookups(vet)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(
+                hostname=host,
+                host=place.address,
+                port=port,
+                family=place.family,
+                proto=place.protocol,
+                flags=flags,
+            )
+            for place in await self._lookups.find(host, port, family)
+        ]
+
+    async def close(self) -> None:
+        self._lookups.close()
+
+
+def _unreached(fault: Exception) -> str:
+    """Why nothing left, in words for the one whose endpoint it is."""
+    match fault:
+        case ClientConnectorDNSError():
+            return "the host name was not found"
+        case ClientConnectorCertificateError():
+            return "the certificate is not trusted"
+        case ClientSSLError():
+            return "TLS was not agreed"
+        case ConnectionTimeoutError():
+            return "no connection in time"
+        case InvalidURL():
+            return "not a URL"
+    return "no connection"
 
 
 async def _read_bounded(answer: ClientResponse, limit_bytes: int) -> bytes:

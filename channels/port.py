@@ -16,7 +16,7 @@ Rules:
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from domain.clock import Clock
 from domain.decline import DeclineReason
@@ -54,7 +54,9 @@ class Answer:
     ``amount_fen``, ``currency`` and ``order_no`` are the channel's words (``None``
     and ``""`` where it said none). ``reason`` is set for ``DECLINED``;
     ``channel_code`` is the channel's own code whatever the verdict.
-    ``not_found`` marks an ``UNKNOWN`` query answer that says "no such order".
+    ``not_found`` marks an ``UNKNOWN`` query answer that says "no such order";
+    ``unwritable`` a ``NOT_SENT`` that is due to what we were given (a text or a card that
+    cannot be written), so that it says nothing of the channel.
     ``reference`` and ``auth_code`` are F37 and F38 of a card answer; ``icc_data``
     is F55 of the answer, for the terminal.
     """
@@ -69,6 +71,7 @@ class Answer:
     channel_message: str = ""
     advice: Advice | None = None
     not_found: bool = False
+    unwritable: bool = False
     paid_at_ms: int = 0
     reference: str = ""
     auth_code: str = ""
@@ -158,6 +161,39 @@ class PaymentRef:
     reference: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """A refund of ``amount_fen`` of a payment, under a number that serves every repeat."""
+
+    refund_no: str
+    payment: PaymentRef
+    amount_fen: int
+    currency: str
+    reason: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundAnswer:
+    """A channel's answer to a refund, or to a question about one.
+
+    ``SUCCEEDED``: the payer has the money. ``PENDING``: the channel took it and pays it
+    out later. ``DECLINED``: its definitive no; nothing was and will be returned under
+    this number. ``not_found`` marks an ``UNKNOWN`` answer that says "no such refund":
+    sending it again under the same number is safe. ``amount_fen`` and ``refund_no`` are
+    the channel's words (``None`` and ``""`` where it said none).
+    """
+
+    verdict: Verdict
+    amount_fen: int | None = None
+    refund_no: str = ""
+    reason: DeclineReason | None = None
+    channel_code: str = ""
+    channel_message: str = ""
+    advice: Advice | None = None
+    not_found: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class PollSchedule:
     """How a channel wants to be asked, in seconds after the previous step.
@@ -165,11 +201,13 @@ class PollSchedule:
     ``query_after_s`` empty means that the channel cannot be queried: undo at once.
     After ``undo_after_not_found`` queries in a row that knew no such order, the
     undo begins early: it closes the number, so a late arrival is refused too.
-    ``undo_retry_s`` repeats its last figure for ever (until a human is called).
+    ``undo_retry_s`` repeats its last figure for ever (until a human is called), and
+    so does ``refund_retry_s``, between two askings about a refund.
     """
 
     query_after_s: tuple[float, ...]
     undo_retry_s: tuple[float, ...]
+    refund_retry_s: tuple[float, ...] = (2.0, 5.0, 15.0, 60.0, 300.0)
     undo_after_not_found: int = 2
 
 
@@ -221,6 +259,28 @@ class Channel(Protocol):
     async def close(self) -> None:
         """Finish what is in flight and close."""
         ...
+
+
+@runtime_checkable
+class Refunds(Protocol):
+    """A channel that can return a part of a payment."""
+
+    def new_refund_no(self) -> str:
+        """A number for a new refund, valid here, never given before."""
+        ...
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Return the money once under ``refund_no``; repeatable with the same number."""
+        ...
+
+    async def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        """Ask what became of a refund; not found is ``UNKNOWN``."""
+        ...
+
+
+def refunds_of(channel: object) -> Refunds | None:
+    """The ability to refund of a channel, if it has it."""
+    return channel if isinstance(channel, Refunds) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

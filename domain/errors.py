@@ -12,6 +12,7 @@
     │   ├── UnsupportedMedia      not JSON
     │   └── Unprocessable         understood, and impossible
     ├── Unavailable           ours for now: draining, overloaded or store down
+    │   └── ChannelDown           the channel's, for now: it does not answer
     └── ConfigurationError    the operator's: refuses to start, names the mend
 
 A decline is not here: it is a value (``domain/decline.py``). Each leaf is mapped
@@ -72,6 +73,15 @@ class Unavailable(PosgateError):
     """
 
     nothing_begun = False
+
+
+class ChannelDown(Unavailable):
+    """The channel's, for now: it answers nobody, or we may call it no more this second.
+
+    Nothing was begun.
+    """
+
+    nothing_begun = True
 
 
 class ConfigurationError(PosgateError):

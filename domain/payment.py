@@ -67,6 +67,19 @@ class Event(enum.Enum):
     """The channel gave the money back."""
 
 
+class Deed(enum.Enum):
+    """What else a payment's history holds: its numbers or its case moved, not its status."""
+
+    RESERVE = "reserve"
+    """A refund reserved its amount."""
+    REFUND_SUCCEEDED = "refund_succeeded"
+    """A refund's money is with the payer."""
+    REFUND_FAILED = "refund_failed"
+    """The channel refused a refund; its reservation went back."""
+    RETRY = "retry"
+    """A person sent a parked payment back to be asked about again."""
+
+
 class IllegalTransition(Exception):
     """An event that this state can never meet: a defect of ours, never of the channel."""
 
@@ -275,7 +288,9 @@ class Standing:
     """What changes about a payment; ``version`` rises by one with every change.
 
     ``captured_fen`` is what the ledger holds as captured; ``returned_fen`` what has
-    gone back. ``decline`` is set once the payment is failed or closed.
+    gone back; ``refunding_fen`` what open refunds have reserved, so that
+    ``returned_fen + refunding_fen`` never exceeds ``captured_fen``. ``notices`` counts
+    what the merchant was sent about it. ``decline`` is set once it is failed or closed.
     """
 
     status: Status
@@ -285,6 +300,8 @@ class Standing:
     paid_at_ms: int = 0
     captured_fen: int = 0
     returned_fen: int = 0
+    refunding_fen: int = 0
+    notices: int = 0
     decline: Decline | None = None
     parked_reason: str = ""
 

@@ -6,8 +6,10 @@ the order here, and a contradiction is *parked*: never paid, never dropped, a hu
 decides.
 """
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from domain.decline import Decline
@@ -25,6 +27,8 @@ class Happened:
     trade_no: str = ""
     reference: str = ""
     paid_at_ms: int = 0
+    captured_fen: int = 0
+    """What was captured of a hold; 0 means the whole order."""
     decline: Decline | None = None
 
 
@@ -32,12 +36,29 @@ _FOR_A_PARKED_ONE: Final = frozenset({Event.UNDO, Event.UNDONE_PAID, Event.UNDON
 """A parked payment waits for a person, who may undo it; nothing else moves it."""
 
 
+_TOLD_NOT_PAID: Final = frozenset({Status.FAILED, Status.CLOSED, Status.REVERSING})
+"""The till heard that it is not paid: no answer and no person can make it succeed."""
+
+_TOLD: Final = {
+    Status.SUCCEEDED: "payment.succeeded",
+    Status.FAILED: "payment.failed",
+    Status.CLOSED: "payment.closed",
+    Status.REVERSED: "payment.reversed",
+}
+"""What a merchant is sent; a state that is not here is on the way to one that is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The standing after an event, and the ledger lines that go with it."""
+    """The standing after an event, and the ledger lines that go with it.
+
+    ``notice`` is the type of the notification that is due, ``""`` for none; its sequence
+    number is ``standing.notices``.
+    """
 
     standing: Standing
     postings: Sequence[Posting] = ()
+    notice: str = ""
 
 
 def step(payment: Payment, happened: Happened) -> Step | None:
@@ -46,8 +67,10 @@ def step(payment: Payment, happened: Happened) -> Step | None:
     Raises:
         IllegalTransition: see :func:`domain.payment.apply`.
     """
-    order, now = payment.order, payment.standing
+    now = payment.standing
     if now.parked_reason and happened.event not in _FOR_A_PARKED_ONE:
+        return None
+    if happened.event is Event.UNDO and has_refunds(now):
         return None
     status = apply(now.status, happened.event)
     if status is now.status:
@@ -55,17 +78,37 @@ def step(payment: Payment, happened: Happened) -> Step | None:
         return _seen_paid(now, happened) if paid_meanwhile and not now.paid_at_ms else None
     if status is Status.CLOSED and (now.captured_fen > now.returned_fen or now.paid_at_ms):
         return parked(payment, "undone_as_unpaid_after_payment")
+    if status is Status.REVERSED and now.refunding_fen:
+        # the whole came back while parts of it are on their way: who holds what is not known
+        return None if now.parked_reason else parked(payment, "undone_with_open_refunds")
+    return _moved(payment, status, happened)
+
+
+def has_refunds(standing: Standing) -> bool:
+    """Whether a part of it was returned or is being so.
+
+    An undo takes a whole payment back: what is left of this one is refunded instead.
+    """
+    return standing.status is not Status.REVERSED and (
+        standing.returned_fen > 0 or standing.refunding_fen > 0
+    )
+
+
+def _moved(payment: Payment, status: Status, happened: Happened) -> Step:
+    """The payment in a new ``status``, its postings and its notice."""
+    order, now = payment.order, payment.standing
     captured_fen, returned_fen = now.captured_fen, now.returned_fen
     postings: tuple[Posting, ...] = ()
-    if status is Status.SUCCEEDED:
-        captured_fen = order.amount_fen
-        postings = _capture(order)
+    if status is Status.SUCCEEDED and captured_fen == 0:
+        captured_fen = happened.captured_fen or order.amount_fen
+        postings = capture(*accounts(order), captured_fen, order.currency)
     elif status is Status.REVERSED:
         if captured_fen == 0:
-            captured_fen = order.amount_fen
-            postings = _capture(order)
-        returned_fen = order.amount_fen
-        postings += reversal(*_accounts(order), order.amount_fen, order.currency)
+            captured_fen = happened.captured_fen or order.amount_fen
+            postings = capture(*accounts(order), captured_fen, order.currency)
+        postings += reversal(*accounts(order), captured_fen - returned_fen, order.currency)
+        returned_fen = captured_fen
+    notice = _TOLD.get(status, "") if order.notify_url else ""
     ended = status in (Status.FAILED, Status.CLOSED, Status.REVERSING)
     return Step(
         Standing(
@@ -76,9 +119,12 @@ def step(payment: Payment, happened: Happened) -> Step | None:
             paid_at_ms=happened.paid_at_ms or now.paid_at_ms,
             captured_fen=captured_fen,
             returned_fen=returned_fen,
+            refunding_fen=now.refunding_fen,
+            notices=now.notices + 1 if notice else now.notices,
             decline=(happened.decline or now.decline) if ended else now.decline,
         ),
         postings,
+        notice,
     )
 
 
@@ -107,18 +153,66 @@ def contradiction(order: Order, *, amount_fen: int | None, currency: str, order_
 
 
 def parked(payment: Payment, reason: str) -> Step:
-    """The payment set aside for a human: unknown (or still reversing), with the reason."""
+    """The payment set aside for a human: unknown, or reversing, with the reason.
+
+    What was told as not paid, or is being undone, can end closed or reversed only.
+    """
     now = payment.standing
-    status = now.status if now.status is Status.REVERSING else Status.UNKNOWN
+    status = Status.REVERSING if now.status in _TOLD_NOT_PAID else Status.UNKNOWN
     return Step(replace(now, status=status, version=now.version + 1, parked_reason=reason))
 
 
-def _accounts(order: Order) -> tuple[str, str]:
+def accounts(order: Order) -> tuple[str, str]:
+    """What the order's channel owes us, and what we owe its merchant."""
     return (
         channel_receivable(order.channel, order.account_id),
         merchant_payable(order.merchant_no),
     )
 
 
-def _capture(order: Order) -> tuple[Posting, ...]:
-    return capture(*_accounts(order), order.amount_fen, order.currency)
+class Decision(enum.Enum):
+    """What a person may decide about a parked payment or refund."""
+
+    RETRY = "retry"
+    """Ask the channel again, as if it had never been parked."""
+    PAID = "paid"
+    """The channel has the money and keeps it: the payment succeeded."""
+    NOT_PAID = "not-paid"
+    """The channel never took the money, or has nothing of it."""
+    RETURNED = "returned"
+    """The payer has the money back."""
+
+
+DECIDED: Final[Mapping[Decision, Event]] = MappingProxyType(
+    {
+        Decision.PAID: Event.PAID,
+        Decision.NOT_PAID: Event.UNDONE_UNPAID,
+        Decision.RETURNED: Event.UNDONE_PAID,
+    }
+)
+"""What a decision stands for in a payment's history; ``RETRY`` is a deed, no event."""
+
+
+def decided(payment: Payment, decision: Decision, at_ms: int) -> Step | None:
+    """What a person's decision makes of a parked payment; ``None`` where it cannot be.
+
+    An undo that was begun can end closed or reversed only: the till was told so.
+    """
+    now = payment.standing
+    if not now.parked_reason:
+        return None
+    freed = replace(now, parked_reason="", version=now.version + 1)
+    if decision is Decision.RETRY:
+        return Step(freed)
+    event = DECIDED[decision]
+    status = apply(now.status, event)
+    if status is now.status:
+        return None
+    if status is Status.CLOSED and now.captured_fen > now.returned_fen:
+        return None
+    if status is Status.REVERSED and now.refunding_fen:
+        return None  # its refunds end first
+    paid_at_ms = (now.paid_at_ms or at_ms) if decision is not Decision.NOT_PAID else 0
+    before = replace(now, parked_reason="", paid_at_ms=paid_at_ms)
+    happened = Happened(event=event, at_ms=at_ms, paid_at_ms=paid_at_ms)
+    return _moved(Payment(payment.order, before), status, happened)

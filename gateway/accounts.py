@@ -1,15 +1,20 @@
 """Channel accounts from the store, opened and built into channels.
 
 Rules: an account's secrets are opened here and live in memory only; an account that
-cannot be built stops the start and is named; a plugin that is missing is too.
+cannot be built stops the start and is named; a plugin that is missing is too. Every
+account gets a guard of its own, and a budget where it has ``calls_per_s``.
 """
 
+import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import orjson
 
 from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
 from domain.errors import ConfigurationError
+from gateway.budget import BudgetedSend
+from gateway.guard import Protection, guarded
 from gateway.routes import Route, Routes
 from gateway.store.port import Account
 from signing.keywrap import Sealer, SealError
@@ -54,6 +59,7 @@ def build_routes(
     services: ChannelServices,
     sealer: Sealer,
     till_wait_s: float,
+    protection: Protection,
 ) -> Routes:
     """Every account as a route, in the store's order.
 
@@ -68,7 +74,13 @@ def build_routes(
             raise ConfigurationError(
                 f"account {account.account_id}: no channel plugin {account.channel!r} is installed"
             )
-        channel = plugin.build(open_account(sealer, account), services)
+        opened = open_account(sealer, account)
+        calls_per_s = _calls_per_s(opened)
+        budget = None
+        if calls_per_s:
+            budget = BudgetedSend(services.send, calls_per_s, services.clock)
+        lent = services if budget is None else dataclasses.replace(services, send=budget)
+        channel = plugin.build(opened, lent)
         if channel.timeout_s >= till_wait_s:
             raise ConfigurationError(
                 f"account {account.account_id}: timeout_s is too long: one call may take"
@@ -76,13 +88,34 @@ def build_routes(
                 " a till would wait past its deadline;"
                 " lower the account's timeout_s or raise till_wait_s"
             )
+        guard = protection.guard(account.account_id, budget)
         routes.append(
             Route(
                 account_id=account.account_id,
                 channel_name=account.channel,
                 merchant_no=account.merchant_no,
                 enabled=not account.disabled,
-                channel=channel,
+                channel=guarded(channel, guard),
+                guard=guard,
+                calls_per_s=calls_per_s,
             )
         )
     return Routes(routes)
+
+
+def _calls_per_s(account: ChannelAccount) -> float:
+    """The account's setting of that name, 0 where it has none.
+
+    Raises:
+        ConfigurationError: not a number from 0 to 100,000.
+    """
+    text = account.settings.get("calls_per_s", "0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value == 0 or 0.1 <= value <= 100_000):
+        raise ConfigurationError(
+            f"account {account.account_id}: calls_per_s must be 0 or from 0.1 to 100000"
+        )
+    return value

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from domain.errors import ConfigurationError
+from gateway.outbound import read_allowance
 
 _Port = Annotated[int, Field(ge=0, le=65535)]
 _Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -103,6 +104,8 @@ class PaymentsSection(_Section):
     """How long a till waits; when it passes, the undo begins."""
     max_in_flight: _Count = 8192
     """Payments in work in this process; one more is told to come back."""
+    max_refunds_in_flight: _Count = 1024
+    """Refunds in work in this process; one more is told to come back."""
 
 
 class RecoverySection(_Section):
@@ -111,9 +114,52 @@ class RecoverySection(_Section):
     interval_s: _Seconds = 1
     """How often it looks for due payments."""
     lease_s: _Seconds = 20
-    """How long a payment is its own before another worker may take it."""
-    max_at_once: _Count = 64
-    """Payments that it works on at once."""
+    """How long a payment or refund is its own, at least, before another worker may take it."""
+    max_at_once: _Count = 512
+    """Payments and refunds that it works on at once."""
+    max_at_once_per_account: _Count = 128
+    """Payments, and as many refunds, of one channel account that it works on at once."""
+
+
+class NotificationsSection(_Section):
+    """What merchants are told, and where their URLs may lead us."""
+
+    interval_s: _Seconds = 1
+    """How often it looks for due notices; those of this process are sent at once."""
+    timeout_s: _Seconds = 10
+    """How long one attempt may take."""
+    connect_timeout_s: _Seconds = 5
+    """How long looking up and connecting may take of that."""
+    max_at_once: _Count = 256
+    """Attempts at once."""
+    max_per_merchant: _Count = 32
+    """Attempts at once for one merchant."""
+    max_per_endpoint: _Count = 4
+    """Attempts at once at one endpoint (a merchant's host); it begins with one."""
+    pause_after: _Count = 5
+    """Failures running after which an endpoint is paused."""
+    max_pause_s: _Seconds = 60
+    """The longest pause between two probes of an endpoint."""
+    max_endpoints: _Count = 10_000
+    """Failing endpoints that are remembered."""
+    max_answer_bytes: _Count = 4096
+    """What is read of an answer's body; a longer one closes its connection."""
+    allow_http: bool = False
+    """Whether plain HTTP will do."""
+    ports: list[_Port] = [80, 443, 8443]
+    """Ports that a URL may name."""
+    allow: list[str] = []
+    """Networks, addresses and host names that are called although they are not public, at
+    any port."""
+    ca_file: str | None = None
+    """PEM file of a further certificate authority."""
+
+    @field_validator("allow")
+    @classmethod
+    def _readable(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            read_allowance(entry)
+        return entries
 
 
 class ChannelsSection(_Section):
@@ -123,6 +169,10 @@ class ChannelsSection(_Section):
     """HTTP requests in flight at one channel."""
     connect_timeout_s: _Seconds = 5
     """How long a connection may take to open."""
+    breaker_failures: _Count = 10
+    """Failed calls in a row after which an account's channel is taken to be away."""
+    breaker_open_s: _Seconds = 5
+    """How long it is left alone then, before one call probes it."""
     ca_file: str | None = None
     """PEM file of a further certificate authority."""
 
@@ -197,6 +247,7 @@ class Config(_Section):
     http: HttpSection = HttpSection()
     payments: PaymentsSection = PaymentsSection()
     recovery: RecoverySection = RecoverySection()
+    notifications: NotificationsSection = NotificationsSection()
     channels: ChannelsSection = ChannelsSection()
     logs: LogsSection = LogsSection()
     directory: DirectorySection = DirectorySection()

@@ -8,14 +8,14 @@ memory only.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 import orjson
 
 from domain.clock import Clock
-from gateway.store.port import Merchant, ProvisioningStore, Terminal, TerminalSession
+from gateway.store.port import ApiKey, Merchant, ProvisioningStore, Terminal, TerminalSession
 from signing.keywrap import Sealer
 from signing.pos import MAC_ALGORITHMS, CipherKey, MacFunction, WorkingKeys
 
@@ -53,6 +53,17 @@ class KnownKey:
 
     def __repr__(self) -> str:
         return f"KnownKey({self.key_id!r})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SigningKey:
+    """The key that signs what we send to a merchant by ourselves."""
+
+    key_id: str
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"SigningKey({self.key_id!r})"
 
 
 _DOUBT_S: Final = 0.2
@@ -138,10 +149,13 @@ class Directory:
             clock, max_entries, fresh_s
         )
         self._keys: _FreshCache[str, KnownKey | None] = _FreshCache(clock, max_entries, fresh_s)
+        self._signing: _FreshCache[str, SigningKey | None] = _FreshCache(
+            clock, max_entries, fresh_s
+        )
 
     def cached(self) -> int:
         """Entries held, for ``/metrics``."""
-        return len(self._terminals) + len(self._keys)
+        return len(self._terminals) + len(self._keys) + len(self._signing)
 
     def fresh_terminal(self, pos_merchant_id: str, terminal_id: str) -> KnownTerminal | None:
         """A terminal that is cached and fresh; ``None`` means: ask :meth:`terminal`."""
@@ -210,3 +224,19 @@ class Directory:
             return None
         secret = self._sealer.open(key.secret_sealed, api_key_context(key_id))
         return KnownKey(key_id, merchant, secret)
+
+    async def signing_key(self, merchant_no: str) -> SigningKey | None:
+        """The merchant's oldest API key that is not disabled; ``None`` when it has none."""
+        return await self._signing.read(merchant_no, self._load_signing_key)
+
+    async def _load_signing_key(self, merchant_no: str) -> SigningKey | None:
+        return choose_signing_key(await self._store.merchant_api_keys(merchant_no), self._sealer)
+
+
+def choose_signing_key(keys: Sequence[ApiKey], sealer: Sealer) -> SigningKey | None:
+    """The first of ``keys`` (oldest first) that is not disabled, opened."""
+    for key in keys:
+        if not key.disabled:
+            secret = sealer.open(key.secret_sealed, api_key_context(key.key_id))
+            return SigningKey(key.key_id, secret)
+    return None

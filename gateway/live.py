@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from channels.port import Answer, PayRequest
 from domain.errors import Unavailable
-from domain.payment import FINAL, Payment, Status
+from domain.payment import FINAL, Order, Payment, Status
 from gateway.store.port import TerminalReply
 
 ReplyFor = Callable[[Payment, Answer | None], TerminalReply]
@@ -37,6 +37,17 @@ def is_settled(payment: Payment) -> bool:
     return is_tellable(payment) or is_over(payment)
 
 
+def bare_request(order: Order) -> PayRequest:
+    """What is known of a payment when it is not to be made: no code, no card."""
+    return PayRequest(
+        order_no=order.channel_order_no,
+        amount_fen=order.amount_fen,
+        currency=order.currency,
+        subject=order.subject,
+        created_at_ms=order.created_at_ms,
+    )
+
+
 class Live:
     """One payment in flight here, and who waits for it."""
 
@@ -48,6 +59,7 @@ class Live:
         "_told",
         "answer",
         "fault",
+        "fence",
         "payment",
         "reply",
         "reply_for",
@@ -55,9 +67,15 @@ class Live:
     )
 
     def __init__(
-        self, payment: Payment, request: PayRequest, reply_for: ReplyFor | None = None
+        self,
+        payment: Payment,
+        request: PayRequest,
+        reply_for: ReplyFor | None = None,
+        fence: int = 0,
     ) -> None:
+        """``fence`` of the lease under which it is worked on; 0 for one begun here."""
         self.payment = payment
+        self.fence = fence
         self.request = request
         self.reply_for = reply_for
         self.answer: Answer | None = None

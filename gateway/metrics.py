@@ -1,7 +1,7 @@
 """Everything ``/metrics`` shows, made once by the composition root.
 
-Rules: label values come from closed lists (door, channel, status, verdict), never
-from input, so the number of series is bounded. What the hot path counts are plain
+Rules: label values come from closed lists (door, channel, account, status, verdict),
+never from input, so the number of series is bounded. What the hot path counts are plain
 integers in a dictionary, read only when somebody looks: a locked counter costs ten
 times as much, and one event loop needs no lock.
 """
@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BREAKER_STATES: Final = ("closed", "half_open", "open")
 _BOUNDS: Final = (*(str(bound) for bound in _SECONDS), "+Inf")
 
 
@@ -86,6 +87,24 @@ class Metrics:
         self.parked = Counter(
             "posgate_parked_total", "Payments parked for a human", registry=self.registry
         )
+        self.notices = Counter(
+            "posgate_notices_total",
+            "Attempts to notify merchants, by what became of them",
+            ("result",),
+            registry=self.registry,
+        )
+        self._breaker = Gauge(
+            "posgate_breaker_state",
+            "Breakers by account: 0 closed, 1 half open, 2 open",
+            ("account",),
+            registry=self.registry,
+        )
+        self._breaker_turns = Counter(
+            "posgate_breaker_turns_total",
+            "Turns of breakers by account and the state they came to",
+            ("account", "state"),
+            registry=self.registry,
+        )
         self.refused_connections = Counter(
             "posgate_refused_connections_total",
             "POS connections over the bound",
@@ -94,6 +113,11 @@ class Metrics:
         self.bad_frames = Counter(
             "posgate_bad_frames_total", "POS connections closed for a frame", registry=self.registry
         )
+
+    def breaker_turned(self, account_id: str, state: str) -> None:
+        """Show where an account's breaker stands, and count that it came there."""
+        self._breaker.labels(account_id).set(_BREAKER_STATES.index(state))
+        self._breaker_turns.labels(account_id, state).inc()
 
     def payment(self, door: str, channel: str, status: str) -> None:
         """Count a payment that reached ``status``."""

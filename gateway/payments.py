@@ -23,7 +23,8 @@ from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
 from domain.payment import Event, Order, Payment, Standing, Status, apply
 from domain.record import record
-from gateway.live import Live, ReplyFor, is_over
+from domain.settle import has_refunds
+from gateway.live import Live, ReplyFor, bare_request, is_over
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.routes import Route, Routes
@@ -117,6 +118,7 @@ class Payments:
             Conflict: the key exists with other content.
             Unprocessable: no account for the channel.
             Unavailable: draining, over the bound, or the store is down. Nothing was sent.
+            ChannelDown: the channel does not answer now. Nothing was begun.
         """
         key = (draft.merchant_no, draft.door, draft.order_key)
         first = self._live.get(key)
@@ -164,6 +166,8 @@ class Payments:
         if len(self._live) >= self._max_in_flight:
             raise Unavailable("too many payments in flight: send the payment again")
         route = self._routes.choose(draft.merchant_no, draft.channel)
+        if route.guard is not None:
+            route.guard.admit()
         return route, self._order(draft, route.account_id, route.channel)
 
     def _order(self, draft: Draft, account_id: str, channel: Channel) -> Order:
@@ -301,10 +305,12 @@ class Payments:
         the background; wait for it on the returned ``live``.
 
         Raises:
+            Conflict: ``payment_has_refunds``; what is left of it is refunded, not undone.
             Unavailable: the store is down; nothing was begun.
         """
         order = payment.order
-        live = Live(payment, _undo_request(order), reply_for)
+        live = Live(payment, bare_request(order), reply_for)
+        _refuse_refunded(payment)
         if apply(payment.standing.status, Event.UNDO) is payment.standing.status:
             return live
         channel = self._routes.channel(order.account_id)
@@ -312,6 +318,7 @@ class Payments:
             raise Unavailable("account gone")
         is_answered = payment.standing.status is not Status.SUBMITTED
         begun = await self._settlement.begin_undo(live, channel, Event.UNDO, _CANCELLED)
+        _refuse_refunded(live.payment)
         self._tell_first(live)
         if live.payment.standing.status is Status.REVERSING:
             # Who did not begin it leaves it to who did. While the payment itself may still be
@@ -370,6 +377,13 @@ def _same(payment: Payment, draft: Draft) -> Payment:
     return payment
 
 
+def _refuse_refunded(payment: Payment) -> None:
+    if has_refunds(payment.standing):
+        raise Conflict(
+            "payment_has_refunds", "a part of it was refunded: refund what is left instead"
+        )
+
+
 def _request(order: Order, draft: Draft) -> PayRequest:
     return PayRequest(
         order_no=order.channel_order_no,
@@ -381,14 +395,4 @@ def _request(order: Order, draft: Draft) -> PayRequest:
         card=draft.card,
         store_id=order.store_id,
         terminal_id=order.terminal_id,
-    )
-
-
-def _undo_request(order: Order) -> PayRequest:
-    return PayRequest(
-        order_no=order.channel_order_no,
-        amount_fen=order.amount_fen,
-        currency=order.currency,
-        subject=order.subject,
-        created_at_ms=order.created_at_ms,
     )

@@ -1,25 +1,29 @@
-"""Which account serves a payment.
+"""Which account serves a payment, and which are away.
 
 Rules: a merchant's own account goes before the one for everybody; an account that
 is disabled takes no new payment, and what it has open is still queried and undone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from channels.port import Channel, ChannelHealth
 from domain.errors import Unprocessable
+from gateway.guard import Guard
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One channel account, ready to be called."""
+    """One channel account, ready to be called: ``channel`` is behind ``guard``."""
 
     account_id: str
     channel_name: str
     merchant_no: str
     enabled: bool
     channel: Channel
+    guard: Guard | None = None
+    calls_per_s: float = 0.0
+    """What the account may be called at most; 0 without a bound."""
 
 
 class Routes:
@@ -50,6 +54,38 @@ class Routes:
         """The channel of an open payment's account, enabled or not."""
         route = self._by_account.get(account_id)
         return None if route is None else route.channel
+
+    def is_down(self, account_id: str) -> bool:
+        """Whether the account's channel is taken to be away."""
+        guard = self._guard(account_id)
+        return guard is not None and guard.is_down()
+
+    def holds_back(self, account_id: str) -> bool:
+        """Whether a question or an undo would not go through now: ask later."""
+        guard = self._guard(account_id)
+        return guard is not None and guard.holds_back()
+
+    def at_once(self, account_id: str, most: int) -> int:
+        """How much of an account recovery may work on at once, at the most ``most``.
+
+        One piece while the channel is away (the probe), and no more than its budget
+        serves in a second.
+        """
+        route = self._by_account.get(account_id)
+        if route is not None and route.guard is not None and route.guard.is_down():
+            return 1 if route.guard.probe_is_due() else 0
+        per_s = 0.0 if route is None else route.calls_per_s
+        return max(1, min(most, int(per_s))) if per_s else most
+
+    def when_back(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the account whenever a channel that was away is back."""
+        for route in self._by_account.values():
+            if route.guard is not None:
+                route.guard.back = tell
+
+    def _guard(self, account_id: str) -> Guard | None:
+        route = self._by_account.get(account_id)
+        return None if route is None else route.guard
 
     def health(self) -> Mapping[str, ChannelHealth]:
         """Each account's readiness, for ``/readyz``."""

@@ -3,36 +3,39 @@
 Rules:
 
 * Live payments and recovered ones take the same path (:meth:`Settlement.settle`).
-* Every move is compare-and-set: a move that lost is computed again from what the
-  store holds, so a late answer meets the state it really finds.
 * Nothing is failed or closed by time: when the schedule or the till's patience
   ends, an undo *begins* (persisted first), and only the channel's answer ends it.
 * No transaction is open during a call; the lease outlives every call and pause.
+* Whoever lost its lease stops: another has it, and brings the payment to its end. A
+  till that waits here is told by watching the store.
+* While a channel is held back (``gateway/guard.py``) nobody is asked: a live payment keeps
+  to its till's time and begins its undo, and the rest is given back, until the channel
+  is back or its next time comes.
 """
 
 import asyncio
-import dataclasses
 from typing import Final, assert_never
 
 import orjson
 
-from channels.port import Advice, Answer, Channel, PaymentRef, UndoAnswer, Verdict
+from channels.port import Answer, Channel, PaymentRef, UndoAnswer, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
-from domain.errors import Conflict, Unavailable
+from domain.errors import Unavailable
 from domain.payment import UNSETTLED, Event, Order, Payment, Status
-from domain.settle import Happened, Step, contradiction, parked, step
-from gateway.live import Live, is_settled, is_tellable
+from domain.settle import Happened
+from gateway.booking import LEASE_MARGIN_S, Booking
+from gateway.live import Live, is_over, is_settled
 from gateway.logs import Log
 from gateway.metrics import Metrics
+from gateway.notices import NoticeWriter
 from gateway.routes import Routes
-from gateway.store.port import Advance, PaymentStore
+from gateway.store.port import JobKind, Store
 
-_STORE_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 _UNDO_TRIES_IN_A_ROW: Final = 3
 _UNDO_PATIENCE_S: Final = 24 * 3600
-_LEASE_MARGIN_S: Final = 5.0
-_MONEY_CAME: Final = frozenset((Event.PAID, Event.AUTHORIZE))
+_GONE_ACCOUNT_S: Final = 300.0
+_WATCH_S: Final = 0.25
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
 
 
@@ -62,164 +65,25 @@ def reference(payment: Payment) -> PaymentRef:
     )
 
 
-class Settlement:
-    """Applies answers and finishes what is open, whoever began it."""
+class _LeaseLost(Exception):
+    """Another worker has the payment, or its job has ended."""
+
+
+class Settlement(Booking):
+    """Finishes what is open, whoever began it."""
 
     def __init__(
         self,
         *,
-        store: PaymentStore,
+        store: Store,
         routes: Routes,
+        notices: NoticeWriter,
         clock: Clock,
         metrics: Metrics,
         log: Log,
     ) -> None:
-        self._store = store
+        super().__init__(store=store, notices=notices, clock=clock, metrics=metrics, log=log)
         self._routes = routes
-        self._clock = clock
-        self._metrics = metrics
-        self._log = log
-
-    def lease_until_ms(self, channel: Channel, pause_s: float = 0.0) -> int:
-        """When another worker may take over: after one pause and one whole call."""
-        lease_s = pause_s + channel.timeout_s + _LEASE_MARGIN_S
-        return self._clock.now_ms() + int(lease_s * 1000)
-
-    async def apply_answer(self, live: Live, answer: Answer, channel: Channel) -> None:
-        """Book what pay or query came to."""
-        live.answer = answer
-        if answer.verdict is Verdict.UNKNOWN or answer.advice is Advice.CONFIGURATION:
-            self._log.warning(
-                "channel answer needs eyes",
-                payment_id=live.payment.order.id,
-                channel=live.payment.order.channel,
-                verdict=answer.verdict.value,
-                code=answer.channel_code,
-                detail=answer.channel_message,
-                advice=answer.advice.value if answer.advice is not None else None,
-            )
-        happened = self._happened(answer)
-        wrong = ""
-        if answer.verdict is Verdict.SUCCEEDED:
-            wrong = contradiction(
-                live.payment.order,
-                amount_fen=answer.amount_fen,
-                currency=answer.currency,
-                order_no=answer.order_no,
-            )
-        await self.apply(live, happened, channel, wrong)
-
-    def _happened(self, answer: Answer) -> Happened:
-        match answer.verdict:
-            case Verdict.SUCCEEDED:
-                event, decline = Event.PAID, None
-            case Verdict.DECLINED:
-                reason = answer.reason or DeclineReason.DECLINED
-                event, decline = Event.DECLINE, Decline(reason, answer.channel_code)
-            case Verdict.PENDING:
-                event, decline = Event.PAYER_ACTING, None
-            case Verdict.NOT_SENT:
-                event = Event.NOT_SENT
-                decline = Decline(DeclineReason.CHANNEL_UNAVAILABLE, answer.channel_code)
-            case Verdict.UNKNOWN:
-                event, decline = Event.ANSWER_LOST, None
-            case _:
-                assert_never(answer.verdict)
-        now_ms = self._clock.now_ms()
-        paid_at_ms = answer.paid_at_ms or now_ms if event is Event.PAID else 0
-        return Happened(
-            event=event,
-            at_ms=now_ms,
-            trade_no=answer.trade_no,
-            reference=answer.reference,
-            paid_at_ms=paid_at_ms,
-            decline=decline,
-        )
-
-    async def apply(
-        self, live: Live, happened: Happened, channel: Channel, wrong: str = ""
-    ) -> bool:
-        """Make one move durable, whatever moved meanwhile; ``False`` when nothing was left to do.
-
-        Raises:
-            Unavailable: the store stayed away; nothing may be told to anybody.
-        """
-        payment, is_fresh = live.payment, False
-        while True:
-            move = step(payment, happened)
-            if move is None and happened.event in _MONEY_CAME and not is_fresh:
-                # What we remember may be behind: closed meanwhile, it must be reopened.
-                payment, is_fresh = await self._reload(payment), True
-                continue
-            if move is None:
-                live.moved(payment)
-                return False
-            if wrong:
-                move = parked(payment, wrong)
-            after = Payment(payment.order, move.standing)
-            if await self._persist(live, payment, after, move, happened, channel):
-                self._count(after)
-                live.moved(after)
-                return True
-            payment, is_fresh = await self._reload(payment), True
-
-    async def _persist(
-        self,
-        live: Live,
-        before: Payment,
-        after: Payment,
-        move: Step,
-        happened: Happened,
-        channel: Channel,
-    ) -> bool:
-        tellable = is_tellable(after)
-        open_ = after.standing.status in UNSETTLED and not after.standing.parked_reason
-        reply = None
-        if tellable and live.reply is None and live.reply_for is not None:
-            reply = live.reply_for(after, live.answer)
-        change = Advance(
-            payment_id=before.order.id,
-            merchant_no=before.order.merchant_no,
-            previous=before.standing.status,
-            event=happened.event,
-            standing=move.standing,
-            at_ms=happened.at_ms,
-            due_at_ms=self.lease_until_ms(channel) if open_ else None,
-            postings=move.postings,
-            reply=reply,
-        )
-        try:
-            moved = await self._advance(change)
-        except Conflict:
-            if reply is None:
-                raise
-            # the terminal was answered elsewhere meanwhile: that reply stands, the move goes on
-            reply = None
-            moved = await self._advance(dataclasses.replace(change, reply=None))
-        if moved and reply is not None:
-            live.reply = reply
-        return moved
-
-    async def _advance(self, change: Advance) -> bool:
-        for pause_s in _STORE_RETRY_S:
-            try:
-                return await self._store.advance(change)
-            except Unavailable:
-                await asyncio.sleep(pause_s)
-        return await self._store.advance(change)
-
-    async def _reload(self, payment: Payment) -> Payment:
-        stored = await self._store.payment(payment.order.id)
-        if stored is None:
-            raise Unavailable("the store no longer shows a payment that it acknowledged")
-        return stored
-
-    def _count(self, payment: Payment) -> None:
-        order, standing = payment.order, payment.standing
-        if standing.parked_reason:
-            self._metrics.parked.inc()
-            self._log.error("payment parked", payment_id=order.id, reason=standing.parked_reason)
-        self._metrics.payment(order.door, order.channel, standing.status.value)
 
     async def settle(self, live: Live, *, at_once: bool) -> None:
         """Ask, then undo, until the payment is final, parked, or due again later.
@@ -227,17 +91,28 @@ class Settlement:
         ``at_once``: ask before the first pause (recovery), not after it (a live one).
         """
         channel = self._routes.channel(live.payment.order.account_id)
-        if channel is None:
-            self._log.error("account gone", account_id=live.payment.order.account_id)
+        if is_over(live.payment):
             return
-        if live.payment.standing.status is not Status.REVERSING:
-            await self._ask(live, channel, at_once=at_once)
-        standing = live.payment.standing
-        if standing.status in UNSETTLED and not standing.parked_reason:
-            await self._undo(live, channel)
+        try:
+            if channel is None:
+                self._log.error("account gone", account_id=live.payment.order.account_id)
+                await self._give_back(live, _GONE_ACCOUNT_S)
+                return
+            if live.payment.standing.status is not Status.REVERSING and not await self._ask(
+                live, channel, at_once=at_once
+            ):
+                return
+            standing = live.payment.standing
+            if standing.status in UNSETTLED and not standing.parked_reason:
+                await self._undo(live, channel)
+        except _LeaseLost:
+            await self._watch(live)
 
-    async def _ask(self, live: Live, channel: Channel, *, at_once: bool) -> None:
-        """Query on the channel's schedule; ends settled or with the undo begun."""
+    async def _ask(self, live: Live, channel: Channel, *, at_once: bool) -> bool:
+        """Query on the channel's schedule; ends settled or with the undo begun.
+
+        ``False`` when it was given back, because the channel is away.
+        """
         order, missing = live.payment.order, 0
         schedule = channel.schedule
         pauses = (0.0, *schedule.query_after_s) if at_once else schedule.query_after_s
@@ -249,15 +124,21 @@ class Settlement:
                 break
             await self._pause(live, channel, max(0.0, min(pause_s, left_s)))
             if self._settled(live):
-                return
+                return True
+            if self._held_back(live):
+                if not at_once:
+                    continue
+                await self._give_back(live, self._later_s(live, channel))
+                return False
             answer = await self._query_in_time(channel, live.payment)
             missing = missing + 1 if answer.not_found else 0
             await self.apply_answer(live, answer, channel)
             if self._settled(live):
-                return
+                return True
             if missing >= schedule.undo_after_not_found:
                 break
         await self.begin_undo(live, channel, Event.GIVE_UP, _NOT_IN_TIME)
+        return True
 
     async def begin_undo(self, live: Live, channel: Channel, event: Event, why: Decline) -> bool:
         """Persist that the payment is being undone; from here it ends closed or reversed.
@@ -271,20 +152,33 @@ class Settlement:
         """Cancel a few times in a row, then leave it to recovery, due later."""
         pauses = channel.schedule.undo_retry_s
         for pause_s in pauses[:_UNDO_TRIES_IN_A_ROW]:
-            answer = await self.timed_cancel(channel, live.payment)
-            if await self._apply_undo(live, answer, channel):
+            if not self._held_back(live):
+                answer = await self.timed_cancel(channel, live.payment)
+                if await self._apply_undo(live, answer, channel):
+                    return
+            if self._held_back(live):
+                await self._give_back(live, self._later_s(live, channel))
                 return
             await self._pause(live, channel, pause_s)
             if self._settled(live) and live.payment.standing.status is not Status.REVERSING:
                 return
-        waited_s = (self._clock.now_ms() - live.payment.order.created_at_ms) // 1000
-        if waited_s > _UNDO_PATIENCE_S:
+        if self._waited_s(live) > _UNDO_PATIENCE_S:
             given_up = Happened(event=Event.UNDONE_UNPAID, at_ms=self._clock.now_ms())
             await self.apply(live, given_up, channel, "undo_not_answered")
             return
-        later_s = min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
-        due_at_ms = self._clock.now_ms() + int(later_s * 1000)
-        await self._store.renew_lease(live.payment.order.id, due_at_ms)
+        await self._give_back(live, self._later_s(live, channel))
+
+    def _held_back(self, live: Live) -> bool:
+        """Whether a call would not go through: the channel is away, or its budget used up."""
+        return self._routes.holds_back(live.payment.order.account_id)
+
+    def _waited_s(self, live: Live) -> int:
+        return (self._clock.now_ms() - live.payment.order.created_at_ms) // 1000
+
+    def _later_s(self, live: Live, channel: Channel) -> float:
+        """How long to leave it alone: the longer, the older it is."""
+        pauses, waited_s = channel.schedule.undo_retry_s, self._waited_s(live)
+        return min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
 
     async def _apply_undo(self, live: Live, answer: UndoAnswer, channel: Channel) -> bool:
         now_ms = self._clock.now_ms()
@@ -307,12 +201,37 @@ class Settlement:
     async def _pause(self, live: Live, channel: Channel, pause_s: float) -> None:
         if pause_s <= 0:
             return
+        payment_id = live.payment.order.id
         due_at_ms = self.lease_until_ms(channel, pause_s)
         try:
-            await self._store.renew_lease(live.payment.order.id, due_at_ms)
+            kept = await self._store.renew(JobKind.SETTLE, payment_id, due_at_ms, live.fence)
         except Unavailable:
-            self._log.warning("lease not renewed", payment_id=live.payment.order.id)
+            self._log.warning("lease not renewed", payment_id=payment_id)
+        else:
+            if not kept:
+                raise _LeaseLost
         await asyncio.sleep(pause_s)
+
+    async def _give_back(self, live: Live, later_s: float) -> None:
+        """Leave the payment to whoever comes first once it is due again."""
+        payment_id, due_at_ms = live.payment.order.id, self._clock.now_ms() + int(later_s * 1000)
+        await self._store.renew(JobKind.SETTLE, payment_id, due_at_ms, live.fence, given_back=True)
+
+    async def _watch(self, live: Live) -> None:
+        """Another worker moves it: whoever waits here hears of what the store shows.
+
+        Recovery has nobody who waits; a live one watches until its till's time is over.
+        """
+        order = live.payment.order
+        self._log.info("left to another worker", payment_id=order.id, fence=live.fence)
+        live.moved(await self.reload(live.payment))
+        left_s = (order.till_deadline_ms - self._clock.now_ms()) / 1000 + LEASE_MARGIN_S
+        until_s = self._clock.monotonic_s() + left_s
+        while live.fence == 0 and not is_over(live.payment):
+            if self._clock.monotonic_s() >= until_s:
+                return
+            await asyncio.sleep(_WATCH_S)
+            live.moved(await self.reload(live.payment))
 
     @staticmethod
     def _settled(live: Live) -> bool:
@@ -328,13 +247,18 @@ class Settlement:
             return Answer(verdict=Verdict.UNKNOWN)
 
     async def timed_query(self, channel: Channel, payment: Payment) -> Answer:
-        """Query; a fault of the adapter is an unknown answer."""
+        """Query; a fault of the adapter is an unknown answer.
+
+        So is "not sent": it is the question that was not, and says nothing of the payment.
+        """
         started_s = self._clock.monotonic_s()
         try:
             answer = await channel.query(reference(payment))
         except Exception:
             self._log.exception("adapter fault", payment_id=payment.order.id, call="query")
             answer = Answer(verdict=Verdict.UNKNOWN)
+        if answer.verdict is Verdict.NOT_SENT:
+            answer = Answer(verdict=Verdict.UNKNOWN, channel_message=answer.channel_message)
         self._observe(payment, "query", answer.verdict, started_s)
         return answer
 

@@ -12,13 +12,15 @@ from types import MappingProxyType
 from typing import Final
 
 from pos_protocol.codec import decode_before, encode
+from pos_protocol.dialect import Dialect, opaque
 from pos_protocol.envelope import Opened, open_envelope
 from pos_protocol.errors import CodecError
+from pos_protocol.header import instruction_named, instruction_of
 from pos_protocol.masking import masked_value
 from pos_protocol.message import Message
-from pos_protocol.spec import Dialect, Size, opaque
+from pos_protocol.spec import Size
 from pos_protocol.subfields import Parts, parts_of
-from pos_protocol.transactions import identify, is_reply
+from pos_protocol.transactions import identify, is_reply, missing_fields, request_mti
 
 __all__ = ["Description", "describe"]
 
@@ -42,7 +44,8 @@ class Description:
     """What was found; ``problem`` is ``""`` for a sound message.
 
     ``tpdu`` and ``header`` are hex, ``""`` when absent; ``skipped`` is a vendor's
-    routing block between them.
+    routing block between them. ``instruction`` is what an answer's header tells the
+    terminal to do; ``missing`` are the fields that a request of its kind must have.
     """
 
     problem: str = ""
@@ -51,6 +54,8 @@ class Description:
     header: str = ""
     mti: str = ""
     transaction: str = ""
+    instruction: str = ""
+    missing: tuple[int, ...] = ()
     fields: tuple[FieldView, ...] = ()
     reencodes: bool = False
 
@@ -78,13 +83,15 @@ class Description:
         heads = (
             ("TPDU", self.tpdu),
             ("Skipped", self.skipped),
-            ("Header", self.header),
+            ("Header", f"{self.header}  {self.instruction}".strip()),
             ("MTI", f"{self.mti}  {self.transaction}".strip()),
         )
         lines = [f"{name:<8}{value}" for name, value in heads if value]
         for view in self.fields:
             lines.append(f"F{view.number:<3} {view.name}: {view.value}")
             lines += [f"       · {name}: {held}" for name, held in view.parts]
+        if self.missing and not self.problem:
+            lines.append(f"Missing: {', '.join(f'F{number}' for number in self.missing)}")
         if self.problem:
             lines.append(f"Problem: {self.problem}")
         elif not self.reencodes:
@@ -122,6 +129,8 @@ def _describe(raw: bytes) -> Description:
         header=envelope.header.hex().upper(),
         mti=message.mti,
         transaction=_transaction(message),
+        instruction=_instruction(message, envelope.header),
+        missing=_missing(message),
         fields=tuple(_view(message, number) for number in message.fields),
         reencodes=opened.error is None and encode(message, SEEN_IN_THE_WILD) == envelope.payload,
     )
@@ -145,11 +154,23 @@ def _view(message: Message, number: int) -> FieldView:
     return FieldView(number, name, masked_value(message, number), parts_of(message, number))
 
 
+def _instruction(message: Message, header: bytes) -> str:
+    """What an answer's header asks of the terminal, in words."""
+    if not is_reply(message.mti) or not instruction_of(header):
+        return ""
+    asked = instruction_named(header)
+    return asked.name.lower().replace("_", " ") if asked else ""
+
+
+def _missing(message: Message) -> tuple[int, ...]:
+    row = identify(message)
+    return missing_fields(message, row) if row is not None else ()
+
+
 def _transaction(message: Message) -> str:
     """What the message is, in words; ``""`` if the table does not know it."""
     mti = message.mti
-    asked = mti if not is_reply(mti) else f"{mti[:2]}{int(mti[2]) - 1}{mti[3]}"
-    as_request = Message(message.tpdu, message.header, asked, message.fields)
+    as_request = Message(message.tpdu, message.header, request_mti(mti), message.fields)
     row = identify(as_request)
     if row is None:
         return ""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from pos_protocol.codec import BODY_OFFSET, decode
+from pos_protocol.dialect import Dialect
 from pos_protocol.errors import CodecError
 from pos_protocol.message import Message
-from pos_protocol.spec import Dialect
 
 _TPDU_BYTES: Final = 5
 _HEADER_BYTES: Final = 6

@@ -1,4 +1,7 @@
-"""The six header bytes (reference §1): opaque, but for one nibble that the host sets."""
+"""The six header bytes (reference §1): opaque, but for one nibble that the host sets.
+
+Before them some terminals have a routing block of 14 bytes, and some have no header.
+"""
 
 import enum
 from typing import Final
@@ -7,6 +10,7 @@ from pos_protocol.errors import CodecError
 
 HEADER_BYTES: Final = 6
 _INSTRUCTION_BYTE: Final = 2
+_SIZES: Final = (HEADER_BYTES, 20, 0)
 
 
 class HostInstruction(enum.IntEnum):
@@ -26,17 +30,29 @@ class HostInstruction(enum.IntEnum):
 def with_instruction(header: bytes, instruction: int) -> bytes:
     """The header with its processing requirement replaced by ``instruction`` (0–15).
 
+    A routing block before it stays; a terminal that has no header cannot be told
+    anything, and nothing comes back for it.
+
     Raises:
-        CodecError: not six bytes, or no nibble.
+        CodecError: not a header, or no nibble.
     """
-    if len(header) != HEADER_BYTES or not 0 <= instruction <= 15:
+    if len(header) not in _SIZES or not 0 <= instruction <= 15:
         raise CodecError(0, -1, "a header is 6 bytes, an instruction one nibble")
-    octet = header[_INSTRUCTION_BYTE] & 0xF0 | instruction
-    if octet == header[_INSTRUCTION_BYTE]:
+    if not header:
         return header
-    return header[:_INSTRUCTION_BYTE] + bytes([octet]) + header[_INSTRUCTION_BYTE + 1 :]
+    at = len(header) - HEADER_BYTES + _INSTRUCTION_BYTE
+    octet = header[at] & 0xF0 | instruction
+    if octet == header[at]:
+        return header
+    return header[:at] + bytes([octet]) + header[at + 1 :]
 
 
 def instruction_of(header: bytes) -> int:
-    """What the host asks for; 0 in a header that is too short."""
-    return header[_INSTRUCTION_BYTE] & 0x0F if len(header) == HEADER_BYTES else 0
+    """What the host asks for; 0 without a header."""
+    return header[_INSTRUCTION_BYTE - HEADER_BYTES] & 0x0F if len(header) in _SIZES[:2] else 0
+
+
+def instruction_named(header: bytes) -> HostInstruction | None:
+    """The same in words, ``None`` for a nibble that no source explains."""
+    nibble = instruction_of(header)
+    return next((one for one in HostInstruction if one == nibble), None)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 # Not frozen: a frozen constructor alone would cost a tenth of decoding a message.
 @dataclass(slots=True, repr=False)
 class Message:
-    """TPDU (5 bytes), header (6 bytes), MTI (4 digits) and fields.
+    """TPDU (5 bytes), header (6 bytes, or 0 or 20), MTI (4 digits) and fields.
 
     Values: BCD fields are ``str`` of digits; tracks ``str`` with ``=`` for the
     separator nibble D (an encrypted track may hold A–F); F60 and F61 ``str``, digits
     in all but non-conforming messages; ASCII and text fields ``str``; F52, F55, F62,
     F64 and opaque vendor fields ``bytes``. ``pads`` keeps field and pad nibble of each
-    odd-length field whose pad was not ``0``, so that encoding gives the same bytes.
+    odd-length field whose pad was not the dialect's, so that encoding gives the same bytes.
     """
 
     tpdu: bytes

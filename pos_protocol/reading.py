@@ -10,16 +10,21 @@ Rules:
   one with the length once. :func:`cut_off` then finds the field.
 * Reading is lenient about pad nibbles, strict about everything a later step
   relies on: digits are digits, lengths are BCD and inside the table's maximum.
-* Plans are cached by bitmap, at most :data:`PLANS_MAX` of them.
+* Plans are cached by MTI and bitmap, at most :data:`PLANS_MAX` of them. A plan that is
+  in use gets a compiled reader (``compiled_reading.py``); these here read what is rare
+  and what is wrong.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple, assert_never
+from typing import Final, assert_never
 
 from pos_protocol import charset
+from pos_protocol.bcd import TWO_DIGITS
+from pos_protocol.compiled_reading import COMPILED_AFTER, CompiledReader, compile_reader
+from pos_protocol.dialect import Dialect
 from pos_protocol.errors import CodecError
-from pos_protocol.spec import Content, Dialect, FieldSpec, Size
+from pos_protocol.spec import Content, FieldSpec, Size
 
 Fields = dict[int, str | bytes]
 Pads = dict[int, str]
@@ -31,33 +36,46 @@ Raises ``CodecError``, or ``IndexError`` when the message ends inside."""
 PLANS_MAX: Final = 512
 BITMAP_OFFSET: Final = 13
 
-_NOT_BCD: Final = 100_000
-_TWO_DIGITS: Final = tuple(
-    10 * (octet >> 4) + (octet & 15) if octet >> 4 < 10 and octet & 15 < 10 else _NOT_BCD
-    for octet in range(256)
-)
-"""The number that a BCD byte stands for; above every maximum when it is not BCD."""
 
-
-class ReadingPlan(NamedTuple):
-    """The readers for one bitmap, and the fields they read, both in order.
+class ReadingPlan:
+    """The readers for one MTI and bitmap, and the fields they read, both in order.
 
     ``blank`` has a place for every field: a copy of it never grows while it is filled.
+    ``compiled`` is ``None`` until the plan has been asked for often enough; it changes
+    how long reading takes and nothing else.
     """
 
-    readers: tuple[Reader, ...]
-    specs: tuple[FieldSpec, ...]
-    blank: Fields
+    __slots__ = ("_dialect", "_uses", "blank", "compiled", "mti", "readers", "specs")
+
+    def __init__(self, mti: str, specs: tuple[FieldSpec, ...], dialect: Dialect) -> None:
+        self.mti = mti
+        self.specs = specs
+        self.readers = tuple(_reader(run, dialect.pad) for run in runs(specs))
+        self.blank: Fields = dict.fromkeys((spec.number for spec in specs), "")
+        self.compiled: CompiledReader | None = None
+        self._dialect = dialect
+        self._uses = 0
+
+    def use(self) -> None:
+        """Count one message that was read by the plain readers."""
+        self._uses += 1
+        if self._uses == COMPILED_AFTER:
+            grouped = tuple(tuple(run) for run in runs(self.specs))
+            self.compiled = compile_reader(self.mti, grouped, self._dialect.pad)
 
 
 @lru_cache(maxsize=PLANS_MAX)
-def reading_plan(bitmap: bytes, dialect: Dialect) -> ReadingPlan:
-    """The plan for the fields of ``bitmap``.
+def reading_plan(mti_and_bitmap: bytes, dialect: Dialect) -> ReadingPlan:
+    """The plan for ten bytes, MTI and bitmap.
 
     Raises:
-        CodecError: bit 1 is set (no field is above 64), or a field is not declared.
+        CodecError: the MTI is not BCD, bit 1 is set (no field is above 64), or a field is
+            not declared; offsets as if they stood behind the usual header.
     """
-    bits = int.from_bytes(bitmap, "big")
+    mti = mti_and_bitmap[:2].hex()
+    if not mti.isdigit():
+        raise CodecError(0, BITMAP_OFFSET - 2, "the MTI is not BCD")
+    bits = int.from_bytes(mti_and_bitmap[2:], "big")
     if bits >> 63:
         raise CodecError(1, BITMAP_OFFSET, "bit 1 is set, but there is no second bitmap")
     specs = []
@@ -67,8 +85,7 @@ def reading_plan(bitmap: bytes, dialect: Dialect) -> ReadingPlan:
             if spec is None:
                 raise CodecError(number, BITMAP_OFFSET, "not in the field table")
             specs.append(spec)
-    blank: Fields = dict.fromkeys((spec.number for spec in specs), "")
-    return ReadingPlan(tuple(_reader(run) for run in runs(specs)), tuple(specs), blank)
+    return ReadingPlan(mti, tuple(specs), dialect)
 
 
 def cut_off(raw: bytes, offset: int, specs: tuple[FieldSpec, ...]) -> CodecError:
@@ -99,7 +116,7 @@ def _length(spec: FieldSpec, raw: bytes, offset: int) -> int:
     return count
 
 
-def runs(specs: list[FieldSpec]) -> Iterator[list[FieldSpec]]:
+def runs(specs: Sequence[FieldSpec]) -> Iterator[list[FieldSpec]]:
     """Group neighbours that can be read or written at one stroke."""
     run: list[FieldSpec] = []
     for spec in specs:
@@ -119,16 +136,16 @@ Part = tuple[int, int, int, int]
 """Field, start and end of its digits in the run, index of its pad nibble (-1: none)."""
 
 
-def _reader(run: list[FieldSpec]) -> Reader:
+def _reader(run: list[FieldSpec], pad: str) -> Reader:
     spec = run[0]
     if _joins(spec):
-        return _digit_run(run) if spec.content is Content.DIGITS else _ascii_run(run)
+        return _digit_run(run, pad) if spec.content is Content.DIGITS else _ascii_run(run)
     if spec.is_bcd:
-        return _bcd(spec)
+        return _bcd(spec, pad)
     return _octets(spec) if spec.size is not Size.FIXED else _fixed_octets(spec)
 
 
-def _digit_run(run: list[FieldSpec]) -> Reader:
+def _digit_run(run: list[FieldSpec], usual_pad: str) -> Reader:
     parts: list[Part] = []
     size = 0
     for spec in run:
@@ -149,8 +166,9 @@ def _digit_run(run: list[FieldSpec]) -> Reader:
         for field, start, end in plain:
             fields[field] = digits[start:end]
         for field, pad in padded:
-            if digits[pad] != "0":
-                pads[field] = digits[pad].upper()
+            nibble = digits[pad].upper()
+            if nibble != usual_pad:
+                pads[field] = nibble
         return after
 
     return read
@@ -196,7 +214,7 @@ def _check_ascii(field: int, offset: int, text: str) -> None:
         raise CodecError(field, offset, "not printable ASCII")
 
 
-def _bcd(spec: FieldSpec) -> Reader:
+def _bcd(spec: FieldSpec, usual_pad: str) -> Reader:
     """A BCD field that is variable."""
     number, content, prefix, maximum = (
         spec.number,
@@ -207,18 +225,18 @@ def _bcd(spec: FieldSpec) -> Reader:
 
     def read(raw: bytes, offset: int, fields: Fields, pads: Pads) -> int:
         start = offset + prefix
-        count = _TWO_DIGITS[raw[start - 1]]
+        count = TWO_DIGITS[raw[start - 1]]
         if prefix == 2:
-            count += 100 * _TWO_DIGITS[raw[offset]]
+            count += 100 * TWO_DIGITS[raw[offset]]
         if count > maximum:
             _length(spec, raw, offset)
         after = start + (count + 1) // 2
         value = raw[start:after].hex()
         if count & 1:
-            pad = value[count]
+            nibble = value[count].upper()
             value = value[:-1]
-            if pad != "0":
-                pads[number] = pad.upper()
+            if nibble != usual_pad:
+                pads[number] = nibble
         if not value.isdigit() and count:
             if content is Content.DIGITS:
                 raise CodecError(number, start, "not decimal digits")
@@ -238,9 +256,9 @@ def _octets(spec: FieldSpec) -> Reader:
 
     def read(raw: bytes, offset: int, fields: Fields, pads: Pads) -> int:
         start = offset + prefix
-        count = _TWO_DIGITS[raw[start - 1]]
+        count = TWO_DIGITS[raw[start - 1]]
         if prefix == 2:
-            count += 100 * _TWO_DIGITS[raw[offset]]
+            count += 100 * TWO_DIGITS[raw[offset]]
         if count > maximum:
             _length(spec, raw, offset)
         after = start + count

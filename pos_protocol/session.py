@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from pos_protocol.codec import decode
+from pos_protocol.dialect import STANDARD, Dialect, TpduRule
 from pos_protocol.errors import CodecError, FramingError
 from pos_protocol.framing import MAX_FRAME_BYTES, FrameReader, swap_tpdu
 from pos_protocol.header import with_instruction
 from pos_protocol.message import Message
-from pos_protocol.spec import STANDARD, Dialect
 from pos_protocol.transactions import MONEY_ECHOED, Transaction, identify, reply_mti
 
 __all__ = ["BadFrame", "HostSession", "Received", "reply_to"]
 
+_NO_INSTRUCTION: Final = frozenset(bytes([nibble << 4]) for nibble in range(16)) | {b""}
+"""The header's third byte, four before its end, when it asks for nothing."""
 CUT_OFF: Final = "the stream ended inside a frame"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, like Message: it is made for every message.
+@dataclass(slots=True)
 class Received:
     """A whole message, and the payload it was read from (the MAC covers those bytes)."""
 
@@ -92,8 +95,9 @@ def reply_to(
     *,
     processing: int = 0,
     transaction: Transaction | None = None,
+    dialect: Dialect = STANDARD,
 ) -> Message:
-    """The answer to ``request``: TPDU swapped, header echoed, MTI + 10.
+    """The answer to ``request``: TPDU swapped (or echoed), header echoed, MTI + 10.
 
     The fields that its transaction repeats are taken from the request, then
     ``fields`` is laid over them. ``processing`` is the host's instruction
@@ -105,12 +109,11 @@ def reply_to(
     """
     row = transaction or identify(request)
     echoed = row.echoed if row is not None else MONEY_ECHOED
-    asked = request.fields
+    asked, header, tpdu = request.fields, request.header, request.tpdu
     answer = {number: asked[number] for number in echoed if number in asked}
     answer.update(fields)
-    return Message(
-        swap_tpdu(request.tpdu),
-        with_instruction(request.header, processing),
-        reply_mti(request.mti),
-        answer,
-    )
+    if processing or header[-4:-3] not in _NO_INSTRUCTION:
+        header = with_instruction(header, processing)
+    if dialect.tpdu is TpduRule.SWAP:
+        tpdu = swap_tpdu(tpdu)
+    return Message(tpdu, header, reply_mti(request.mti), answer)

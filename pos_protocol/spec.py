@@ -5,8 +5,8 @@ everything else counts bytes. A field that the table gives no maximum has the
 largest its length can say. An odd number of digits is left-aligned with one pad
 nibble on the right; only F23 is right-aligned.
 
-A vendor's field outside the table is declared in a :class:`Dialect`; undeclared,
-it makes the message unreadable, because its length cannot be known.
+A vendor's field outside the table is declared in a dialect (``dialect.py``);
+undeclared, it makes the message unreadable, because its length cannot be known.
 """
 
 import enum
@@ -113,29 +113,3 @@ _TABLE = (
 
 FIELDS: Final[Mapping[int, FieldSpec]] = MappingProxyType({spec.number: spec for spec in _TABLE})
 """Every field of the standard dialect, ascending."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dialect:
-    """The standard table plus the fields that one vendor adds or lays out otherwise.
-
-    Compared by identity, so that compiled plans can be cached by it: make one per
-    configuration, not one per message.
-    """
-
-    extra_fields: Mapping[int, FieldSpec]
-
-    def field(self, number: int) -> FieldSpec | None:
-        """The layout of field ``number``, or ``None`` when nobody declared it."""
-        return self.extra_fields.get(number) or FIELDS.get(number)
-
-
-STANDARD: Final = Dialect(MappingProxyType({}))
-"""The table as it stands."""
-
-
-def opaque(number: int, size: Size, length: int = 999) -> FieldSpec:
-    """A vendor's field of which only the layout is known: kept as bytes."""
-    if number not in range(2, 65):
-        raise ValueError(f"field {number} does not exist: 2 to 64")
-    return FieldSpec(number, "Vendor field", "厂商自定义域", Content.BINARY, length, size)

@@ -1,7 +1,7 @@
 """What is inside a field, for people: names and values of its parts, masked.
 
 Rules: a part that is not there is not shown; what cannot be read is shown by its
-length. Sources: reference §2, the paragraphs of F22, F48, F53, F55 and F59–F63.
+length. Sources: reference §2, the paragraphs of F22, F44, F48, F53–F55 and F59–F63.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,11 +9,26 @@ from types import MappingProxyType
 from typing import Final
 
 from pos_protocol import charset
-from pos_protocol.errors import TlvError
-from pos_protocol.masking import HIDDEN, carries_keys, is_card_tag, masked_code, masked_text
+from pos_protocol.errors import CodecError, TlvError
+from pos_protocol.fields.balance import parse_amounts
+from pos_protocol.fields.download import parse_block, parse_query
+from pos_protocol.fields.institutions import parse_institutions
+from pos_protocol.fields.payment_status import parse_payment_status
+from pos_protocol.fields.serial_number import parse_serial_number
+from pos_protocol.fields.totals import parse_totals
+from pos_protocol.fields.upload import parse_chip_line, parse_count, parse_lines
+from pos_protocol.masking import (
+    HIDDEN,
+    carries_keys,
+    is_card_tag,
+    masked_code,
+    masked_pan,
+    masked_text,
+)
 from pos_protocol.message import Message
 from pos_protocol.response_codes import meaning
 from pos_protocol.tlv import ber_items, text_tags
+from pos_protocol.transactions import is_reply
 
 Parts = list[tuple[str, str]]
 """Name and value of each part, in order."""
@@ -48,7 +63,8 @@ _KEY_BLOCKS: Final = {
     60: (("PIN key", 16), ("MAC key", 16), ("track key", 16)),
 }
 _KCV_BYTES: Final = 4
-_TOTALS_DIGITS: Final = 62
+_COUNT_DIGITS: Final = 4
+_DOWNLOAD_FAMILIES: Final = frozenset({"36", "37", "38", "39"})
 
 
 def parts_of(message: Message, number: int) -> Parts:
@@ -83,14 +99,60 @@ def _f39(message: Message) -> Parts:
     return [("中文", line.zh), ("English", line.en)] if line is not None else []
 
 
-def _f48(message: Message) -> Parts:
-    value = message.text(48)
-    if message.mti not in ("0500", "0510") or len(value) != _TOTALS_DIGITS:
+def _f44(message: Message) -> Parts:
+    both = parse_institutions(message.text(44))
+    if not is_reply(message.mti) or not (both.issuer + both.acquirer).isalnum():
         return []
-    layout = (("debit amount", 12), ("debit count", 3), ("credit amount", 12),
-              ("credit count", 3), ("result", 1))  # fmt: skip
-    both = (("RMB", value[:31]), ("foreign cards", value[31:]))
-    return [(f"{which} {name}", held) for which, half in both for name, held in _cut(half, layout)]
+    named = (("issuer", both.issuer), ("acquirer", both.acquirer))
+    return [(name, charset.printable(code)) for name, code in named if code]
+
+
+def _f48(message: Message) -> Parts:
+    value, mti = message.text(48), message.mti
+    try:
+        if mti in ("0500", "0510"):
+            return _totals(value)
+        if mti in ("0320", "0330") and len(value) == _COUNT_DIGITS:
+            return [("lines in all", str(parse_count(value)))]
+        return _lines(value) if mti in ("0320", "0330") else []
+    except CodecError as error:
+        return [("unreadable", error.reason)]
+
+
+def _totals(value: str) -> Parts:
+    totals = parse_totals(value)
+    parts: Parts = []
+    for which, half in (("RMB", totals.domestic), ("foreign cards", totals.foreign)):
+        parts += [
+            (f"{which} debit", f"{half.debit_fen} fen in {half.debit_count}"),
+            (f"{which} credit", f"{half.credit_fen} fen in {half.credit_count}"),
+            (f"{which} result", half.result.name.lower()),
+        ]
+    return parts
+
+
+def _lines(value: str) -> Parts:
+    return [
+        (
+            f"trace {line.trace}",
+            f"{masked_pan(line.pan)} {line.amount_fen} fen{' foreign' * line.is_foreign}",
+        )
+        for line in parse_lines(value)
+    ]
+
+
+def _f54(message: Message) -> Parts:
+    try:
+        amounts = parse_amounts(message.text(54))
+    except CodecError as error:
+        return [("unreadable", error.reason)]
+    return [
+        (
+            f"account {charset.printable(one.account_type)}, amount {one.amount_type}",
+            f"{one.amount_fen} in the smallest unit of {one.currency}",
+        )
+        for one in amounts
+    ]
 
 
 def _f53(message: Message) -> Parts:
@@ -164,9 +226,52 @@ def _f62(message: Message) -> Parts:
     value = message.data(62)
     if carries_keys(message):
         return _key_blocks(value)
+    for explain in (_serial, _status, _chip_line, _block):
+        try:
+            parts = explain(message, value)
+        except CodecError:
+            continue
+        if parts:
+            return parts
     if value.isascii() and value.decode("ascii").isprintable():
-        return [("text", value.decode("ascii"))]
+        return [("text", masked_text(value.decode("ascii")))]
     return []
+
+
+def _serial(message: Message, value: bytes) -> Parts:
+    number = parse_serial_number(value) if message.mti == "0800" else None
+    if number is None:
+        return []
+    return [
+        ("certificate", charset.printable(number.certificate)),
+        ("serial", charset.printable(number.serial)),
+    ]
+
+
+def _status(message: Message, value: bytes) -> Parts:
+    if message.mti != "0210":
+        return []
+    status = parse_payment_status(value)
+    return [("payment is", status.state.name.lower().replace("_", " ")),
+            ("its response code", status.response_code or "none yet")]  # fmt: skip
+
+
+def _chip_line(message: Message, value: bytes) -> Parts:
+    if message.mti != "0320":
+        return []
+    line = parse_chip_line(value)
+    kind = "failed" if line.has_failed else "done"
+    return [("chip transaction", f"{kind}, {line.amount_fen} fen{' foreign' * line.is_foreign}")]
+
+
+def _block(message: Message, value: bytes) -> Parts:
+    if message.text(60)[8:10] not in _DOWNLOAD_FAMILIES:
+        return []
+    if not is_reply(message.mti):
+        return [("entries known", str(parse_query(value)))]
+    block = parse_block(value)
+    tags = [(tag, HIDDEN if is_card_tag(tag) else held.hex().upper()) for tag, held in block.tags]
+    return [("block", block.mark.name.lower().replace("_", " ")), *tags]
 
 
 def _key_blocks(value: bytes) -> Parts:
@@ -195,8 +300,10 @@ _EXPLAINERS: Final[Mapping[int, Callable[[Message], Parts]]] = MappingProxyType(
     {
         22: _f22,
         39: _f39,
+        44: _f44,
         48: _f48,
         53: _f53,
+        54: _f54,
         55: _f55,
         57: _scan_info(57),
         59: _scan_info(59),

@@ -18,11 +18,14 @@ __all__ = [
     "scanned_code",
     "text_build",
     "text_tags",
+    "voucher_number",
 ]
 
 SCANNED_CODE_TAG: Final = "A3"
+VOUCHER_TAG: Final = "A4"
 _CODE_DIGITS: Final = range(10, 33)
 _HEAD: Final = 5
+_CODE_HEADS: Final = {f"A3{size:03d}": _HEAD + size for size in _CODE_DIGITS}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -73,9 +76,20 @@ def scanned_code(field_59: str) -> str:
     """
     if SCANNED_CODE_TAG not in field_59:
         return ""
-    code = text_tags(field_59).get(SCANNED_CODE_TAG)
+    head = _CODE_HEADS.get(field_59[:_HEAD])
+    if head is not None and len(field_59) >= head:  # most terminals send it first
+        code = field_59[_HEAD:head]
+    else:
+        code = text_tags(field_59).get(SCANNED_CODE_TAG)
     is_code = len(code) in _CODE_DIGITS and code.isascii() and code.isdigit()
     return code if is_code else ""
+
+
+def voucher_number(field_59: str) -> str:
+    """The payment voucher number (付款凭证号) of tag A4, ``""`` when there is none."""
+    if VOUCHER_TAG not in field_59:
+        return ""
+    return text_tags(field_59).get(VOUCHER_TAG)
 
 
 def ber_items(data: bytes) -> tuple[tuple[str, bytes], ...]:

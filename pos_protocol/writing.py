@@ -2,47 +2,68 @@
 
 Rules: exact. A fixed field has exactly its length, a variable one at most its
 maximum; nothing is padded, cut or guessed here. A writer raises
-:class:`CodecError` naming the field, never showing its content. Plans are cached by
-the tuple of field numbers, at most ``PLANS_MAX`` of them.
+:class:`CodecError` naming the field, never showing its content. Plans are cached by MTI
+and tuple of field numbers, at most ``PLANS_MAX`` of them; one that is in use gets a
+compiled writer (``compiled_writing.py``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Final, NamedTuple, assert_never
+from typing import assert_never
 
 from pos_protocol import charset
+from pos_protocol.bcd import DIGITS_MASKED, PRINTABLE_MASKED
+from pos_protocol.compiled_reading import COMPILED_AFTER
+from pos_protocol.compiled_writing import CompiledWriter, compile_writer, prefixes_of
+from pos_protocol.dialect import Dialect
 from pos_protocol.errors import CodecError
 from pos_protocol.reading import PLANS_MAX, runs
-from pos_protocol.spec import Content, Dialect, FieldSpec, Size
+from pos_protocol.spec import Content, FieldSpec, Size
 
 Values = Mapping[int, str | bytes]
 Writer = Callable[[Values, Mapping[int, str]], bytes]
 """``write(fields, pads)`` gives the wire bytes of one or several fields."""
 
 
-_DIGITS_MASKED: Final = bytes(48 if chr(code).isdigit() else code for code in range(128)) + bytes(
-    128
-)
-_PRINTABLE_MASKED: Final = bytes(48 if 32 <= code < 127 else code for code in range(256))
+class WritingPlan:
+    """MTI and bitmap of a set of fields, and the writers in ascending order.
 
+    ``compiled`` is ``None`` until the plan has been used often enough; it changes how
+    long writing takes and nothing else.
+    """
 
-class WritingPlan(NamedTuple):
-    """The bitmap of a set of fields and the writers in ascending order."""
+    __slots__ = ("_dialect", "_specs", "_uses", "compiled", "head", "writers")
 
-    bitmap: bytes
-    writers: tuple[Writer, ...]
+    def __init__(self, head: bytes, specs: Sequence[FieldSpec], dialect: Dialect) -> None:
+        self.head = head
+        self.writers = tuple(_writer(run, dialect.pad) for run in runs(specs))
+        self.compiled: CompiledWriter | None = None
+        self._specs = specs
+        self._dialect = dialect
+        self._uses = 0
+
+    def use(self) -> None:
+        """Count one message that was written by the plain writers."""
+        self._uses += 1
+        if self._uses == COMPILED_AFTER:
+            grouped = tuple(tuple(run) for run in runs(self._specs))
+            self.compiled = compile_writer(self.head, grouped, self._dialect.pad)
 
 
 @lru_cache(maxsize=PLANS_MAX)
-def writing_plan(numbers: tuple[int, ...], dialect: Dialect, with_mac: bool) -> WritingPlan:
+def writing_plan(
+    mti: str, numbers: tuple[int, ...], dialect: Dialect, with_mac: bool
+) -> WritingPlan:
     """The plan for ``numbers`` in any order.
 
     ``with_mac`` sets bit 64 and leaves the bytes of F64 to the caller.
 
     Raises:
-        CodecError: a field is not declared.
+        CodecError: a field is not declared, or the MTI has no form.
     """
+    if not (len(mti) == 4 and mti.isascii() and mti.isdigit()):
+        raise CodecError(0, -1, "an MTI is 4 digits")
     bits = 1 if with_mac else 0
     specs = []
     for number in sorted(numbers):
@@ -52,16 +73,16 @@ def writing_plan(numbers: tuple[int, ...], dialect: Dialect, with_mac: bool) -> 
         bits |= 1 << (64 - number)
         if not (with_mac and number == 64):
             specs.append(spec)
-    return WritingPlan(bits.to_bytes(8, "big"), tuple(_writer(run) for run in runs(specs)))
+    return WritingPlan(bytes.fromhex(mti) + bits.to_bytes(8, "big"), tuple(specs), dialect)
 
 
-def _writer(run: list[FieldSpec]) -> Writer:
+def _writer(run: Sequence[FieldSpec], pad: str) -> Writer:
     if len(run) > 1:
-        return _run(run)
+        return _run(run, pad)
     spec = run[0]
     match spec.content:
         case Content.DIGITS | Content.NIBBLES | Content.TRACK:
-            return _bcd(spec)
+            return _bcd(spec, pad)
         case Content.ASCII | Content.TEXT:
             return _text(spec)
         case Content.BINARY:
@@ -70,7 +91,7 @@ def _writer(run: list[FieldSpec]) -> Writer:
             assert_never(spec.content)
 
 
-def _run(run: list[FieldSpec]) -> Writer:
+def _run(run: Sequence[FieldSpec], usual_pad: str) -> Writer:
     """Two or more fixed fields of the same content, checked and written together.
 
     The values are joined with a separator, every digit (or printable character) is
@@ -79,11 +100,11 @@ def _run(run: list[FieldSpec]) -> Writer:
     """
     values_of: Callable[[Values], tuple[str, ...]] = itemgetter(*(spec.number for spec in run))
     is_digits = run[0].is_bcd
-    separator, masking = (" ", _DIGITS_MASKED) if is_digits else ("\x1f", _PRINTABLE_MASKED)
+    separator, masking = (" ", DIGITS_MASKED) if is_digits else ("\x1f", PRINTABLE_MASKED)
     expected = separator.join("0" * spec.length for spec in run).encode()
     pad_places = _pad_places(run)
     padded = frozenset(spec.number for spec in run if spec.is_bcd and spec.length % 2)
-    singles = tuple(_writer([spec]) for spec in run)
+    singles = tuple(_writer([spec], usual_pad) for spec in run)
 
     def write(fields: Values, pads: Mapping[int, str]) -> bytes:
         try:
@@ -97,13 +118,13 @@ def _run(run: list[FieldSpec]) -> Writer:
         if not is_digits:
             return joined.replace(separator, "").encode()
         for place in pad_places:
-            joined = f"{joined[:place]}0{joined[place:]}"
+            joined = f"{joined[:place]}{usual_pad}{joined[place:]}"
         return bytes.fromhex(joined)  # which skips the blanks
 
     return write
 
 
-def _pad_places(run: list[FieldSpec]) -> tuple[int, ...]:
+def _pad_places(run: Sequence[FieldSpec]) -> tuple[int, ...]:
     """Where pad nibbles go into the joined digits of a run, last first."""
     places = []
     at = 0
@@ -114,9 +135,9 @@ def _pad_places(run: list[FieldSpec]) -> tuple[int, ...]:
     return tuple(reversed(places))
 
 
-def _bcd(spec: FieldSpec) -> Writer:
+def _bcd(spec: FieldSpec, usual_pad: str) -> Writer:
     number, content, align_right = spec.number, spec.content, spec.align_right
-    prefixes, fault = _prefixes(spec), _fault(spec)
+    prefixes, fault = prefixes_of(spec), _fault(spec)
 
     def write(fields: Values, pads: Mapping[int, str]) -> bytes:
         value = fields[number]
@@ -130,7 +151,7 @@ def _bcd(spec: FieldSpec) -> Writer:
         elif content is Content.DIGITS and length and not value.isdigit():
             raise CodecError(number, -1, "not digits")
         if length & 1:
-            pad = pads.get(number, "0")
+            pad = pads.get(number, usual_pad)
             value = pad + value if align_right else value + pad
         try:
             octets = bytes.fromhex(value)
@@ -145,7 +166,7 @@ def _bcd(spec: FieldSpec) -> Writer:
 
 def _text(spec: FieldSpec) -> Writer:
     number, is_ascii = spec.number, spec.content is Content.ASCII
-    prefixes, fault = _prefixes(spec), _fault(spec)
+    prefixes, fault = prefixes_of(spec), _fault(spec)
 
     def write(fields: Values, pads: Mapping[int, str]) -> bytes:
         value = fields[number]
@@ -165,7 +186,7 @@ def _text(spec: FieldSpec) -> Writer:
 
 
 def _binary(spec: FieldSpec) -> Writer:
-    number, prefixes, fault = spec.number, _prefixes(spec), _fault(spec)
+    number, prefixes, fault = spec.number, prefixes_of(spec), _fault(spec)
 
     def write(fields: Values, pads: Mapping[int, str]) -> bytes:
         value = fields[number]
@@ -176,19 +197,6 @@ def _binary(spec: FieldSpec) -> Writer:
         return prefixes[len(value)] + value
 
     return write
-
-
-def _prefixes(spec: FieldSpec) -> Mapping[int, bytes]:
-    """Every permitted length with the bytes that say it; nothing says a fixed one."""
-    if spec.size is Size.FIXED:
-        return {spec.length: b""}
-    return _variable_prefixes(spec.size, spec.length)
-
-
-@lru_cache(maxsize=64)
-def _variable_prefixes(size: Size, maximum: int) -> Mapping[int, bytes]:
-    digits = 2 * size.prefix_bytes
-    return {length: bytes.fromhex(f"{length:0{digits}d}") for length in range(maximum + 1)}
 
 
 def _fault(spec: FieldSpec) -> Callable[[int], CodecError]:

@@ -2,11 +2,14 @@
 
 * ``GET /healthz`` → ``{"status":"ok"}``
 * ``GET /charges`` → ``[{"channel","order_no","charged_fen","returned_fen"}, …]``
+* ``GET /calls`` → ``{"alipay":n,"unionpay_card":n}``, the requests that came so far
 * ``POST /faults`` with ``{"channel","rules":[…]}`` replaces one channel's faults
   (see :class:`sandbox.faults.FaultRule`; an empty list ends them) → ``{"channel","rules":n}``
 
 Errors are ``{"error":{"code","message"}}`` with 400, 404 or 405.
 """
+
+from typing import Final
 
 import orjson
 
@@ -16,6 +19,8 @@ from sandbox.faults import FaultError, parse_rules
 from sandbox.http_wire import HttpRequest
 from sandbox.world import World
 
+_ROUTES: Final = "GET /healthz, GET /charges, GET /calls, POST /faults"
+
 
 def handle(request: HttpRequest, world: World, now_ms: int) -> HttpAnswer:
     """Answer one control request."""
@@ -24,12 +29,14 @@ def handle(request: HttpRequest, world: World, now_ms: int) -> HttpAnswer:
             return _json({"status": "ok"})
         case "GET", "/charges":
             return _json(world.charges(now_ms))
+        case "GET", "/calls":
+            return _json(world.calls)
         case "POST", "/faults":
             return _set_faults(request.body, world)
-        case _, "/healthz" | "/charges" | "/faults":
-            return _error(405, "method_not_allowed", "GET /healthz, GET /charges, POST /faults")
+        case _, "/healthz" | "/charges" | "/calls" | "/faults":
+            return _error(405, "method_not_allowed", _ROUTES)
         case _:
-            return _error(404, "not_found", "GET /healthz, GET /charges, POST /faults")
+            return _error(404, "not_found", _ROUTES)
 
 
 def _set_faults(body: bytes, world: World) -> HttpAnswer:

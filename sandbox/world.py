@@ -36,10 +36,13 @@ class World:
         # Faults are a test's tool and must repeat from a seed.
         self._random = random.Random(config.fault_seed).random  # noqa: S311
         self._reorder_ms = config.card.reorder_window_ms
+        self.calls = {ALIPAY: 0, UNIONPAY_CARD: 0}
+        """Requests that came, whatever became of them."""
         self.faults = {ALIPAY: Faults(self._random), UNIONPAY_CARD: Faults(self._random)}
 
     def alipay(self, query: bytes, body: bytes, now_ms: int) -> Effect:
         """One call of ``/gateway.do``: its query string and form body."""
+        self.calls[ALIPAY] += 1
         request = alipay.read_request(query, body)
         rule = self.faults[ALIPAY].draw(request.method)
         act = partial(alipay.handle, request, self.alipay_state, now_ms)
@@ -47,6 +50,7 @@ class World:
 
     def card(self, payload: bytes, now_ms: int) -> Effect:
         """One frame's payload at the card host."""
+        self.calls[UNIONPAY_CARD] += 1
         message = unionpay_host.read_request(payload)
         rule = self.faults[UNIONPAY_CARD].draw(message.mti if message is not None else "")
         if rule is None and not self._reorder_ms:

@@ -1,7 +1,8 @@
 """The card dialect's cryptography, under one name.
 
 ``cipher_key.py`` the keys · ``pos_mac.py`` F64 · ``pin_block.py`` F52 ·
-``working_keys.py`` F62 of a sign-in. Callers import from here.
+``working_keys.py`` F62 of a sign-in · ``track_data.py`` F35 and F36 under the track key.
+Callers import from here.
 """
 
 from signing.cipher_key import CipherKey
@@ -15,6 +16,7 @@ from signing.pin_block import (
 from signing.pos_mac import (
     MAC_ALGORITHMS,
     MAC_KEY_BYTES,
+    RAW_MAC_ALGORITHMS,
     MacFunction,
     mac_cup_ecb,
     mac_cup_sm4,
@@ -22,6 +24,7 @@ from signing.pos_mac import (
     mac_x99,
     mac_x919,
 )
+from signing.track_data import decrypt_track, encrypt_track
 from signing.working_keys import (
     KeyCheckError,
     KeyScheme,
@@ -34,6 +37,7 @@ from signing.working_keys import (
 __all__ = [
     "MAC_ALGORITHMS",
     "MAC_KEY_BYTES",
+    "RAW_MAC_ALGORITHMS",
     "CipherKey",
     "KeyCheckError",
     "KeyScheme",
@@ -41,7 +45,9 @@ __all__ = [
     "PinBlockError",
     "WorkingKeys",
     "combine_components",
+    "decrypt_track",
     "encrypt_pin_block",
+    "encrypt_track",
     "format0_pin_block",
     "mac_cup_ecb",
     "mac_cup_sm4",

@@ -1,14 +1,16 @@
 """Message authentication codes of POS messages (F64).
 
 Rules (reference ``pos_protocol.md`` §4): the input is the message from the MTI to the
-last field before F64, padded with zeros to whole blocks; the result is always 8 ASCII
-characters, the first 4 bytes of the code in upper-case hex. Which algorithm a terminal
-speaks is a setting of the terminal: :data:`MAC_ALGORITHMS`.
+last field before F64, padded with zeros to whole blocks; the result is 8 ASCII
+characters, the first 4 bytes of the code in upper-case hex, or, where a terminal wants it
+raw, the code's first 8 bytes. Which algorithm and form a terminal speaks is a setting of
+the terminal: :data:`MAC_ALGORITHMS`, :data:`RAW_MAC_ALGORITHMS`.
 
 This runs twice for every POS message, so folding is integer arithmetic.
 """
 
 import hmac
+from binascii import b2a_hex
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -16,10 +18,17 @@ from typing import Final
 from signing.cipher_key import CipherKey
 
 MacFunction = Callable[[CipherKey, bytes | memoryview], bytes]
-"""From the key and the message's bytes to the 8 characters of F64."""
+"""From the key and the message's bytes to the 8 bytes of F64."""
 
 _WORD: Final = (1 << 64) - 1
 _DOUBLE_WORD: Final = (1 << 128) - 1
+_SPANS: Final = MappingProxyType(
+    {
+        bits: tuple(tuple(bits << step for step in reversed(range(steps))) for steps in range(20))
+        for bits in (64, 128)
+    }
+)
+"""By block size and steps: by how many bits each folding step shifts."""
 
 
 def mac_cup_ecb(key: CipherKey, data: bytes | memoryview) -> bytes:
@@ -28,12 +37,17 @@ def mac_cup_ecb(key: CipherKey, data: bytes | memoryview) -> bytes:
     The key is DES (8 bytes) or 3DES (16, 24), then both encryptions are 3DES
     (``ValueError`` for an SM4 key).
     """
+    return _spell(_cup_ecb(key, data))
+
+
+def _cup_ecb(key: CipherKey, data: bytes | memoryview) -> bytes:
+    """The whole block of :func:`mac_cup_ecb`."""
     if key.block_bytes != 8:
         raise ValueError("the CUP MAC takes a DES key")
     encrypt = key.encrypt_blocks
     text = b"%016X" % (_fold(data, 64) & _WORD)
     half = int.from_bytes(encrypt(text[:8])) ^ int.from_bytes(text[8:])
-    return encrypt(half.to_bytes(8))[:4].hex().upper().encode()
+    return encrypt(half.to_bytes(8))
 
 
 def mac_cup_sm4(key: CipherKey, data: bytes | memoryview) -> bytes:
@@ -42,19 +56,27 @@ def mac_cup_sm4(key: CipherKey, data: bytes | memoryview) -> bytes:
     A single public description and no published vector: the reference marks it so.
     ``ValueError`` for a DES key.
     """
+    return _spell(_cup_sm4(key, data))
+
+
+def _cup_sm4(key: CipherKey, data: bytes | memoryview) -> bytes:
     if key.block_bytes != 16:
         raise ValueError("the SM4 MAC takes an SM4 key")
     encrypt = key.encrypt_blocks
     text = b"%032X" % (_fold(data, 128) & _DOUBLE_WORD)
     half = int.from_bytes(encrypt(text[:16])) ^ int.from_bytes(text[16:])
-    return encrypt(half.to_bytes(16))[:4].hex().upper().encode()
+    return encrypt(half.to_bytes(16))
 
 
 def mac_x99(key: CipherKey, data: bytes | memoryview) -> bytes:
     """ANSI X9.9: single-DES CBC-MAC. The key has 8 bytes (else ``ValueError``)."""
+    return _spell(_x99(key, data))
+
+
+def _x99(key: CipherKey, data: bytes | memoryview) -> bytes:
     if len(key.raw()) != 8:
         raise ValueError("X9.9 takes a single DES key")
-    return _spell(key.left_cbc(_padded(data))[-8:])
+    return key.left_cbc(_padded(data))[-8:]
 
 
 def mac_x919(key: CipherKey, data: bytes | memoryview) -> bytes:
@@ -62,6 +84,10 @@ def mac_x919(key: CipherKey, data: bytes | memoryview) -> bytes:
 
     The key has 16 bytes (else ``ValueError``).
     """
+    return _spell(_x919(key, data))
+
+
+def _x919(key: CipherKey, data: bytes | memoryview) -> bytes:
     if len(key.raw()) != 16:
         raise ValueError("X9.19 takes a double-length DES key")
     blocks = _padded(data)
@@ -69,7 +95,16 @@ def mac_x919(key: CipherKey, data: bytes | memoryview) -> bytes:
     if len(blocks) > 8:
         last ^= int.from_bytes(key.left_cbc(blocks[:-8])[-8:])
     # E(left), D(right), E(left) of the last block is 3DES with this key.
-    return _spell(key.encrypt(last.to_bytes(8)))
+    return key.encrypt(last.to_bytes(8))
+
+
+def _raw(block: MacFunction) -> MacFunction:
+    """The form of F64 that a few terminals speak: eight bytes of the code as they are."""
+
+    def mac(key: CipherKey, data: bytes | memoryview) -> bytes:
+        return block(key, data)[:8]
+
+    return mac
 
 
 MAC_ALGORITHMS: Final[Mapping[str, MacFunction]] = MappingProxyType(
@@ -80,7 +115,17 @@ MAC_ALGORITHMS: Final[Mapping[str, MacFunction]] = MappingProxyType(
         "cup-sm4": mac_cup_sm4,
     }
 )
-"""By the name that a terminal's settings use."""
+"""By the name that a terminal's settings use: F64 as 8 hexadecimal characters."""
+
+RAW_MAC_ALGORITHMS: Final[Mapping[str, MacFunction]] = MappingProxyType(
+    {
+        "cup-ecb": _raw(_cup_ecb),
+        "x9.9": _raw(_x99),
+        "x9.19": _raw(_x919),
+        "cup-sm4": _raw(_cup_sm4),
+    }
+)
+"""The same codes, F64 being their first 8 bytes."""
 
 MAC_KEY_BYTES: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {"cup-ecb": (8, 16, 24), "x9.9": (8,), "x9.19": (16,), "cup-sm4": (16,)}
@@ -101,9 +146,7 @@ def _fold(data: bytes | memoryview, block_bits: int) -> int:
     """
     size = len(data)
     value = int.from_bytes(data) << (-size * 8 % block_bits)
-    span = 1 << (size * 8 - 1).bit_length()
-    while span > block_bits:
-        span >>= 1
+    for span in _SPANS[block_bits][((8 * size - 1) // block_bits).bit_length()]:
         value ^= value >> span
     return value
 
@@ -114,4 +157,4 @@ def _padded(data: bytes | memoryview) -> bytes:
 
 
 def _spell(block: bytes) -> bytes:
-    return block[:4].hex().upper().encode()
+    return b2a_hex(block[:4]).upper()

@@ -2,15 +2,32 @@
 
 Rules: no state of an order; ``NOT_SENT`` only when the client is certain; a fault
 after sending is ``UNKNOWN`` whoever's fault it is. Only cancellation passes through.
+
+A trade that Alipay no longer cancels is undone another way: closed while unpaid,
+refunded whole once paid, under a refund number that is the order's own, so that every
+repeat is the same refund. Only what Alipay then says of it ends the undo.
 """
 
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from channels.alipay.envelope import AlipayAccount
+from channels.alipay.refund_wire import (
+    NO_CHANGE,
+    build_refund,
+    build_refund_query,
+    read_refund,
+    read_refund_query,
+)
 from channels.alipay.wire import (
     TRADE_CLOSED,
-    AlipayAccount,
     build_cancel,
+    build_close,
     build_pay,
     build_query,
     read_cancel,
+    read_close,
     read_pay,
     read_query,
 )
@@ -23,12 +40,15 @@ from channels.port import (
     PaymentRef,
     PayRequest,
     PollSchedule,
+    RefundAnswer,
+    RefundRequest,
     UndoAnswer,
     Verdict,
 )
 
-_CALLS_PER_CANCEL = 2
-_QUEUEING_S = 2.0
+_CALLS_IN_A_ROW: Final = 2
+_QUEUEING_S: Final = 2.0
+_UNDO_REASON: Final = "Undone"
 
 
 class AlipayChannel:
@@ -50,10 +70,14 @@ class AlipayChannel:
 
     @property
     def timeout_s(self) -> float:
-        """A cancel may take a query after it."""
-        return _CALLS_PER_CANCEL * (self._account.timeout_s + _QUEUEING_S)
+        """A cancel or a refund may take a query after it; more calls share this time."""
+        return _CALLS_IN_A_ROW * (self._account.timeout_s + _QUEUEING_S)
 
     def new_order_no(self) -> str:
+        """32 letters."""
+        return self._new_number()
+
+    def new_refund_no(self) -> str:
         """32 letters."""
         return self._new_number()
 
@@ -70,11 +94,14 @@ class AlipayChannel:
     async def pay(self, request: PayRequest) -> Answer:
         """``alipay.trade.pay``, once."""
         if not request.auth_code:
-            return Answer(verdict=Verdict.NOT_SENT, channel_message="no payment code")
+            return Answer(
+                verdict=Verdict.NOT_SENT, unwritable=True, channel_message="no payment code"
+            )
         try:
             built = build_pay(request, self._account, self._now_ms())
         except Exception as fault:  # an amount or a text that cannot be written
-            return Answer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
+            message = type(fault).__name__
+            return Answer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
         try:
             return read_pay(await self._send(built), self._account, request.order_no)
         except NotSent as fault:
@@ -93,13 +120,20 @@ class AlipayChannel:
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
         """``alipay.trade.cancel``; where it names no action, a query confirms it.
 
-        Cancelling a number that Alipay never saw also answers success.
+        Cancelling a number that Alipay never saw also answers success. What cannot be
+        cancelled any more is closed or refunded; cut short, it goes on at the next call.
         """
         try:
-            built = build_cancel(ref, self._account, self._now_ms())
-            answer = read_cancel(await self._send(built), self._account, ref.order_no)
+            async with asyncio.timeout(self.timeout_s):
+                return await self._cancel(ref)
         except Exception as fault:
             return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+
+    async def _cancel(self, ref: PaymentRef) -> UndoAnswer:
+        built = build_cancel(ref, self._account, self._now_ms())
+        answer = read_cancel(await self._send(built), self._account, ref.order_no)
+        if answer.verdict is Verdict.DECLINED:
+            return await self._undo_without_cancel(ref, answer)
         if answer.verdict is not Verdict.SUCCEEDED or answer.was_paid is not None:
             return answer
         after = await self.query(ref)
@@ -114,6 +148,75 @@ class AlipayChannel:
             channel_code=after.channel_code,
             channel_message="cancelled, but the trade is not seen closed",
         )
+
+    async def _undo_without_cancel(self, ref: PaymentRef, refused: UndoAnswer) -> UndoAnswer:
+        """Close or refund a trade that Alipay refuses to cancel, whatever its state is now."""
+        found = await self.query(ref)
+        match found.verdict:
+            case Verdict.SUCCEEDED if found.amount_fen:
+                paid = replace(ref, amount_fen=found.amount_fen)
+                return _undone_by(await self.refund(_whole(paid)), found.amount_fen)
+            case Verdict.PENDING:
+                built = build_close(ref, self._account, self._now_ms())
+                return read_close(await self._send(built), self._account, ref.order_no)
+        if found.channel_code == TRADE_CLOSED and found.order_no == ref.order_no:
+            # closed once paid means refunded in full, by us or by somebody at Alipay
+            was_paid = True if found.paid_at_ms else None
+            return UndoAnswer(
+                verdict=Verdict.SUCCEEDED, was_paid=was_paid, channel_code=TRADE_CLOSED
+            )
+        if found.not_found:
+            return refused
+        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=found.channel_code)
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        """``alipay.trade.refund``; where it moved no money, a query tells why."""
+        try:
+            built = build_refund(request, self._account, self._now_ms())
+        except Exception as fault:  # an amount or a text that cannot be written
+            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
+        try:
+            answer = read_refund(await self._send(built), self._account, request)
+        except NotSent as fault:
+            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
+        except Exception as fault:
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+        return await self.query_refund(request) if answer.channel_code == NO_CHANGE else answer
+
+    async def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        """``alipay.trade.fastpay.refund.query``."""
+        try:
+            built = build_refund_query(request, self._account, self._now_ms())
+            return read_refund_query(await self._send(built), self._account, request)
+        except Exception as fault:
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+
+
+def _whole(paid: PaymentRef) -> RefundRequest:
+    """The refund of all of a payment, the same one however often it is asked for."""
+    return RefundRequest(
+        refund_no=paid.order_no,
+        payment=paid,
+        amount_fen=paid.amount_fen,
+        currency=paid.currency,
+        reason=_UNDO_REASON,
+        created_at_ms=paid.created_at_ms,
+    )
+
+
+def _undone_by(refund: RefundAnswer, whole_fen: int) -> UndoAnswer:
+    """What a refund in place of a cancel came to; the return of a part is no undo."""
+    verdict = refund.verdict
+    if verdict not in (Verdict.SUCCEEDED, Verdict.DECLINED):
+        verdict = Verdict.UNKNOWN
+    if verdict is Verdict.SUCCEEDED and refund.amount_fen not in (None, whole_fen):
+        verdict = Verdict.UNKNOWN
+    return UndoAnswer(
+        verdict=verdict,
+        was_paid=True if verdict is Verdict.SUCCEEDED else None,
+        channel_code=refund.channel_code,
+        channel_message=refund.channel_message,
+    )
 
 
 def _what(fault: Exception) -> str:

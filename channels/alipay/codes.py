@@ -11,8 +11,12 @@ Rules:
   cannot sign for an app id that it does not know) they stay ``UNKNOWN`` with the
   advice ``CONFIGURATION``: an unsigned answer never ends a payment.
 
-The sub codes are those of the vendor's error model of ``alipay.trade.pay`` and
-``alipay.trade.cancel``.
+* A refund is sent more than once under its number, and its money is owed. So the
+  gateway's refusals, and codes that a later try or a full purse may mend, are ``UNKNOWN``
+  for it, and so are those that contradict what our books say of the trade.
+
+The sub codes are those of the vendor's error models of ``alipay.trade.pay``,
+``alipay.trade.cancel`` and ``alipay.trade.refund``.
 """
 
 from collections.abc import Mapping
@@ -132,7 +136,59 @@ CANCEL_IMPOSSIBLE: Final = frozenset(
         "ACQ.REASON_TRADE_REFUND_FEE_ERR",
     }
 )
-"""Sub codes of a cancel that no repetition can mend: a human must look."""
+"""Sub codes of a cancel that no repetition can mend: it is closed or refunded instead."""
+
+_REFUND_REFUSED_FOR: Mapping[DeclineReason, tuple[str, ...]] = {
+    _R.AMOUNT_LIMIT: (
+        "REASON_TRADE_REFUND_FEE_ERR",
+        "REFUND_FEE_ERROR",
+        "REFUND_AMT_NOT_EQUAL_TOTAL",
+        "ALLOC_AMOUNT_VALIDATE_ERROR",
+    ),
+    _R.NOT_PERMITTED: (
+        "TRADE_HAS_FINISHED",
+        "TRADE_HAS_CLOSE",
+        "TRADE_NOT_ALLOW_REFUND",
+        "NOT_ALLOW_PARTIAL_REFUND",
+        "ONLINE_TRADE_VOUCHER_NOT_ALLOW_REFUND",
+        "REASON_TRADE_BEEN_FREEZEN",
+        "ENTERPRISE_PAY_BIZ_ERROR",
+        "CURRENCY_NOT_SUPPORT",
+    ),
+    _R.DECLINED: (
+        "BUYER_NOT_EXIST",
+        "BUYER_ERROR",
+        "BUYER_ENABLE_STATUS_FORBID",
+        "REFUND_ACCOUNT_NOT_EXIST",
+    ),
+    _R.CONFIGURATION: (
+        "INVALID_PARAMETER",
+        "CUSTOMER_VALIDATE_ERROR",
+        "USER_NOT_MATCH_ERR",
+        "OVERDRAFT_ASSIGN_ACCOUNT_INVALID",
+        "OVERDRAFT_AGREEMENT_NOT_MATCH",
+        "REFUND_ROYALTY_PAYEE_ACCOUNT_NOT_EXIST",
+    ),
+}
+
+
+def _refund_sub_codes() -> dict[str, Outcome]:
+    outcomes = {
+        f"ACQ.{name}": Outcome(
+            Verdict.DECLINED,
+            reason,
+            Advice.CONFIGURATION if reason is _R.CONFIGURATION else None,
+        )
+        for reason, names in _REFUND_REFUSED_FOR.items()
+        for name in names
+    }
+    # the seller's purse can be filled: the same number then succeeds
+    outcomes["ACQ.SELLER_BALANCE_NOT_ENOUGH"] = Outcome(Verdict.UNKNOWN, advice=Advice.RETRY_SAME)
+    return outcomes
+
+
+REFUND_SUB_CODES: Final[Mapping[str, Outcome]] = MappingProxyType(_refund_sub_codes())
+"""By ``sub_code`` of a 40004 answer to ``alipay.trade.refund``."""
 
 
 def pay_outcome(code: str, sub_code: str) -> Outcome:
@@ -142,3 +198,12 @@ def pay_outcome(code: str, sub_code: str) -> Outcome:
     if code == BUSINESS_FAILED:
         return PAY_SUB_CODES.get(sub_code, UNKNOWN)
     return MISCONFIGURED if code in GATEWAY_REFUSALS else UNKNOWN
+
+
+def refund_outcome(code: str, sub_code: str) -> Outcome:
+    """The outcome of a verified answer to refund that is not 10000."""
+    if code == BUSINESS_FAILED:
+        return REFUND_SUB_CODES.get(sub_code, UNKNOWN)
+    if code in GATEWAY_REFUSALS and not sub_code.startswith(("isp.", "aop.")):
+        return Outcome(Verdict.UNKNOWN, advice=Advice.CONFIGURATION)
+    return UNKNOWN

@@ -5,7 +5,7 @@ from typing import Final
 
 from channels.address import refusal
 from channels.alipay.adapter import AlipayChannel
-from channels.alipay.wire import AlipayAccount
+from channels.alipay.envelope import AlipayAccount
 from channels.port import (
     Channel,
     ChannelAccount,
@@ -24,8 +24,10 @@ SETTINGS: Final[Sequence[Setting]] = (
     Setting("alipay_public_key", "Alipay's RSA public key, PEM or base64", secret=True),
     Setting("seller_id", "our PID (2088…), compared where an answer names one", ""),
     Setting("timeout_s", "seconds that one call may take", "10"),
+    Setting("calls_per_s", "requests that Alipay gets in a second at most, 0: no bound", "0"),
     Setting("query_after_s", "seconds between queries, then undo", ",".join(["3"] * 10)),
     Setting("undo_retry_s", "seconds between cancels, the last repeats", "1,2,4,8,16,30,60"),
+    Setting("refund_retry_s", "seconds between askings about a refund", "2,5,15,60,300"),
 )
 
 
@@ -53,6 +55,9 @@ def build(account: ChannelAccount, services: ChannelServices) -> Channel:
     undo_retry_s = settings.schedule("undo_retry_s", 0.01, 86_400)
     if not undo_retry_s:
         raise settings.fault("undo_retry_s", "must not be empty")
+    refund_retry_s = settings.schedule("refund_retry_s", 0.01, 86_400)
+    if not refund_retry_s:
+        raise settings.fault("refund_retry_s", "must not be empty")
     return AlipayChannel(
         AlipayAccount(
             gateway_url=gateway_url,
@@ -65,6 +70,7 @@ def build(account: ChannelAccount, services: ChannelServices) -> Channel:
         PollSchedule(
             query_after_s=settings.schedule("query_after_s", 0.01, 3_600),
             undo_retry_s=undo_retry_s,
+            refund_retry_s=refund_retry_s,
         ),
         services,
     )

@@ -1,25 +1,17 @@
-"""Alipay gateway v2 on the wire: requests built, answers read. Pure.
+"""Alipay's payments on the wire: requests built, answers read. Pure.
 
 Rules:
 
-* An answer is believed only after its signature verified over the raw bytes, and
-  only the verified bytes are read. The signature does not cover *which call* was
-  answered, so each reader also demands what only its own call answers.
+* Answers are believed as ``envelope.py`` says. Each reader also demands what only its
+  own call answers, since a signature does not cover which call was answered.
 * Every answer that names another order, seller or shape is ``UNKNOWN``.
 * Amounts cross as text in yuan by integer arithmetic; times are Beijing's.
 
 Reference ``channels.md`` A1, A3, A4.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote_plus
-
-import orjson
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from channels.alipay.codes import (
     BUSINESS_FAILED,
@@ -29,6 +21,16 @@ from channels.alipay.codes import (
     TRADE_NOT_EXIST,
     USER_PAYING,
     pay_outcome,
+)
+from channels.alipay.envelope import (
+    AlipayAccount,
+    Distrusted,
+    Fields,
+    message_of,
+    request_of,
+    require_order,
+    text_of,
+    verified,
 )
 from channels.port import (
     Advice,
@@ -40,11 +42,8 @@ from channels.port import (
     UndoAnswer,
     Verdict,
 )
-from domain.clock import beijing
 from domain.money import MoneyError, format_yuan, parse_yuan
-from signing.alipay import AlipaySignatureError, sign, verify_response
 
-_HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
 _PAID_STATES: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
 WAIT_BUYER_PAY: Final = "WAIT_BUYER_PAY"
 TRADE_CLOSED: Final = "TRADE_CLOSED"
@@ -52,39 +51,6 @@ _SUBJECT_LENGTH: Final = 256
 _NOT_IN_A_SUBJECT: Final = {ord(character): " " for character in "/=&"} | dict.fromkeys(
     (*range(32), 127), " "
 )
-_LONG_NUMBER: Final = re.compile(r"[0-9]{12,}")
-
-_ASCII: Final = "".join(map(chr, range(128)))
-# the percent sign before what becomes one, the plus sign before the blank that becomes one
-_QUOTED: Final = tuple(
-    (character, quote_plus(character))
-    for character in sorted(_ASCII, key=lambda one: (one != "%", one != "+"))
-    if quote_plus(character) != character
-)
-
-Fields = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class AlipayAccount:
-    """An application at Alipay; ``seller_id`` is compared where an answer names one."""
-
-    gateway_url: str
-    app_id: str
-    seller_id: str
-    timeout_s: float
-    private_key: RSAPrivateKey
-    alipay_key: RSAPublicKey
-
-
-class _Distrusted(Exception):
-    """The answer cannot be believed; ``code`` is what it claims, for the log."""
-
-    def __init__(self, why: str, code: str = "", *, misconfigured: bool = False) -> None:
-        super().__init__(why)
-        self.why = why
-        self.code = code
-        self.misconfigured = misconfigured
 
 
 def build_pay(request: PayRequest, account: AlipayAccount, now_ms: int) -> HttpRequest:
@@ -105,17 +71,17 @@ def build_pay(request: PayRequest, account: AlipayAccount, now_ms: int) -> HttpR
         content["store_id"] = request.store_id
     if request.terminal_id:
         content["terminal_id"] = request.terminal_id
-    return _request("alipay.trade.pay", content, account, now_ms)
+    return request_of("alipay.trade.pay", content, account, now_ms)
 
 
 def build_query(ref: PaymentRef, account: AlipayAccount, now_ms: int) -> HttpRequest:
     """``alipay.trade.query`` by our number."""
-    return _request("alipay.trade.query", {"out_trade_no": ref.order_no}, account, now_ms)
+    return request_of("alipay.trade.query", {"out_trade_no": ref.order_no}, account, now_ms)
 
 
 def build_cancel(ref: PaymentRef, account: AlipayAccount, now_ms: int) -> HttpRequest:
     """``alipay.trade.cancel`` by our number."""
-    return _request("alipay.trade.cancel", {"out_trade_no": ref.order_no}, account, now_ms)
+    return request_of("alipay.trade.cancel", {"out_trade_no": ref.order_no}, account, now_ms)
 
 
 def subject_text(subject: str) -> str:
@@ -123,53 +89,19 @@ def subject_text(subject: str) -> str:
     return subject.translate(_NOT_IN_A_SUBJECT).strip()[:_SUBJECT_LENGTH] or "Payment"
 
 
-def form_quoted(text: str) -> str:
-    """``quote_plus``, at a fifth of its cost for plain ASCII (a form has 700 characters)."""
-    if not text.isascii():
-        return quote_plus(text)
-    for character, quoted in _QUOTED:
-        if character in text:
-            text = text.replace(character, quoted)
-    return text
-
-
-def _request(
-    method: str, content: Mapping[str, str], account: AlipayAccount, now_ms: int
-) -> HttpRequest:
-    params = {
-        "app_id": account.app_id,
-        "method": method,
-        "format": "JSON",
-        "charset": "utf-8",
-        "sign_type": "RSA2",
-        "timestamp": f"{beijing(now_ms):%Y-%m-%d %H:%M:%S}",
-        "version": "1.0",
-        "biz_content": orjson.dumps(content).decode(),
-    }
-    params["sign"] = sign(params, account.private_key)
-    form = "&".join([f"{name}={form_quoted(value)}" for name, value in params.items()])
-    return HttpRequest(
-        method="POST",
-        url=account.gateway_url,
-        headers=_HEADERS,
-        body=form.encode("ascii"),
-        timeout_s=account.timeout_s,
-    )
-
-
 def read_pay(response: HttpResponse, account: AlipayAccount, order_no: str) -> Answer:
     """What Alipay says about a payment that was just tried."""
     try:
-        fields = _verified(response, "alipay_trade_pay_response", account, order_no)
-        code, sub_code = _text(fields, "code"), _text(fields, "sub_code")
+        fields = verified(response, "alipay_trade_pay_response", account, order_no)
+        code, sub_code = text_of(fields, "code"), text_of(fields, "sub_code")
         if code == SUCCESS:
             # A signed query answer put under pay's name would carry its state.
-            if _text(fields, "trade_status") not in ("", *_PAID_STATES):
-                raise _Distrusted("not an answer to pay", code)
-            return _paid(fields, order_no, _text(fields, "gmt_payment"))
+            if text_of(fields, "trade_status") not in ("", *_PAID_STATES):
+                raise Distrusted("not an answer to pay", code)
+            return _paid(fields, order_no, text_of(fields, "gmt_payment"))
         if code == USER_PAYING:
             return Answer(verdict=Verdict.PENDING, channel_code=code)
-    except _Distrusted as fault:
+    except Distrusted as fault:
         return _unknown(fault)
     outcome = pay_outcome(code, sub_code)
     return Answer(
@@ -177,7 +109,7 @@ def read_pay(response: HttpResponse, account: AlipayAccount, order_no: str) -> A
         reason=outcome.reason,
         advice=outcome.advice,
         channel_code=sub_code or code,
-        channel_message=_message(fields),
+        channel_message=message_of(fields),
     )
 
 
@@ -185,23 +117,27 @@ def read_query(response: HttpResponse, account: AlipayAccount, order_no: str) ->
     """What became of a payment.
 
     ``TRADE_CLOSED`` is ``UNKNOWN``: a trade that timed out unpaid and one that was paid
-    and refunded in full both end there, so the cancel that follows decides.
+    and refunded in full both end there, so the cancel that follows decides. Its
+    ``order_no`` is set when it names our order, its ``paid_at_ms`` when it was paid once.
     """
     try:
-        fields = _verified(response, "alipay_trade_query_response", account, order_no)
-        code, sub_code = _text(fields, "code"), _text(fields, "sub_code")
-        state = _text(fields, "trade_status") if code == SUCCESS else ""
+        fields = verified(response, "alipay_trade_query_response", account, order_no)
+        code, sub_code = text_of(fields, "code"), text_of(fields, "sub_code")
+        state = text_of(fields, "trade_status") if code == SUCCESS else ""
         if state in _PAID_STATES:
-            return _paid(fields, order_no, _text(fields, "send_pay_date"))
+            return _paid(fields, order_no, text_of(fields, "send_pay_date"))
         if state == WAIT_BUYER_PAY:
-            _require_order(fields, order_no)
+            require_order(fields, order_no)
             return Answer(verdict=Verdict.PENDING, channel_code=state)
-    except _Distrusted as fault:
+    except Distrusted as fault:
         return _unknown(fault)
+    is_closed = state == TRADE_CLOSED
     return Answer(
         verdict=Verdict.UNKNOWN,
+        order_no=text_of(fields, "out_trade_no") if is_closed else "",
+        paid_at_ms=_time_ms(text_of(fields, "send_pay_date")) if is_closed else 0,
         channel_code=state or sub_code or code,
-        channel_message=_message(fields),
+        channel_message=message_of(fields),
         advice=Advice.CONFIGURATION if code in GATEWAY_REFUSALS else None,
         not_found=code == BUSINESS_FAILED and sub_code == TRADE_NOT_EXIST,
     )
@@ -215,12 +151,12 @@ def read_cancel(response: HttpResponse, account: AlipayAccount, order_no: str) -
     that.
     """
     try:
-        fields = _verified(response, "alipay_trade_cancel_response", account, order_no)
-        code, sub_code = _text(fields, "code"), _text(fields, "sub_code")
+        fields = verified(response, "alipay_trade_cancel_response", account, order_no)
+        code, sub_code = text_of(fields, "code"), text_of(fields, "sub_code")
         if code == SUCCESS:
-            _require_order(fields, order_no)
-            return _cancelled(_text(fields, "action"), _text(fields, "retry_flag"))
-    except _Distrusted as fault:
+            require_order(fields, order_no)
+            return _cancelled(text_of(fields, "action"), text_of(fields, "retry_flag"))
+    except Distrusted as fault:
         return UndoAnswer(
             verdict=Verdict.UNKNOWN, channel_code=fault.code, channel_message=fault.why
         )
@@ -228,7 +164,33 @@ def read_cancel(response: HttpResponse, account: AlipayAccount, order_no: str) -
     return UndoAnswer(
         verdict=Verdict.DECLINED if impossible else Verdict.UNKNOWN,
         channel_code=sub_code or code,
-        channel_message=_message(fields),
+        channel_message=message_of(fields),
+    )
+
+
+def build_close(ref: PaymentRef, account: AlipayAccount, now_ms: int) -> HttpRequest:
+    """``alipay.trade.close`` by our number: ends a trade that nobody has paid."""
+    return request_of("alipay.trade.close", {"out_trade_no": ref.order_no}, account, now_ms)
+
+
+def read_close(response: HttpResponse, account: AlipayAccount, order_no: str) -> UndoAnswer:
+    """What a close came to; whatever is not a clear yes is ``UNKNOWN``."""
+    try:
+        fields = verified(response, "alipay_trade_close_response", account, order_no)
+        code, sub_code = text_of(fields, "code"), text_of(fields, "sub_code")
+        if code == SUCCESS:
+            require_order(fields, order_no)
+            if text_of(fields, "trade_status") or text_of(fields, "action"):
+                raise Distrusted("not an answer to close", code)
+            return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=False, channel_code="close")
+    except Distrusted as fault:
+        return UndoAnswer(
+            verdict=Verdict.UNKNOWN, channel_code=fault.code, channel_message=fault.why
+        )
+    return UndoAnswer(
+        verdict=Verdict.UNKNOWN,
+        channel_code=sub_code or code,
+        channel_message=message_of(fields),
     )
 
 
@@ -246,61 +208,21 @@ def _cancelled(action: str, retry_flag: str) -> UndoAnswer:
             return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code="unlisted action")
 
 
-def _verified(
-    response: HttpResponse, response_key: str, account: AlipayAccount, order_no: str
-) -> Fields:
-    """The members of a believable answer."""
-    if response.status != 200:
-        raise _Distrusted("no answer of Alipay's gateway", f"HTTP {response.status}")
-    try:
-        fields = orjson.loads(verify_response(response.body, response_key, account.alipay_key))
-    except AlipaySignatureError as fault:
-        claimed = _claimed_code(response.body)
-        raise _Distrusted(str(fault), claimed, misconfigured=claimed in GATEWAY_REFUSALS) from None
-    except orjson.JSONDecodeError:
-        raise _Distrusted("the answer is not JSON") from None
-    if not isinstance(fields, dict):
-        raise _Distrusted("the answer is not an object")
-    if _text(fields, "out_trade_no") not in ("", order_no):
-        raise _Distrusted("the answer names another order")
-    if account.seller_id and _text(fields, "seller_id") not in ("", account.seller_id):
-        raise _Distrusted("the answer names another seller")
-    return fields
-
-
-def _claimed_code(body: bytes) -> str:
-    """The code that an answer without a good signature claims: for alarms, never believed."""
-    try:
-        outer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return ""
-    for inner in outer.values() if isinstance(outer, dict) else ():
-        code = inner.get("code") if isinstance(inner, dict) else None
-        if isinstance(code, str) and len(code) == 5 and code.isascii() and code.isdigit():
-            return code
-    return ""
-
-
 def _paid(fields: Fields, order_no: str, paid_at: str) -> Answer:
-    _require_order(fields, order_no)
+    require_order(fields, order_no)
     try:
-        amount_fen = parse_yuan(_text(fields, "total_amount"))
+        amount_fen = parse_yuan(text_of(fields, "total_amount"))
     except MoneyError:
-        raise _Distrusted("paid, and no amount that can be read", SUCCESS) from None
+        raise Distrusted("paid, and no amount that can be read", SUCCESS) from None
     return Answer(
         verdict=Verdict.SUCCEEDED,
         amount_fen=amount_fen,
-        currency=_text(fields, "trans_currency"),
+        currency=text_of(fields, "trans_currency"),
         order_no=order_no,
-        trade_no=_text(fields, "trade_no"),
+        trade_no=text_of(fields, "trade_no"),
         channel_code=SUCCESS,
         paid_at_ms=_time_ms(paid_at),
     )
-
-
-def _require_order(fields: Fields, order_no: str) -> None:
-    if fields.get("out_trade_no") != order_no:
-        raise _Distrusted("the answer does not name our order")
 
 
 def _time_ms(text: str) -> int:
@@ -311,17 +233,7 @@ def _time_ms(text: str) -> int:
         return 0
 
 
-def _text(fields: Fields, name: str) -> str:
-    value = fields.get(name, "")
-    return value if isinstance(value, str) else ""
-
-
-def _message(fields: Fields) -> str:
-    """The vendor's words; digits long enough to be a payment code are taken out."""
-    return _LONG_NUMBER.sub("…", _text(fields, "sub_msg") or _text(fields, "msg"))[:200]
-
-
-def _unknown(fault: _Distrusted) -> Answer:
+def _unknown(fault: Distrusted) -> Answer:
     return Answer(
         verdict=Verdict.UNKNOWN,
         channel_code=fault.code,

@@ -90,7 +90,11 @@ class CardChannel:
         """A 0200 and its answer."""
         card, account, link = request.card, self._account, self._link
         if card is None or not is_order_number(request.order_no, account.terminal_id):
-            return Answer(verdict=Verdict.NOT_SENT, channel_message="not a card payment of ours")
+            return Answer(
+                verdict=Verdict.NOT_SENT,
+                unwritable=True,
+                channel_message="not a card payment of ours",
+            )
         try:
             keys = await link.keys()
             payload = build_sale(request, card, account, keys)
@@ -102,7 +106,11 @@ class CardChannel:
                 channel_message="the PIN block cannot be read; nothing was sent",
             )
         except (NotSent, CodecError, MoneyError) as fault:
-            return Answer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
+            return Answer(
+                verdict=Verdict.NOT_SENT,
+                unwritable=not isinstance(fault, NotSent),
+                channel_message=str(fault),
+            )
         try:
             key = reply_key(SALE_REPLY, account.terminal_id, request.order_no[14:])
             reply = await link.exchange(payload, key)

@@ -64,6 +64,8 @@ class Tuning:
     recovery_interval_s: float = 0.5
     alipay_timeout_s: str = "5"
     alipay_query_after_s: str = "2,2,2,3,3,3"
+    alipay_refund_retry_s: str = "2,5,15,60,300"
+    alipay_calls_per_s: str = "0"
     card_timeout_s: str = "4"
 
 
@@ -100,6 +102,7 @@ class Installation:
             "http": http,
             "payments": {"till_wait_s": tuning.till_wait_s},
             "recovery": {"interval_s": tuning.recovery_interval_s},
+            "notifications": {"allow_http": True, "allow": ["127.0.0.0/8", "::1", "localhost"]},
             "logs": {"level": tuning.log_level, "format": "json"},
             "sandbox": {
                 "user_paying_after_s": tuning.user_paying_after_s,
@@ -175,6 +178,8 @@ class Installation:
             "seller_id": SELLER_ID,
             "timeout_s": self.tuning.alipay_timeout_s,
             "query_after_s": self.tuning.alipay_query_after_s,
+            "refund_retry_s": self.tuning.alipay_refund_retry_s,
+            "calls_per_s": self.tuning.alipay_calls_per_s,
         }
         alipay_secrets = {
             "app_private_key": (self.folder / "app-private.pem").read_bytes(),

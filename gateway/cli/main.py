@@ -1,41 +1,63 @@
 """``posgate``: one command for everything the product does.
 
-Every command has ``--help`` with an example, ``--json`` where it prints data, and an
-exit status that tells the truth.
+Rules: every command has ``--help`` with an example, ``--json`` where it prints data, and
+an exit status that tells the truth. A command's module is imported when it is called:
+``posgate serve`` must be up again as fast as it can, and needs none of the others.
 """
+
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Final
 
 import typer
 
-from gateway.cli import provisioning
-from gateway.cli.channel_accounts import accounts
-from gateway.cli.configuration import configuration, migrate
-from gateway.cli.demo import demo
-from gateway.cli.describe import describe
-from gateway.cli.sandbox import sandbox
-from gateway.cli.serve import serve
-from gateway.cli.terminal import terminals
+COMMANDS: Final[Mapping[str, str]] = {
+    "serve": "gateway.cli.serve:serve",
+    "sandbox": "gateway.cli.sandbox:sandbox",
+    "demo": "gateway.cli.demo:demo",
+    "migrate": "gateway.cli.configuration:migrate",
+    "describe": "gateway.cli.describe:describe",
+    "config": "gateway.cli.configuration:configuration",
+    "merchant": "gateway.cli.provisioning:merchants",
+    "terminal": "gateway.cli.terminal:terminals",
+    "account": "gateway.cli.channel_accounts:accounts",
+    "apikey": "gateway.cli.provisioning:api_keys",
+    "notify": "gateway.cli.notices:notices",
+    "cases": "gateway.cli.cases:cases",
+    "jobs": "gateway.cli.jobs:jobs",
+    "ledger": "gateway.cli.ledger:ledger",
+}
+"""Each command and where it is: a function, or a group of its own."""
 
-app = typer.Typer(
-    name="posgate",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Aggregated-payment POS gateway: one POS protocol and one API before every channel.",
-)
-app.command("serve")(serve)
-app.command("sandbox")(sandbox)
-app.command("demo")(demo)
-app.command("migrate")(migrate)
-app.command("describe")(describe)
-app.add_typer(configuration, name="config")
-app.add_typer(provisioning.merchants, name="merchant")
-app.add_typer(terminals, name="terminal")
-app.add_typer(accounts, name="account")
-app.add_typer(provisioning.api_keys, name="apikey")
+
+def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with the commands of ``names``."""
+    app = typer.Typer(
+        name="posgate",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Aggregated-payment POS gateway: one POS protocol and one API before every channel.",
+    )
+    app.callback()(_whole)
+    for name in names:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def _whole() -> None:
+    """Keep a command's name needed, also where it is the only one that was imported."""
 
 
 def main() -> None:
-    """The entry point."""
-    app()
+    """The entry point: what is asked for alone is imported, for help everything."""
+    asked = sys.argv[1:2]
+    application(asked if asked and asked[0] in COMMANDS else COMMANDS)()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 Rules: SIGTERM and SIGINT drain (no new payments, what is in flight finishes or is
 left to recovery); a second signal leaves at once. Workers share the ports through
 the kernel and everything else through the store, so nonces must be in Redis then. A
-worker that dies is started again.
+worker that dies is started again; a worker whose keeper is gone (killed, so that it
+could tell nobody) drains and leaves: its standard input is a pipe that ends with the
+keeper.
 """
 
 import asyncio
@@ -33,6 +35,9 @@ def serve(
     ready_file: Annotated[
         Path | None, typer.Option(help="Write the real addresses here once ready (JSON).")
     ] = None,
+    kept: Annotated[
+        bool, typer.Option(hidden=True, help="Leave when standard input ends: the keeper is gone.")
+    ] = False,
 ) -> None:
     """Run the gateway until SIGTERM.
 
@@ -42,7 +47,7 @@ def serve(
     async def work() -> None:
         loaded = load(config)
         if workers == 1:
-            await serve_here(Gateway(loaded), ready_file)
+            await serve_here(Gateway(loaded), ready_file, kept=kept)
         else:
             if ready_file is not None:
                 raise ConfigurationError("--ready-file needs one worker: ports are fixed anyway")
@@ -53,10 +58,12 @@ def serve(
     run(work())
 
 
-async def serve_here(gateway: Gateway, ready_file: Path | None) -> None:
-    """Run one gateway in this process until it is told to stop."""
+async def serve_here(gateway: Gateway, ready_file: Path | None, *, kept: bool = False) -> None:
+    """Run one gateway in this process until it is told to stop, or its keeper is gone."""
     adopt_library_logs(gateway.log)
     stop = _stop_event()
+    if kept:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _keeper_gone, stop)
     try:
         bound = await gateway.start()
         _calm_collector()
@@ -99,6 +106,12 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
+def _keeper_gone(stop: asyncio.Event) -> None:
+    """The keeper writes nothing: the pipe is readable only at its end."""
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+    stop.set()
+
+
 def _check_workers(loaded: LoadedConfig) -> None:
     config = loaded.config
     if config.http.nonces == "memory":
@@ -123,7 +136,8 @@ async def _keep_worker(config: Path, stop: asyncio.Event) -> None:
     """Run one worker, and another one if it dies, until told to stop."""
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.cli.main", "serve", "-c", str(config)
+            *(sys.executable, "-m", "gateway.cli.main", "serve", "--kept", "-c", str(config)),
+            stdin=asyncio.subprocess.PIPE,
         )
         ended = asyncio.ensure_future(process.wait())
         stopped = asyncio.ensure_future(stop.wait())

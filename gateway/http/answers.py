@@ -1,55 +1,116 @@
-"""A payment as the API shows it (``docs/contract.md``). Pure."""
+"""Payments and refunds as the API and the notifications show them (``docs/contract.md``). Pure."""
+
+from collections.abc import Iterable
+from typing import Final
 
 import orjson
 
 from domain.clock import iso_utc
-from domain.decline import CASHIER_TEXTS
+from domain.decline import CASHIER_TEXTS, CashierText, Decline, DeclineReason
 from domain.payment import Payment
+from domain.refund import Refund
+
+Shown = dict[str, object]
+_PAYMENT_PARKED: Final = CashierText(
+    "The channel's answer contradicts the order; a person is looking at it.",
+    "渠道应答与订单不符，人工处理中",
+)
+_REFUND_PARKED: Final = CashierText(
+    "The channel has not settled this refund; a person is looking at it.",
+    "渠道未确认退款结果，人工处理中",
+)
+_REFUND_REFUSED: Final = CashierText(
+    "The channel refused this refund. Nothing was returned under this number.",
+    "渠道拒绝退款，款项未退回",
+)
+_REFUND_UNFUNDED: Final = CashierText(
+    "The merchant's account at the channel lacks the money. Nothing was returned.",
+    "商户渠道账户余额不足，款项未退回",
+)
 
 
 def payment_body(payment: Payment) -> bytes:
     """The JSON of a payment."""
+    return orjson.dumps(payment_dict(payment))
+
+
+def refund_body(refund: Refund) -> bytes:
+    """The JSON of a refund."""
+    return orjson.dumps(refund_dict(refund))
+
+
+def refunds_body(refunds: Iterable[Refund]) -> bytes:
+    """The JSON of a payment's refunds."""
+    return orjson.dumps({"refunds": [refund_dict(refund) for refund in refunds]})
+
+
+def payment_dict(payment: Payment) -> Shown:
+    """A payment as it is shown; a parked one is unknown, whatever it was before."""
     order, standing = payment.order, payment.standing
-    return orjson.dumps(
-        {
-            "id": order.id,
-            "merchant_order_no": order.order_key,
-            "status": "unknown" if standing.parked_reason else standing.status.value,
-            "amount": order.amount_fen,
-            "currency": order.currency,
-            "subject": order.subject,
-            "channel": order.channel,
-            "channel_order_no": order.channel_order_no,
-            "channel_trade_no": standing.channel_trade_no or None,
-            "method": {"type": order.method},
-            "store_id": order.store_id or None,
-            "terminal_id": order.terminal_id or None,
-            "metadata": orjson.loads(order.metadata_json) if order.metadata_json else {},
-            "created_at": iso_utc(order.created_at_ms),
-            "paid_at": iso_utc(standing.paid_at_ms) if standing.paid_at_ms else None,
-            "refunded_amount": standing.returned_fen,
-            "error": _error(payment),
-            "case_id": f"case_{order.id[4:]}" if standing.parked_reason else None,
-        }
-    )
-
-
-def _error(payment: Payment) -> dict[str, str | None] | None:
-    standing = payment.standing
-    if standing.parked_reason:
-        text = "The channel's answer contradicts the order; a person is looking at it."
-        return {
-            "code": standing.parked_reason,
-            "message": text,
-            "message_zh": "渠道应答与订单不符，人工处理中",
-            "channel_code": None,
-        }
-    if standing.decline is None:
-        return None
-    text_pair = CASHIER_TEXTS[standing.decline.reason]
     return {
-        "code": standing.decline.reason.value,
-        "message": text_pair.en,
-        "message_zh": text_pair.zh,
-        "channel_code": standing.decline.channel_code or None,
+        "id": order.id,
+        "merchant_order_no": order.order_key,
+        "status": "unknown" if standing.parked_reason else standing.status.value,
+        "amount": order.amount_fen,
+        "currency": order.currency,
+        "subject": order.subject,
+        "channel": order.channel,
+        "channel_order_no": order.channel_order_no,
+        "channel_trade_no": standing.channel_trade_no or None,
+        "method": {"type": order.method},
+        "store_id": order.store_id or None,
+        "terminal_id": order.terminal_id or None,
+        "metadata": orjson.loads(order.metadata_json) if order.metadata_json else {},
+        "created_at": iso_utc(order.created_at_ms),
+        "paid_at": iso_utc(standing.paid_at_ms) if standing.paid_at_ms else None,
+        "refunded_amount": standing.returned_fen,
+        "error": _payment_error(standing.parked_reason, standing.decline),
+        "case_id": f"case_{order.id[4:]}" if standing.parked_reason else None,
+    }
+
+
+def refund_dict(refund: Refund) -> Shown:
+    """A refund as it is shown; a parked one is unknown, its amount still reserved."""
+    order, standing = refund.order, refund.standing
+    return {
+        "id": order.id,
+        "payment_id": order.payment_id,
+        "merchant_refund_no": order.merchant_refund_no,
+        "amount": order.amount_fen,
+        "currency": order.currency,
+        "reason": order.reason or None,
+        "status": "unknown" if standing.parked_reason else standing.status.value,
+        "channel_refund_no": order.channel_refund_no,
+        "created_at": iso_utc(order.created_at_ms),
+        "done_at": iso_utc(standing.done_at_ms) if standing.done_at_ms else None,
+        "error": _refund_error(standing.parked_reason, standing.decline),
+        "case_id": f"case_{order.id[4:]}" if standing.parked_reason else None,
+    }
+
+
+def _payment_error(parked_reason: str, decline: Decline | None) -> Shown | None:
+    if parked_reason:
+        return _error(parked_reason, _PAYMENT_PARKED)
+    if decline is None:
+        return None
+    return _error(decline.reason.value, CASHIER_TEXTS[decline.reason], decline.channel_code)
+
+
+def _refund_error(parked_reason: str, decline: Decline | None) -> Shown | None:
+    """A refund's refusal speaks to the shop: its payer has nothing to mend."""
+    if parked_reason:
+        return _error(parked_reason, _REFUND_PARKED)
+    if decline is None:
+        return None
+    unfunded = decline.reason is DeclineReason.INSUFFICIENT_FUNDS
+    text = _REFUND_UNFUNDED if unfunded else _REFUND_REFUSED
+    return _error(decline.reason.value, text, decline.channel_code)
+
+
+def _error(code: str, text: CashierText, channel_code: str = "") -> Shown:
+    return {
+        "code": code,
+        "message": text.en,
+        "message_zh": text.zh,
+        "channel_code": channel_code or None,
     }

@@ -32,9 +32,11 @@ _CREATE_FIELDS: Final = frozenset(
         "metadata",
     )
 )
+_REFUND_FIELDS: Final = frozenset(("merchant_refund_no", "amount", "reason"))
 DEFAULT_WAIT_S: Final = 5
 MAX_WAIT_S: Final = 30
 MAX_EXPIRES_S: Final = 7200
+MAX_REASON: Final = 256
 _MAX_METADATA: Final = 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
@@ -60,6 +62,15 @@ class CreatePayment:
         return f"CreatePayment({self.merchant_order_no!r}, {self.amount_fen})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRefund:
+    """A checked body of ``POST /v1/payments/{id}/refunds``."""
+
+    merchant_refund_no: str
+    amount_fen: int
+    reason: str
+
+
 def parse_object(body: bytes) -> dict[str, object]:
     """A JSON object.
 
@@ -82,15 +93,9 @@ def parse_create_payment(body: bytes) -> CreatePayment:
         InvalidRequest: a field is missing, unknown or malformed.
         Unprocessable: a value that is well-formed and cannot be.
     """
-    data = parse_object(body)
-    for name in data:
-        if name not in _CREATE_FIELDS:
-            raise _invalid(name[:64], "unknown field", "unknown_field")
-    number = _text(data, "merchant_order_no", 64)
-    if not is_merchant_number(number):
-        raise _invalid("merchant_order_no", "must be 1-64 of A-Z a-z 0-9 _ -")
+    data = _known_fields(body, _CREATE_FIELDS)
     return CreatePayment(
-        merchant_order_no=number,
+        merchant_order_no=_number(data, "merchant_order_no"),
         amount_fen=_amount(data),
         currency=_currency(data),
         subject=_text(data, "subject", 128),
@@ -102,6 +107,46 @@ def parse_create_payment(body: bytes) -> CreatePayment:
         terminal_id=_text(data, "terminal_id", 32, needed=False),
         metadata=_metadata(data),
     )
+
+
+def parse_create_refund(body: bytes) -> CreateRefund:
+    """Check the body of ``POST /v1/payments/{id}/refunds``.
+
+    Raises:
+        InvalidRequest: a field is missing, unknown or malformed.
+        Unprocessable: a value that is well-formed and cannot be.
+    """
+    data = _known_fields(body, _REFUND_FIELDS)
+    return CreateRefund(
+        merchant_refund_no=_number(data, "merchant_refund_no"),
+        amount_fen=_amount(data),
+        reason=_text(data, "reason", MAX_REASON, needed=False),
+    )
+
+
+def refuse_body(body: bytes) -> None:
+    """For a call that takes none; an empty object is let through.
+
+    Raises:
+        InvalidRequest: ``unknown_field``.
+    """
+    if body and body.strip() != b"{}":
+        raise InvalidRequest("unknown_field", "this call takes no body")
+
+
+def _known_fields(body: bytes, fields: frozenset[str]) -> dict[str, object]:
+    data = parse_object(body)
+    for name in data:
+        if name not in fields:
+            raise _invalid(name[:64], "unknown field", "unknown_field")
+    return data
+
+
+def _number(data: Mapping[str, object], name: str) -> str:
+    number = _text(data, name, 64)
+    if not is_merchant_number(number):
+        raise _invalid(name, "must be 1-64 of A-Z a-z 0-9 _ -")
+    return number
 
 
 def _invalid(field: str, message: str, code: str = "invalid_field") -> InvalidRequest:

@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 
 from domain.errors import (
+    ChannelDown,
     ConfigurationError,
     Conflict,
     InvalidRequest,
@@ -35,6 +36,7 @@ STATUSES: Final[Mapping[type[PosgateError], int]] = MappingProxyType(
         UnsupportedMedia: 415,
         Unprocessable: 422,
         Unavailable: 503,
+        ChannelDown: 503,
         ConfigurationError: 503,
     }
 )
@@ -45,11 +47,17 @@ def status_of(error: PosgateError) -> int:
     return STATUSES[type(error)]
 
 
+def code_of(error: PosgateError) -> str:
+    """The stable code of ``error``."""
+    if isinstance(error, RequestError):
+        return error.code
+    return "channel_unavailable" if isinstance(error, ChannelDown) else "unavailable"
+
+
 def error_body(error: PosgateError, request_id: str) -> bytes:
     """The JSON body of ``error``."""
-    if isinstance(error, RequestError):
-        return _body(error.code, error.message, error.field, request_id)
-    return _body("unavailable", error.message, "", request_id)
+    field = error.field if isinstance(error, RequestError) else ""
+    return _body(code_of(error), error.message, field, request_id)
 
 
 def plain_error_body(code: str, message: str, request_id: str) -> bytes:

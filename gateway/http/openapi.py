@@ -8,12 +8,16 @@ from typing import Any, Final
 
 from domain.money import MAX_AMOUNT_FEN
 from domain.payment import Status
-from gateway.http.bodies import DEFAULT_WAIT_S, MAX_EXPIRES_S, MAX_WAIT_S
+from domain.refund import RefundStatus
+from gateway.http.bodies import DEFAULT_WAIT_S, MAX_EXPIRES_S, MAX_REASON, MAX_WAIT_S
+from gateway.http.refund_calls import MAX_LISTED
 
 Schema = dict[str, Any]
 
 _NUMBER: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
 _TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
 _AMOUNT: Final[Schema] = {
     "type": "integer",
     "minimum": 1,
@@ -62,16 +66,18 @@ def _create_schema() -> Schema:
     }
 
 
+_REFUSAL: Final[Schema] = {
+    "type": ["object", "null"],
+    "properties": {
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+        "message_zh": {"type": "string"},
+        "channel_code": _TEXT_OR_NULL,
+    },
+}
+
+
 def _payment_schema() -> Schema:
-    error = {
-        "type": ["object", "null"],
-        "properties": {
-            "code": {"type": "string"},
-            "message": {"type": "string"},
-            "message_zh": {"type": "string"},
-            "channel_code": _TEXT_OR_NULL,
-        },
-    }
     return {
         "type": "object",
         "required": ["id", "merchant_order_no", "status", "amount", "currency", "channel"],
@@ -89,13 +95,60 @@ def _payment_schema() -> Schema:
             "store_id": _TEXT_OR_NULL,
             "terminal_id": _TEXT_OR_NULL,
             "metadata": {"type": "object"},
-            "created_at": {"type": "string", "format": "date-time"},
-            "paid_at": {"type": ["string", "null"], "format": "date-time"},
-            "refunded_amount": {"type": "integer"},
-            "error": error,
+            "created_at": _TIME,
+            "paid_at": _TIME_OR_NULL,
+            "refunded_amount": {
+                "type": "integer",
+                "description": "fen that went back, by refunds or by an undo",
+            },
+            "error": _REFUSAL,
             "case_id": _TEXT_OR_NULL,
         },
     }
+
+
+def _create_refund_schema() -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["merchant_refund_no", "amount"],
+        "properties": {
+            "merchant_refund_no": {**_NUMBER, "description": "the idempotency key"},
+            "amount": _AMOUNT,
+            "reason": _text(MAX_REASON),
+        },
+    }
+
+
+def _refund_schema() -> Schema:
+    return {
+        "type": "object",
+        "required": ["id", "payment_id", "merchant_refund_no", "amount", "status"],
+        "properties": {
+            "id": {"type": "string"},
+            "payment_id": {"type": "string"},
+            "merchant_refund_no": _NUMBER,
+            "amount": _AMOUNT,
+            "currency": {"const": "CNY"},
+            "reason": _TEXT_OR_NULL,
+            "status": {"enum": [status.value for status in RefundStatus]},
+            "channel_refund_no": {"type": "string"},
+            "created_at": _TIME,
+            "done_at": _TIME_OR_NULL,
+            "error": _REFUSAL,
+            "case_id": _TEXT_OR_NULL,
+        },
+    }
+
+
+def _refund_list_schema() -> Schema:
+    refunds = {
+        "type": "array",
+        "maxItems": MAX_LISTED,
+        "description": f"the newest first, at most {MAX_LISTED}",
+        "items": {"$ref": "#/components/schemas/Refund"},
+    }
+    return {"type": "object", "required": ["refunds"], "properties": {"refunds": refunds}}
 
 
 def _error_schema() -> Schema:
@@ -111,8 +164,8 @@ def _error_schema() -> Schema:
 _REFUSALS: Final = {
     "400": "a field is missing, unknown or malformed",
     "401": "no valid signature, time or nonce",
-    "404": "no such payment of this merchant",
-    "409": "the number was used with other content",
+    "404": "no such payment or refund of this merchant",
+    "409": "the number was used with other content, or the payment's state does not allow it",
     "413": "the body is too large",
     "415": "not uncompressed application/json",
     "422": "well-formed, and impossible",
@@ -126,22 +179,33 @@ def _refusals(*statuses: str) -> Schema:
     return {status: {"description": _REFUSALS[status], "content": content} for status in statuses}
 
 
-def _payment_answer(description: str) -> Schema:
-    schema = {"$ref": "#/components/schemas/Payment"}
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+def _answer(schema: str, description: str) -> Schema:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"description": description, "content": content}
 
 
-def _paths() -> Schema:
-    identity = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+def _body(schema: str) -> Schema:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"required": True, "content": content}
+
+
+_IDENTITY: Final[Schema] = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+}
+
+
+def _payment_paths() -> Schema:
     number = {"name": "merchant_order_no", "in": "query", "required": True, "schema": _NUMBER}
-    body = {"$ref": "#/components/schemas/CreatePayment"}
     create = {
         "operationId": "createPayment",
         "summary": "Take a payment by the payer's scanned code",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": _body("CreatePayment"),
         "responses": {
-            "201": _payment_answer("the payment, final or as far as it is after wait_s"),
-            "200": _payment_answer("a replay (Idempotent-Replayed: true): the payment now"),
+            "201": _answer("Payment", "the payment, final or as far as it is after wait_s"),
+            "200": _answer("Payment", "a replay (Idempotent-Replayed: true): the payment now"),
             **_refusals("400", "401", "409", "413", "415", "422", "503"),
         },
     }
@@ -149,27 +213,57 @@ def _paths() -> Schema:
         "operationId": "findPayment",
         "summary": "A payment by the merchant's own number",
         "parameters": [number],
-        "responses": {"200": _payment_answer("it"), **_refusals("400", "401", "404", "503")},
+        "responses": {"200": _answer("Payment", "it"), **_refusals("400", "401", "404", "503")},
     }
     get = {
         "operationId": "getPayment",
         "summary": "A payment by its id",
-        "parameters": [identity],
-        "responses": {"200": _payment_answer("it"), **_refusals("401", "404", "503")},
+        "parameters": [_IDENTITY],
+        "responses": {"200": _answer("Payment", "it"), **_refusals("401", "404", "503")},
     }
     cancel = {
         "operationId": "cancelPayment",
         "summary": "Undo a payment: it ends closed (was unpaid) or reversed (money returned)",
-        "parameters": [identity],
+        "parameters": [_IDENTITY],
         "responses": {
-            "200": _payment_answer("the payment, undone or being undone"),
-            **_refusals("400", "401", "404", "413", "415", "503"),
+            "200": _answer("Payment", "the payment, undone or being undone"),
+            **_refusals("400", "401", "404", "409", "413", "415", "503"),
         },
     }
     return {
         "/v1/payments": {"post": create, "get": find},
         "/v1/payments/{id}": {"get": get},
         "/v1/payments/{id}/cancel": {"post": cancel},
+    }
+
+
+def _refund_paths() -> Schema:
+    create = {
+        "operationId": "createRefund",
+        "summary": "Return a part or all of a succeeded payment",
+        "parameters": [_IDENTITY],
+        "requestBody": _body("CreateRefund"),
+        "responses": {
+            "201": _answer("Refund", f"the refund, final or as it is after {DEFAULT_WAIT_S} s"),
+            "200": _answer("Refund", "a replay (Idempotent-Replayed: true): the refund now"),
+            **_refusals("400", "401", "404", "409", "413", "415", "422", "503"),
+        },
+    }
+    listed = {
+        "operationId": "listRefunds",
+        "summary": "The refunds of a payment",
+        "parameters": [_IDENTITY],
+        "responses": {"200": _answer("RefundList", "them"), **_refusals("401", "404", "503")},
+    }
+    get = {
+        "operationId": "getRefund",
+        "summary": "A refund by its id",
+        "parameters": [_IDENTITY],
+        "responses": {"200": _answer("Refund", "it"), **_refusals("401", "404", "503")},
+    }
+    return {
+        "/v1/payments/{id}/refunds": {"post": create, "get": listed},
+        "/v1/refunds/{id}": {"get": get},
     }
 
 
@@ -187,11 +281,14 @@ def openapi_document() -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Posgate", "version": "1", "description": _SIGNING},
-        "paths": _paths(),
+        "paths": {**_payment_paths(), **_refund_paths()},
         "components": {
             "schemas": {
                 "CreatePayment": _create_schema(),
                 "Payment": _payment_schema(),
+                "CreateRefund": _create_refund_schema(),
+                "Refund": _refund_schema(),
+                "RefundList": _refund_list_schema(),
                 "Error": _error_schema(),
             },
             "securitySchemes": {

@@ -188,11 +188,15 @@ class PosListener:
         if task is not None:
             self._tasks.discard(task)
 
+    def connection(self) -> asyncio.Protocol:
+        """What serves one more connection, whatever transport it is made with."""
+        return _Connection(self)
+
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the real port."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Connection(self), host, port, ssl=tls, reuse_port=True, backlog=1024
+            self.connection, host, port, ssl=tls, reuse_port=True, backlog=1024
         )
         self._sweeper = loop.create_task(self._sweep())
         return int(self._server.sockets[0].getsockname()[1])

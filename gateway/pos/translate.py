@@ -14,6 +14,7 @@ from channels.port import Answer, CardData, TerminalPin
 from domain.clock import beijing_texts
 from domain.decline import DeclineReason
 from domain.errors import (
+    ChannelDown,
     ConfigurationError,
     Conflict,
     InvalidRequest,
@@ -66,6 +67,7 @@ F39_OF_ERROR: Final[Mapping[type[PosgateError], str]] = MappingProxyType(
         UnsupportedMedia: "30",
         Unprocessable: "40",
         Unavailable: "96",
+        ChannelDown: "91",
         ConfigurationError: "96",
     }
 )

@@ -1,12 +1,13 @@
 """The seam between the store's rules and an engine.
 
 Rules: cold SQL is written once, with ``?`` for parameters, in the dialect that both
-engines share; an engine runs it in a transaction of its own and returns the rows.
+engines share; an engine runs it in a transaction of its own, one statement
+(:meth:`Database.rows`) or several behind their guards (:meth:`Database.write`).
 Hot changes go through an :class:`Applier`, one transaction per call.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from domain.errors import Conflict, PosgateError, Unprocessable
 from gateway.store.port import Advance, Claim, TerminalReply
@@ -14,6 +15,8 @@ from gateway.store.rows import Row
 
 Change = Claim | Advance | TerminalReply
 Value = str | int | bytes | bool | None
+Step = tuple[str, Sequence[Any]]
+"""A statement that writes, and its values."""
 
 
 class Refused(Exception):
@@ -32,7 +35,10 @@ class Duplicate(Exception):
 
 
 class Database(Protocol):
-    """Cold statements, each durable when it returns."""
+    """Cold statements, durable when a call returns."""
+
+    skip_locked: str
+    """What a SELECT ends with that takes rows for an UPDATE and waits for nobody."""
 
     async def rows(self, sql: str, *values: Value) -> Sequence[Row]:
         """Run one statement and return its rows.
@@ -41,6 +47,18 @@ class Database(Protocol):
             Duplicate: a unique key refused it.
             domain.errors.Unavailable: the database cannot be reached, or it is
                 not known whether a write happened.
+        """
+        ...
+
+    async def write(self, steps: Sequence[Step], *, guards: int) -> int | None:
+        """Run ``steps`` in one transaction; ``None`` when all of them are committed.
+
+        The first ``guards`` of them must change one row each: the first that does not
+        takes everything back, and its place is returned.
+
+        Raises:
+            domain.errors.Conflict: a unique key refused it; nothing was written.
+            domain.errors.Unavailable: as in :meth:`rows`.
         """
         ...
 

@@ -12,12 +12,15 @@ Rules:
 * There are no foreign keys. On the hot path a child row is written by the very
   statement that inserts or moves its payment, and a check per row would cost more
   than the row; merchants are never deleted, so provisioning looks before it writes.
-* ``attempts``, ``payment_events`` and ``postings`` are history: triggers of migration
-  0002 refuse UPDATE and DELETE. What is still to be done rests in ``jobs``, which a
-  finished payment has left, so that it stays small.
+* ``attempts``, ``payment_events``, ``refund_events``, ``postings``, ``ledger_entries`` and
+  ``case_decisions`` are history: triggers of migrations 0002 and 0003 refuse UPDATE and
+  DELETE; of ``notices`` they let only what became of them change. What is still to be
+  done rests in ``jobs``, which a finished payment has left, so that it stays small.
+* A column that came later has a default in the database: a process of the release
+  before still writes rows without it while the processes are replaced one by one.
 * ``generated`` ids are there because Tortoise wants a key; nothing looks a row up by
-  them. On SQLite they cost nothing (the rowid); on PostgreSQL migration 0002 does away
-  with those of the hot path: they are NULL, and the natural key is the row's only one.
+  them. On SQLite they cost nothing (the rowid); on PostgreSQL migrations 0002 and 0003 do
+  away with those of history: they are NULL, and the natural key is the row's only one.
 * A model's first docstring line becomes its table's comment: no semicolon there,
   Tortoise splits SQLite's statements at them.
 
@@ -29,6 +32,8 @@ from tortoise.models import Model
 
 _NAME = 64
 _TEXT = 255
+_LANE = 512
+"""An account, or a merchant and a host name."""
 
 
 class MerchantRow(Model):
@@ -143,6 +148,8 @@ class PaymentRow(Model):
     decline_reason = fields.CharField(max_length=32)
     decline_channel_code = fields.TextField()
     parked_reason = fields.TextField()
+    refunding_fen = fields.BigIntField(db_default=0)
+    notices = fields.BigIntField(db_default=0)
 
     class Meta:
         table = "payments"
@@ -169,7 +176,9 @@ class JobRow(Model):
 
     ``id`` is the kind and the subject (``settle:pay_…``), so that there is one job of a
     kind per subject. ``fence`` rises with every lease, so that a worker that slept
-    through its lease can be told from the one that took over.
+    through its lease can be told from the one that took over. ``lane`` is what it never
+    waits beyond (``NO_LANE`` where none was given), ``tries`` counts the leases, and
+    ``given_back`` says that nobody holds it until it is due.
     """
 
     id = fields.CharField(max_length=_TEXT, primary_key=True)
@@ -177,10 +186,13 @@ class JobRow(Model):
     subject = fields.CharField(max_length=_NAME)
     due_at_ms = fields.BigIntField()
     fence = fields.BigIntField()
+    lane = fields.CharField(max_length=_LANE, db_default="-")
+    tries = fields.BigIntField(db_default=0)
+    given_back = fields.BooleanField(db_default=False)
 
     class Meta:
         table = "jobs"
-        indexes = (("kind", "due_at_ms"),)
+        indexes = (("kind", "lane", "due_at_ms"),)
 
 
 class PaymentEventRow(Model):
@@ -200,7 +212,11 @@ class PaymentEventRow(Model):
 
 
 class PostingRow(Model):
-    """One ledger line: the entry ``sequence`` of a payment, and ``line`` within it."""
+    """One ledger line: the entry ``sequence`` of a payment, and ``line`` within it.
+
+    ``payment_id`` is the entry's own id (``sequence`` 1) where it goes with no payment.
+    ``entry`` is empty in a line of a release that did not write it.
+    """
 
     id = fields.BigIntField(primary_key=True, generated=True)
     payment_id = fields.CharField(max_length=_NAME)
@@ -210,10 +226,122 @@ class PostingRow(Model):
     amount_fen = fields.BigIntField()
     currency = fields.CharField(max_length=3)
     at_ms = fields.BigIntField()
+    entry = fields.CharField(max_length=16, db_default="")
 
     class Meta:
         table = "postings"
         unique_together = (("payment_id", "sequence", "line"),)
+
+
+class LedgerEntryRow(Model):
+    """Who posted an entry that goes with no payment, and why."""
+
+    entry_id = fields.CharField(max_length=_NAME, primary_key=True)
+    person = fields.TextField()
+    why = fields.TextField()
+    at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "ledger_entries"
+
+
+class RefundRow(Model):
+    """A refund order (to ``created_at_ms``) and its standing (from ``status``)."""
+
+    id = fields.CharField(max_length=_NAME, primary_key=True)
+    payment_id = fields.CharField(max_length=_NAME)
+    merchant_no = fields.CharField(max_length=_NAME)
+    merchant_refund_no = fields.CharField(max_length=_NAME)
+    fingerprint = fields.BinaryField()
+    amount_fen = fields.BigIntField()
+    currency = fields.CharField(max_length=3)
+    reason = fields.TextField()
+    channel = fields.CharField(max_length=_NAME)
+    account_id = fields.CharField(max_length=_NAME)
+    channel_refund_no = fields.CharField(max_length=_NAME)
+    created_at_ms = fields.BigIntField()
+    status = fields.CharField(max_length=16)
+    version = fields.BigIntField()
+    done_at_ms = fields.BigIntField()
+    decline_reason = fields.CharField(max_length=32)
+    decline_channel_code = fields.TextField()
+    parked_reason = fields.TextField()
+
+    class Meta:
+        table = "refunds"
+        unique_together = (
+            ("merchant_no", "merchant_refund_no"),
+            ("channel_refund_no", "channel", "account_id"),
+        )
+        indexes = (("payment_id",),)
+
+
+class RefundEventRow(Model):
+    """One line of a refund history, its ``sequence`` the version it made."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    refund_id = fields.CharField(max_length=_NAME)
+    sequence = fields.BigIntField()
+    event = fields.CharField(max_length=32)
+    previous = fields.CharField(max_length=16)
+    status = fields.CharField(max_length=16)
+    at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "refund_events"
+        unique_together = (("refund_id", "sequence"),)
+
+
+class CaseRow(Model):
+    """A payment or a refund that waits, or waited, for a person."""
+
+    case_id = fields.CharField(max_length=_NAME, primary_key=True)
+    subject = fields.CharField(max_length=_NAME)
+    merchant_no = fields.CharField(max_length=_NAME)
+    reason = fields.TextField()
+    opened_at_ms = fields.BigIntField()
+    is_open = fields.BooleanField()
+
+    class Meta:
+        table = "cases"
+
+
+class CaseDecisionRow(Model):
+    """What a person decided about a case."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    case_id = fields.CharField(max_length=_NAME)
+    number = fields.BigIntField()
+    decision = fields.CharField(max_length=32)
+    person = fields.TextField()
+    why = fields.TextField()
+    at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "case_decisions"
+        unique_together = (("case_id", "number"),)
+
+
+class NoticeRow(Model):
+    """A notification to a merchant, and what became of it (from ``state``)."""
+
+    event_id = fields.CharField(max_length=_NAME, primary_key=True)
+    merchant_no = fields.CharField(max_length=_NAME)
+    payment_id = fields.CharField(max_length=_NAME)
+    sequence = fields.BigIntField()
+    type = fields.CharField(max_length=32)
+    url = fields.TextField()
+    endpoint = fields.CharField(max_length=_LANE)
+    body = fields.BinaryField()
+    created_at_ms = fields.BigIntField()
+    state = fields.CharField(max_length=16)
+    attempts = fields.BigIntField()
+    last_error = fields.TextField()
+    done_at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "notices"
+        unique_together = (("payment_id", "sequence"),)
 
 
 class TerminalReplyRow(Model):

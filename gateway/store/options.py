@@ -1,6 +1,7 @@
 """The bounds of a store, as configuration hands them in."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,8 @@ class StoreOptions:
     is how long SQLite waits for another process's write. A PostgreSQL that cannot
     be reached is tried again after ``reconnect_min_s``, doubling to
     ``reconnect_max_s``. ``inline`` runs SQLite in the event loop's own thread (for
-    a simulation that must not have threads).
+    a simulation that must not have threads), and ``synchronous`` ``OFF`` lets SQLite
+    acknowledge what a power cut would lose: for tests whose processes die, not the machine.
     """
 
     max_batch: int = 512
@@ -25,3 +27,4 @@ class StoreOptions:
     reconnect_min_s: float = 0.05
     reconnect_max_s: float = 1.0
     inline: bool = False
+    synchronous: Literal["FULL", "OFF"] = "FULL"

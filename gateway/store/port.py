@@ -1,4 +1,4 @@
-"""The store as the gateway sees it: two kinds of change, and cold reads.
+"""The store as the gateway sees it: hot changes, cold ones, and reads.
 
 Rules:
 
@@ -13,152 +13,67 @@ Rules:
   cannot tell whether a commit happened: the caller must not assume either.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from domain.ledger import Posting
-from domain.payment import Event, Order, Payment, Standing, Status
-from domain.record import record
+from domain.payment import Payment
+from domain.refund import Refund
+from gateway.store.records import (
+    Account,
+    Advance,
+    ApiKey,
+    Case,
+    CaseDecision,
+    Claim,
+    Job,
+    JobKind,
+    LedgerEntry,
+    LedgerLine,
+    Merchant,
+    Notice,
+    NoticeState,
+    PaymentEvent,
+    RefundAdvance,
+    RefundClaim,
+    RefundClaimed,
+    StoredNotice,
+    Terminal,
+    TerminalReply,
+    TerminalSession,
+)
 
-
-@record
-class TerminalReply:
-    """A reply as it went to a terminal, kept for identical repeats.
-
-    ``key`` is terminal, batch, trace and message type; ``reply_sealed`` the encrypted
-    frame.
-    """
-
-    merchant_no: str
-    key: str
-    fingerprint: bytes
-    reply_sealed: bytes
-    created_at_ms: int
-
-
-@record
-class Claim:
-    """Insert an order, its standing (version 1), its first attempt and event.
-
-    Refused when ``(merchant_no, door, order_key)`` exists. ``due_at_ms`` opens the
-    payment's settle job and is when recovery may take it over; ``None`` for an order
-    that is born final (a reversal that came before its sale): it gets no job.
-    """
-
-    order: Order
-    standing: Standing
-    event: Event
-    due_at_ms: int | None
-    reply: TerminalReply | None = None
-
-
-@record
-class Advance:
-    """Move a payment from ``standing.version - 1`` to ``standing``.
-
-    Refused when the payment is no longer at that version. Event, postings and reply
-    are written in the same commit; ``due_at_ms`` moves the payment's settle job, or
-    opens one anew, and ``None`` ends it.
-    """
-
-    payment_id: str
-    merchant_no: str
-    previous: Status
-    event: Event
-    standing: Standing
-    at_ms: int
-    due_at_ms: int | None
-    postings: Sequence[Posting] = ()
-    reply: TerminalReply | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentEvent:
-    """One line of a payment's history; ``sequence`` is the version it made."""
-
-    sequence: int
-    event: Event
-    previous: Status
-    status: Status
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merchant:
-    """A merchant; ``pos_merchant_id`` is its 15 characters in field 42."""
-
-    merchant_no: str
-    name: str
-    pos_merchant_id: str
-    created_at_ms: int
-    disabled: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terminal:
-    """A terminal as provisioned; unique by merchant and ``terminal_id`` (8 characters).
-
-    ``key_scheme`` is ``des``, ``3des``, ``3des-tdk`` or ``sm4``; ``mac`` one of
-    ``signing.pos.MAC_ALGORITHMS``; ``allow_weak_pin`` lets single DES and SM4
-    terminals send a PIN.
-    """
-
-    merchant_no: str
-    terminal_id: str
-    key_scheme: str
-    mac: str
-    allow_weak_pin: bool
-    tmk_sealed: bytes
-    tmk_kcv: str
-    created_at_ms: int
-    disabled: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TerminalSession:
-    """A terminal's sign-in state: of the terminal, not of a connection.
-
-    ``version`` rises with every change. ``keys_sealed`` and ``previous_keys_sealed``
-    hold the working keys of this sign-in and of the one before.
-    """
-
-    merchant_no: str
-    terminal_id: str
-    version: int
-    signed_in: bool
-    batch_no: int
-    signed_in_at_ms: int
-    keys_sealed: bytes
-    previous_keys_sealed: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """An API key of a merchant; the secret rests sealed."""
-
-    key_id: str
-    merchant_no: str
-    secret_sealed: bytes
-    created_at_ms: int
-    disabled: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """A channel account; ``merchant_no`` empty serves every merchant without its own.
-
-    ``settings_json`` is a JSON object of text; ``secrets_sealed`` the sealed JSON
-    object of the secrets.
-    """
-
-    account_id: str
-    channel: str
-    merchant_no: str
-    settings_json: str
-    secrets_sealed: bytes
-    created_at_ms: int
-    disabled: bool = False
+__all__ = [
+    "Account",
+    "Advance",
+    "ApiKey",
+    "Case",
+    "CaseDecision",
+    "CaseStore",
+    "Claim",
+    "Job",
+    "JobKind",
+    "JobStore",
+    "LedgerEntry",
+    "LedgerLine",
+    "LedgerStore",
+    "Merchant",
+    "Notice",
+    "NoticeState",
+    "NoticeStore",
+    "PaymentEvent",
+    "PaymentStore",
+    "ProvisioningStore",
+    "RefundAdvance",
+    "RefundClaim",
+    "RefundClaimed",
+    "RefundStore",
+    "Store",
+    "StoredNotice",
+    "Terminal",
+    "TerminalReply",
+    "TerminalSession",
+]
 
 
 class PaymentStore(Protocol):
@@ -180,6 +95,10 @@ class PaymentStore(Protocol):
         """A payment by our id."""
         ...
 
+    async def payments(self, payment_ids: Sequence[str]) -> Sequence[Payment]:
+        """Payments by our ids, at most a page of them; one that is not there is left out."""
+        ...
+
     async def payment_by_order(self, merchant_no: str, door: str, order_key: str) -> Payment | None:
         """A payment by its idempotency key."""
         ...
@@ -196,19 +115,145 @@ class PaymentStore(Protocol):
         """A payment's ledger lines, oldest first."""
         ...
 
-    async def lease_due(self, now_ms: int, lease_ms: int, limit: int) -> Sequence[Payment]:
-        """Take payments whose settle job is due, moving each due time ``lease_ms`` on.
+    async def take_sequence(self, name: str, count: int) -> int:
+        """Reserve ``count`` numbers for ever and return the first (starts at 0)."""
+        ...
 
-        Two callers never get the same payment for the same due time.
+
+class RefundStore(Protocol):
+    """Refunds; their changes are cold: one transaction each, guarded as the hot ones."""
+
+    async def claim_refund(self, change: RefundClaim) -> RefundClaimed:
+        """Commit a refund and its reservation, whole or not at all."""
+        ...
+
+    async def advance_refund(self, change: RefundAdvance) -> bool:
+        """Commit a refund's move; ``False`` when it or its payment moved meanwhile."""
+        ...
+
+    async def refund(self, refund_id: str) -> Refund | None:
+        """A refund by our id."""
+        ...
+
+    async def refund_by_number(self, merchant_no: str, merchant_refund_no: str) -> Refund | None:
+        """A refund by its idempotency key."""
+        ...
+
+    async def refunds(self, payment_id: str) -> Sequence[Refund]:
+        """A payment's refunds, oldest first."""
+        ...
+
+
+class JobStore(Protocol):
+    """Work that outlives a request: leased, fenced, in lanes that do not wait for each other."""
+
+    async def due_lanes(self, kind: JobKind, now_ms: int, after: str, limit: int) -> Sequence[str]:
+        """Lanes with a due job, in order of their name, from the first after ``after``."""
+        ...
+
+    async def lease(
+        self, kind: JobKind, lane: str, now_ms: int, until_ms: int, limit: int
+    ) -> Sequence[Job]:
+        """Take due jobs of a lane: each is due again at ``until_ms``, its fence one higher.
+
+        Two callers never get the same job for the same due time.
         """
         ...
 
-    async def renew_lease(self, payment_id: str, due_at_ms: int) -> None:
-        """Move the due time of a payment's settle job; one that ended is not opened again."""
+    async def renew(
+        self, kind: JobKind, subject: str, due_at_ms: int, fence: int, *, given_back: bool = False
+    ) -> bool:
+        """Move a job's due time; ``False`` when it ended or is no longer leased by ``fence``.
+
+        ``given_back`` says that the worker has let go of it until then (so that it may be
+        hastened); without it the worker keeps it, and only its own silence beyond
+        ``due_at_ms`` makes it anybody's. The next lease, or an advance, takes it again.
+        """
         ...
 
-    async def take_sequence(self, name: str, count: int) -> int:
-        """Reserve ``count`` numbers for ever and return the first (starts at 0)."""
+    async def hasten(self, kind: JobKind, lane: str, now_ms: int) -> int:
+        """Make every job of a lane due now that was given back; how many were moved."""
+        ...
+
+    async def jobs(self, kind: JobKind | None, after: str, limit: int) -> Sequence[Job]:
+        """What is open, by kind and subject, for people; ``after``: the last ``kind:subject``."""
+        ...
+
+
+class CaseStore(Protocol):
+    """What waits for a person."""
+
+    async def cases(self, *, is_open: bool, after: str, limit: int) -> Sequence[Case]:
+        """Cases in order of their id."""
+        ...
+
+    async def case(self, case_id: str) -> tuple[Case, Sequence[CaseDecision]] | None:
+        """A case and what was decided about it, oldest first."""
+        ...
+
+    async def decide_payment(self, decision: CaseDecision, change: Advance) -> bool:
+        """Commit a decision, close the case and move the payment, or nothing at all."""
+        ...
+
+    async def decide_refund(self, decision: CaseDecision, change: RefundAdvance) -> bool:
+        """Commit a decision, close the case and move the refund, or nothing at all."""
+        ...
+
+
+class NoticeStore(Protocol):
+    """Notifications to merchants: written by the transitions, delivered by a worker."""
+
+    async def notice(self, event_id: str) -> StoredNotice | None:
+        """A notice by its event."""
+        ...
+
+    async def notices(
+        self,
+        *,
+        merchant_no: str,
+        payment_id: str,
+        state: NoticeState | None,
+        after: str,
+        limit: int,
+    ) -> Sequence[StoredNotice]:
+        """Notices by event id; an empty text and ``None`` do not filter."""
+        ...
+
+    async def notice_delivered(self, job: Job, at_ms: int) -> bool:
+        """Book a delivery and end the job; ``False`` when the lease was lost (still delivered)."""
+        ...
+
+    async def notice_failed(self, job: Job, error: str, due_at_ms: int | None, at_ms: int) -> bool:
+        """Book a failed attempt; ``None`` ends the job and puts the notice on the dead list.
+
+        ``False`` when the lease was lost: nothing is written.
+        """
+        ...
+
+    async def replay_notice(self, event_id: str, at_ms: int) -> bool:
+        """Make a delivered or dead notice pending and due now, with a fresh schedule."""
+        ...
+
+
+class LedgerStore(Protocol):
+    """The ledger as it is proved and corrected."""
+
+    async def post(self, entry: LedgerEntry) -> bool:
+        """Commit an entry of its own; ``False`` when its id exists."""
+        ...
+
+    async def ledger_lines(
+        self, after: tuple[str, int, int] | None, limit: int
+    ) -> Sequence[LedgerLine]:
+        """The whole ledger in pages, by subject, sequence and line."""
+        ...
+
+    async def balances(self) -> Mapping[tuple[str, str], int]:
+        """Each account and currency with its balance in fen."""
+        ...
+
+    async def payments_page(self, after: str, limit: int) -> Sequence[Payment]:
+        """Every payment in pages, by id."""
         ...
 
 
@@ -239,13 +284,26 @@ class ProvisioningStore(Protocol):
     async def add_api_key(self, key: ApiKey) -> None: ...
     async def api_keys(self) -> Sequence[ApiKey]: ...
     async def api_key(self, key_id: str) -> tuple[Merchant, ApiKey] | None: ...
+    async def merchant_api_keys(self, merchant_no: str) -> Sequence[ApiKey]:
+        """A merchant's API keys, oldest first, disabled ones too."""
+        ...
+
     async def disable_api_key(self, key_id: str) -> None: ...
     async def add_account(self, account: Account) -> None: ...
     async def accounts(self) -> Sequence[Account]: ...
     async def disable_account(self, account_id: str) -> None: ...
 
 
-class Store(PaymentStore, ProvisioningStore, Protocol):
+class Store(
+    PaymentStore,
+    RefundStore,
+    JobStore,
+    CaseStore,
+    NoticeStore,
+    LedgerStore,
+    ProvisioningStore,
+    Protocol,
+):
     """The whole store, with its life cycle."""
 
     async def open(self) -> None:

@@ -5,19 +5,20 @@ Rules:
 * Claims (with lone replies) and advances have a connection and a committer each, so an
   advance never waits for a claim's commit; each of their batches is one autocommit
   statement.
-* A small pool serves reads and provisioning; they are planned afresh each time.
+* A small pool serves reads and cold changes; they are planned afresh each time.
 * A commit is on the server's disk (``synchronous_commit``) before a caller is woken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import asyncpg
 
 from domain.errors import ConfigurationError, Unavailable
-from domain.payment import Payment
 from gateway.logs import Log
-from gateway.store.database import Change, Duplicate, Value, not_storable
+from gateway.store.cold import ColdStore
+from gateway.store.database import Change, Duplicate, Step, Value, not_storable, refusal
 from gateway.store.lane import Lane
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
@@ -25,22 +26,15 @@ from gateway.store.postgres_link import UNREACHABLE, PostgresLink
 from gateway.store.postgres_rows import (
     ADVANCES,
     CLAIMS,
+    NOTICES,
     POSTINGS,
     REPLIES,
     advance_rows,
     claim_rows,
     reply_rows,
 )
-from gateway.store.postgres_statements import (
-    ADVANCE,
-    CLAIM,
-    COLD,
-    LEASE_DUE,
-    SAVE_REPLY,
-)
-from gateway.store.provisioning import Provisioning
-from gateway.store.reads import PaymentReads
-from gateway.store.rows import Row, read_payment
+from gateway.store.postgres_statements import ADVANCE, CLAIM, COLD, SAVE_REPLY
+from gateway.store.rows import Row
 from gateway.store.schema import APPLIED_SQL, check_schema
 
 _NOT_OURS: Final = (
@@ -53,6 +47,8 @@ _NOT_OURS: Final = (
 
 class _PostgresDatabase:
     """Cold statements through a pool; implements ``Database``."""
+
+    skip_locked = "FOR UPDATE SKIP LOCKED"
 
     def __init__(self, dsn: str, options: StoreOptions) -> None:
         self._dsn = dsn
@@ -80,17 +76,30 @@ class _PostgresDatabase:
 
     async def rows(self, sql: str, *values: Value) -> Sequence[Row]:
         """One statement in its own transaction."""
+        with _cold_errors():
+            try:
+                rows: Sequence[Row] = await self._open_pool().fetch(self._dollars(sql), *values)
+            except asyncpg.UniqueViolationError as error:
+                raise Duplicate from error
+        return rows
+
+    async def write(self, steps: Sequence[Step], *, guards: int) -> int | None:
+        """Guarded statements in one transaction."""
+        with _cold_errors():
+            try:
+                async with self._open_pool().acquire() as connection, connection.transaction():
+                    for number, (sql, values) in enumerate(steps):
+                        status = await connection.execute(self._dollars(sql), *values)
+                        if number < guards and not _changed_one(status):
+                            raise _GuardLost(number)
+            except _GuardLost as lost:
+                return lost.number
+        return None
+
+    def _open_pool(self) -> Any:
         if self._pool is None:
             raise Unavailable("the store is not open")
-        try:
-            rows: Sequence[Row] = await self._pool.fetch(self._dollars(sql), *values)
-        except asyncpg.UniqueViolationError as error:
-            raise Duplicate from error
-        except asyncpg.DataError as error:
-            raise not_storable() from error
-        except UNREACHABLE as error:
-            raise Unavailable(f"the database failed: {type(error).__name__}") from error
-        return rows
+        return self._pool
 
     def _dollars(self, sql: str) -> str:
         """``?`` → ``$1``, ``$2``, …; the statements are constants, so the cache is bounded."""
@@ -100,6 +109,32 @@ class _PostgresDatabase:
             numbered = first + "".join(f"${n}{text}" for n, text in enumerate(others, start=1))
             self._numbered[sql] = numbered
         return numbered
+
+
+class _GuardLost(Exception):
+    """Takes a transaction back because the guard ``number`` changed no row."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _changed_one(status: str) -> bool:
+    """Whether ``INSERT 0 1``, ``UPDATE 1`` or ``DELETE 1``."""
+    return status.endswith(" 1")
+
+
+@contextmanager
+def _cold_errors() -> Iterator[None]:
+    """What the driver raises, as a ``Database`` may raise it."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise refusal(error.table_name or "") from error
+    except asyncpg.DataError as error:
+        raise not_storable() from error
+    except UNREACHABLE as error:
+        raise Unavailable(f"the database failed: {type(error).__name__}") from error
 
 
 class _Claims:
@@ -135,14 +170,14 @@ class _Advances:
         return [change.payment_id in moved for change in advances]
 
 
-class PostgresStore(Provisioning, PaymentReads):
+class PostgresStore(ColdStore):
     """``Store`` on PostgreSQL; usable once, from ``open`` to ``close``."""
 
     def __init__(self, dsn: str, options: StoreOptions, log: Log) -> None:
         self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
         self._links = (
             PostgresLink(dsn, {CLAIM: (CLAIMS, REPLIES), SAVE_REPLY: (REPLIES,)}, options, log),
-            PostgresLink(dsn, {ADVANCE: (ADVANCES, POSTINGS, REPLIES)}, options, log),
+            PostgresLink(dsn, {ADVANCE: (ADVANCES, POSTINGS, REPLIES, NOTICES)}, options, log),
         )
         self._claims, self._advances = (
             Lane(
@@ -222,11 +257,6 @@ class PostgresStore(Provisioning, PaymentReads):
     async def save_reply(self, reply: TerminalReply) -> bool:
         """Keep a reply; ``False`` when one exists. Raises as :meth:`claim`."""
         return await self._claims.submit(reply)
-
-    async def lease_due(self, now_ms: int, lease_ms: int, limit: int) -> Sequence[Payment]:
-        """Take due payments, each for ``lease_ms``."""
-        rows = await self._database.rows(LEASE_DUE, now_ms, now_ms + lease_ms, limit)
-        return [read_payment(row) for row in rows]
 
     async def _applied(self) -> frozenset[str]:
         known = await self._database.rows("SELECT to_regclass('tortoise_migrations') IS NOT NULL")

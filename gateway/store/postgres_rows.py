@@ -16,15 +16,23 @@ from typing import Any, Final
 
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.rows import (
-    PAYMENT_COLUMNS,
+    CLAIM_COLUMNS,
+    NO_LANE,
+    NOTICE_COLUMNS,
+    ORDER_COLUMNS,
+    POSTING_COLUMNS,
     REPLY_COLUMNS,
     STANDING_COLUMNS,
+    notice_row,
     order_row,
+    posting_row,
     reply_row,
     standing_row,
 )
 
 Parameters = tuple[Sequence[Any], ...]
+
+_CLAIMED: Final = len(CLAIM_COLUMNS) - len(ORDER_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ def _prefixed(table: str, *columns: str) -> tuple[str, ...]:
 def _claim_row(claim: Claim) -> tuple[Any, ...]:
     return (
         *order_row(claim.order),
-        *standing_row(claim.standing),
+        *standing_row(claim.standing)[:_CLAIMED],
         claim.due_at_ms,
         claim.event.value,
     )
@@ -77,6 +85,7 @@ def _advance_row(change: Advance) -> tuple[Any, ...]:
         change.merchant_no,
         *standing_row(change.standing),
         change.due_at_ms,
+        change.account_id or NO_LANE,
         change.event.value,
         change.previous.value,
         change.at_ms,
@@ -85,16 +94,14 @@ def _advance_row(change: Advance) -> tuple[Any, ...]:
 
 def _posting_row(posted: _PostingLine) -> tuple[Any, ...]:
     change, line = posted.change, posted.line
-    posting = change.postings[line]
-    return (
-        change.payment_id,
-        change.standing.version,
-        line,
-        posting.account,
-        posting.amount_fen,
-        posting.currency,
-        change.at_ms,
+    return posting_row(
+        change.payment_id, change.standing.version, line, change.postings[line], change.at_ms
     )
+
+
+def _notice_row(change: Advance) -> tuple[Any, ...]:
+    row: tuple[Any, ...] = notice_row(change.notice)
+    return row
 
 
 def _reply_row(kept: Claim | Advance | TerminalReply) -> tuple[Any, ...]:
@@ -105,30 +112,22 @@ def _reply_row(kept: Claim | Advance | TerminalReply) -> tuple[Any, ...]:
     return (payment_id, *reply_row(kept.reply))
 
 
-POSTING_COLUMNS: Final = (
-    "payment_id",
-    "sequence",
-    "line",
-    "account",
-    "amount_fen",
-    "currency",
-    "at_ms",
-)
 CLAIMS: Final = RowType(
     "posgate_claims",
-    (*_prefixed("payments", *PAYMENT_COLUMNS), "jobs.due_at_ms", "payment_events.event"),
+    (*_prefixed("payments", *CLAIM_COLUMNS), "jobs.due_at_ms", "payment_events.event"),
     _claim_row,
 )
 ADVANCES: Final = RowType(
     "posgate_advances",
     (
         *_prefixed("payments", "id", "merchant_no", *STANDING_COLUMNS),
-        "jobs.due_at_ms",
+        *_prefixed("jobs", "due_at_ms", "lane"),
         *_prefixed("payment_events", "event", "previous", "at_ms"),
     ),
     _advance_row,
 )
 POSTINGS: Final = RowType("posgate_postings", _prefixed("postings", *POSTING_COLUMNS), _posting_row)
+NOTICES: Final = RowType("posgate_notices", _prefixed("notices", *NOTICE_COLUMNS), _notice_row)
 REPLIES: Final = RowType(
     "posgate_replies",
     ("payment_events.payment_id", *_prefixed("terminal_replies", *REPLY_COLUMNS)),
@@ -158,7 +157,8 @@ def advance_rows(advances: Sequence[Advance]) -> Parameters:
     postings = [
         _PostingLine(change, line) for change in advances for line in range(len(change.postings))
     ]
-    return advances, postings, _with_reply(advances)
+    telling = [change for change in advances if change.notice is not None]
+    return advances, postings, _with_reply(advances), telling
 
 
 def reply_rows(replies: Sequence[TerminalReply]) -> Parameters:

@@ -21,19 +21,24 @@ from types import MappingProxyType
 from typing import Final
 
 from domain.payment import Status
-from gateway.store.postgres_rows import (
-    ADVANCES,
-    CLAIMS,
-    POSTING_COLUMNS,
-    POSTINGS,
-    REPLIES,
-)
+from gateway.store.postgres_rows import ADVANCES, CLAIMS, NOTICES, POSTINGS, REPLIES
 from gateway.store.rows import (
+    CASE_COLUMNS,
+    CASE_PREFIX,
+    CLAIM_COLUMNS,
     FIRST_ATTEMPT,
-    PAYMENT_COLUMNS,
+    JOB_COLUMNS,
+    MAY_BE_PARKED,
+    NEW_NOTICE,
+    NO_LANE,
+    NOTICE_COLUMNS,
+    NOTICE_STATE_COLUMNS,
+    NOTIFY,
+    POSTING_COLUMNS,
     REPLY_COLUMNS,
     SETTLE,
     STANDING_COLUMNS,
+    SUBJECT_PREFIX_LENGTH,
 )
 
 PINNED: Final[Mapping[str, str]] = MappingProxyType(
@@ -65,12 +70,19 @@ def _list(columns: Sequence[str], alias: str = "") -> str:
     return ", ".join(f"{alias}{column}" for column in columns)
 
 
+def _literals(values: Sequence[str | int]) -> str:
+    return ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
+
+
+_CASE_OF_MOVED: Final = f"'{CASE_PREFIX}' || substr(moved.id, {SUBJECT_PREFIX_LENGTH + 1})"
+_MAY_BE_PARKED: Final = _literals([status.value for status in MAY_BE_PARKED])
+
 CLAIM: Final = f"""
 WITH asked AS MATERIALIZED (
   SELECT * FROM {CLAIMS.rows(1)}
 ), won AS (
-  INSERT INTO payments ({_list(PAYMENT_COLUMNS)})
-  SELECT {_list(PAYMENT_COLUMNS)} FROM asked
+  INSERT INTO payments ({_list(CLAIM_COLUMNS)})
+  SELECT {_list(CLAIM_COLUMNS)} FROM asked
   ON CONFLICT (merchant_no, door, order_key) DO NOTHING
   RETURNING id
 ), claimed AS MATERIALIZED (
@@ -82,8 +94,9 @@ WITH asked AS MATERIALIZED (
   SELECT id, {FIRST_ATTEMPT}, channel, account_id, channel_order_no
   FROM claimed WHERE channel_order_no <> ''
 ), scheduled AS (
-  INSERT INTO jobs (id, kind, subject, due_at_ms, fence)
-  SELECT '{SETTLE}:' || id, '{SETTLE}', id, due_at_ms, 0
+  INSERT INTO jobs ({_list(JOB_COLUMNS)})
+  SELECT '{SETTLE}:' || id, '{SETTLE}', CASE account_id WHEN '' THEN '{NO_LANE}' ELSE account_id END,
+    id, due_at_ms, 0, 0, FALSE
   FROM claimed WHERE due_at_ms IS NOT NULL
 ), told AS (
   INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms)
@@ -105,15 +118,16 @@ WITH asked AS MATERIALIZED (
   FROM asked i
   WHERE p.id = ANY (ARRAY[i.id]) AND p.version = i.version - 1
     AND p.merchant_no IS NOT DISTINCT FROM i.merchant_no
-  RETURNING i.id, i.version, i.event, i.previous, i.status, i.at_ms, i.due_at_ms
+  RETURNING i.id, i.merchant_no, i.version, i.event, i.previous, i.status, i.parked_reason,
+    i.at_ms, i.due_at_ms, i.lane
 ), ended AS (
   DELETE FROM jobs j USING moved
   WHERE j.id = ANY (ARRAY['{SETTLE}:' || moved.id]) AND moved.due_at_ms IS NULL
 ), scheduled AS (
-  INSERT INTO jobs (id, kind, subject, due_at_ms, fence)
-  SELECT '{SETTLE}:' || id, '{SETTLE}', id, due_at_ms, 0
+  INSERT INTO jobs ({_list(JOB_COLUMNS)})
+  SELECT '{SETTLE}:' || id, '{SETTLE}', lane, id, due_at_ms, 0, 0, FALSE
   FROM moved WHERE due_at_ms IS NOT NULL
-  ON CONFLICT (id) DO UPDATE SET due_at_ms = excluded.due_at_ms
+  ON CONFLICT (id) DO UPDATE SET due_at_ms = excluded.due_at_ms, given_back = FALSE
 ), told AS (
   INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms)
   SELECT id, version, event, previous, status, at_ms FROM moved
@@ -125,6 +139,25 @@ WITH asked AS MATERIALIZED (
   INSERT INTO terminal_replies ({_list(REPLY_COLUMNS)})
   SELECT {_list(REPLY_COLUMNS)} FROM {REPLIES.rows(3)}
   WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
+), opened AS (
+  INSERT INTO cases ({_list(CASE_COLUMNS)})
+  SELECT {_CASE_OF_MOVED}, id, merchant_no, parked_reason, at_ms, TRUE
+  FROM moved WHERE parked_reason <> ''
+  ON CONFLICT (case_id) DO UPDATE SET reason = excluded.reason, is_open = TRUE,
+    opened_at_ms = CASE WHEN cases.is_open THEN cases.opened_at_ms ELSE excluded.opened_at_ms END
+), closed AS (
+  UPDATE cases c SET is_open = FALSE FROM moved
+  WHERE c.case_id = ANY (ARRAY[{_CASE_OF_MOVED}]) AND moved.parked_reason = ''
+    AND moved.previous IN ({_MAY_BE_PARKED}) AND c.is_open IS NOT DISTINCT FROM TRUE
+), noticed AS (
+  INSERT INTO notices ({_list(NOTICE_COLUMNS + NOTICE_STATE_COLUMNS)})
+  SELECT {_list(NOTICE_COLUMNS)}, {_literals(NEW_NOTICE)} FROM {NOTICES.rows(4)}
+  WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
+  RETURNING event_id, endpoint, created_at_ms
+), queued AS (
+  INSERT INTO jobs ({_list(JOB_COLUMNS)})
+  SELECT '{NOTIFY}:' || event_id, '{NOTIFY}', endpoint, event_id, created_at_ms, 0, 0, FALSE
+  FROM noticed
 )
 SELECT id FROM moved
 """
@@ -135,18 +168,3 @@ SELECT {_list(REPLY_COLUMNS)} FROM {REPLIES.rows(1)}
 ON CONFLICT (merchant_no, key) DO NOTHING
 RETURNING merchant_no, key
 """
-
-LEASE_DUE: Final = f"""
-WITH due AS (
-  SELECT id FROM jobs WHERE kind = '{SETTLE}' AND due_at_ms <= $1 ORDER BY due_at_ms LIMIT $3
-  FOR UPDATE SKIP LOCKED
-), leased AS (
-  UPDATE jobs j SET due_at_ms = $2, fence = j.fence + 1
-  FROM due WHERE j.id = due.id
-  RETURNING j.subject
-)
-SELECT {_list(PAYMENT_COLUMNS, "p.")}
-FROM leased JOIN payments p ON p.id = leased.subject
-ORDER BY p.id
-"""
-"""Takes now, the new due time and a limit."""

@@ -65,6 +65,10 @@ _API_KEY: Final = (
     f"SELECT {_MERCHANTS.columns('m')}, {_API_KEYS.columns('k')} "
     "FROM api_keys k JOIN merchants m ON m.merchant_no = k.merchant_no WHERE k.key_id = ?"
 )
+_KEYS_OF_MERCHANT: Final = (
+    f"SELECT {_API_KEYS.columns('k')} FROM api_keys k WHERE k.merchant_no = ? "
+    "ORDER BY k.created_at_ms, k.key_id"
+)
 _FIRST_SESSION: Final = _SESSIONS.insert + " ON CONFLICT DO NOTHING RETURNING version"
 _NEXT_SESSION: Final = (
     "UPDATE terminal_sessions SET version = ?, signed_in = ?, batch_no = ?, signed_in_at_ms = ?, "
@@ -150,6 +154,11 @@ class Provisioning:
             return None
         merchant, rest = _MERCHANTS.read(tuple(rows[0]))
         return merchant, _API_KEYS.read(rest)[0]
+
+    async def merchant_api_keys(self, merchant_no: str) -> Sequence[ApiKey]:
+        """A merchant's API keys, oldest first."""
+        rows = await self._database.rows(_KEYS_OF_MERCHANT, merchant_no)
+        return [_API_KEYS.read(row)[0] for row in rows]
 
     async def disable_api_key(self, key_id: str) -> None:
         """Disable an API key."""

@@ -13,30 +13,30 @@ from domain.payment import Payment
 from gateway.store.database import Database
 from gateway.store.port import PaymentEvent, TerminalReply
 from gateway.store.rows import (
+    EVENT_COLUMNS,
     PAYMENT_COLUMNS,
     REPLY_COLUMNS,
     read_event,
     read_payment,
     read_posting,
     read_reply,
-    settle_job,
 )
 
 _PAYMENT: Final = f"SELECT {', '.join(PAYMENT_COLUMNS)} FROM payments "
 _BY_ID: Final = _PAYMENT + "WHERE id = ?"
+_BY_IDS: Final = _PAYMENT + "WHERE id IN ({ids}) ORDER BY id"
+_PAGE: Final = _PAYMENT + "WHERE id > ? ORDER BY id LIMIT ?"
 _BY_ORDER: Final = _PAYMENT + "WHERE merchant_no = ? AND door = ? AND order_key = ?"
 _REPLY: Final = (
     f"SELECT {', '.join(REPLY_COLUMNS)} FROM terminal_replies WHERE merchant_no = ? AND key = ?"
 )
 _EVENTS: Final = (
-    "SELECT sequence, event, previous, status, at_ms FROM payment_events "
-    "WHERE payment_id = ? ORDER BY sequence"
+    f"SELECT {', '.join(EVENT_COLUMNS)} FROM payment_events WHERE payment_id = ? ORDER BY sequence"
 )
 _POSTINGS: Final = (
-    "SELECT account, amount_fen, currency FROM postings "
+    "SELECT entry, account, amount_fen, currency FROM postings "
     "WHERE payment_id = ? ORDER BY sequence, line"
 )
-_RENEW: Final = "UPDATE jobs SET due_at_ms = ? WHERE id = ? RETURNING id"
 _TAKE_SEQUENCE: Final = (
     "INSERT INTO sequences (name, next) VALUES (?, ?) "
     "ON CONFLICT (name) DO UPDATE SET next = sequences.next + excluded.next RETURNING next"
@@ -44,7 +44,7 @@ _TAKE_SEQUENCE: Final = (
 
 
 class PaymentReads:
-    """The cold half of ``PaymentStore``; ``lease_due`` is each engine's own."""
+    """The cold half of ``PaymentStore``, and the pages of all payments."""
 
     _database: Database
 
@@ -52,6 +52,20 @@ class PaymentReads:
         """A payment by our id."""
         rows = await self._database.rows(_BY_ID, payment_id)
         return read_payment(rows[0]) if rows else None
+
+    async def payments(self, payment_ids: Sequence[str]) -> Sequence[Payment]:
+        """Payments by our ids, in order of their id; one that is not there is left out."""
+        if not payment_ids:
+            return []
+        # A power of two of them, the last one repeated: few texts for the caches of statements.
+        count = 1 << (len(payment_ids) - 1).bit_length()
+        ids = [*payment_ids, *[payment_ids[-1]] * (count - len(payment_ids))]
+        sql = _BY_IDS.format(ids=", ".join("?" * count))
+        return [read_payment(row) for row in await self._database.rows(sql, *ids)]
+
+    async def payments_page(self, after: str, limit: int) -> Sequence[Payment]:
+        """Every payment in pages, by id."""
+        return [read_payment(row) for row in await self._database.rows(_PAGE, after, limit)]
 
     async def payment_by_order(self, merchant_no: str, door: str, order_key: str) -> Payment | None:
         """A payment by its idempotency key."""
@@ -70,10 +84,6 @@ class PaymentReads:
     async def postings(self, payment_id: str) -> Sequence[Posting]:
         """A payment's ledger lines, oldest first."""
         return [read_posting(row) for row in await self._database.rows(_POSTINGS, payment_id)]
-
-    async def renew_lease(self, payment_id: str, due_at_ms: int) -> None:
-        """Move the due time of a payment's job; a payment without one gets none."""
-        await self._database.rows(_RENEW, due_at_ms, settle_job(payment_id))
 
     async def take_sequence(self, name: str, count: int) -> int:
         """Reserve ``count`` (at least 1) numbers for ever and return the first."""

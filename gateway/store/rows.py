@@ -5,14 +5,15 @@ written; enums rest as ``value`` and an unknown one refuses to load; a missing
 decline rests as two empty texts. Everything here is pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 from domain.decline import Decline, DeclineReason
-from domain.ledger import Posting
-from domain.payment import Event, Order, Payment, Standing, Status
-from gateway.store.port import PaymentEvent, TerminalReply
+from domain.ledger import Entry, Posting
+from domain.payment import Deed, Event, Order, Payment, Standing, Status
+from gateway.store.records import JobKind, Notice, NoticeState, PaymentEvent, TerminalReply
 
 Row = Sequence[Any]
 
@@ -50,15 +51,57 @@ STANDING_COLUMNS: Final = (
     "decline_reason",
     "decline_channel_code",
     "parked_reason",
+    "refunding_fen",
+    "notices",
 )
 PAYMENT_COLUMNS: Final = ORDER_COLUMNS + STANDING_COLUMNS
+CLAIM_COLUMNS: Final = PAYMENT_COLUMNS[:-2]
+"""What a new payment has: no refund and no notice yet, which the database fills in."""
 REPLY_COLUMNS: Final = ("merchant_no", "key", "fingerprint", "reply_sealed", "created_at_ms")
+POSTING_COLUMNS: Final = (
+    "payment_id",
+    "sequence",
+    "line",
+    "account",
+    "amount_fen",
+    "currency",
+    "at_ms",
+    "entry",
+)
+NOTICE_COLUMNS: Final = (
+    "event_id",
+    "merchant_no",
+    "payment_id",
+    "sequence",
+    "type",
+    "url",
+    "endpoint",
+    "body",
+    "created_at_ms",
+)
+NOTICE_STATE_COLUMNS: Final = ("state", "attempts", "last_error", "done_at_ms")
+NEW_NOTICE: Final = (NoticeState.PENDING.value, 0, "", 0)
+"""The state that a notice is written with."""
+
+EVENT_COLUMNS: Final = ("sequence", "event", "previous", "status", "at_ms")
+CASE_COLUMNS: Final = ("case_id", "subject", "merchant_no", "reason", "opened_at_ms", "is_open")
+JOB_COLUMNS: Final = ("id", "kind", "lane", "subject", "due_at_ms", "fence", "tries", "given_back")
 
 FIRST_ATTEMPT: Final = 1
 """A payment has one attempt so far; routing to a second channel would add more."""
 
-SETTLE: Final = "settle"
-"""The kind of job that brings a payment to its end; its subject is the payment's id."""
+SETTLE: Final = JobKind.SETTLE.value
+NOTIFY: Final = JobKind.NOTIFY.value
+
+NO_LANE: Final = "-"
+"""The lane of a job that was opened without one: never empty, or no worker would find it."""
+
+CASE_PREFIX: Final = "case_"
+SUBJECT_PREFIX_LENGTH: Final = 4
+"""``pay_`` and ``ref_``, which the id of a case leaves out."""
+
+MAY_BE_PARKED: Final = (Status.UNKNOWN, Status.REVERSING)
+"""Where a payment stands while it waits for a person (``domain.settle.parked``)."""
 
 order_row = attrgetter(*ORDER_COLUMNS)
 """An order as a row."""
@@ -67,9 +110,23 @@ reply_row = attrgetter(*REPLY_COLUMNS)
 """A kept reply as a row."""
 
 
+notice_row = attrgetter(*NOTICE_COLUMNS)
+"""A notice as a row, without its state."""
+
+
+def job_id(kind: JobKind, subject: str) -> str:
+    """The id of a job."""
+    return f"{kind.value}:{subject}"
+
+
 def settle_job(payment_id: str) -> str:
     """The id of a payment's settle job."""
     return f"{SETTLE}:{payment_id}"
+
+
+def case_id(subject: str) -> str:
+    """The id of the case of a payment or a refund."""
+    return CASE_PREFIX + subject[SUBJECT_PREFIX_LENGTH:]
 
 
 def standing_row(standing: Standing) -> tuple[Any, ...]:
@@ -86,15 +143,44 @@ def standing_row(standing: Standing) -> tuple[Any, ...]:
         "" if decline is None else decline.reason.value,
         "" if decline is None else decline.channel_code,
         standing.parked_reason,
+        standing.refunding_fen,
+        standing.notices,
+    )
+
+
+def posting_row(
+    subject: str, sequence: int, line: int, posting: Posting, at_ms: int
+) -> tuple[Any, ...]:
+    """A ledger line as a row of ``POSTING_COLUMNS``."""
+    return (
+        subject,
+        sequence,
+        line,
+        posting.account,
+        posting.amount_fen,
+        posting.currency,
+        at_ms,
+        posting.entry.value,
     )
 
 
 def read_payment(row: Row) -> Payment:
     """A row of ``PAYMENT_COLUMNS`` as a payment; ``ValueError`` for an unknown enum."""
     order = Order(**dict(zip(ORDER_COLUMNS, row, strict=False)))
-    (status, version, trade_no, reference, paid_at_ms, captured, returned, reason, code, parked) = (
-        row[len(ORDER_COLUMNS) :]
-    )
+    (
+        status,
+        version,
+        trade_no,
+        reference,
+        paid_at_ms,
+        captured,
+        returned,
+        reason,
+        code,
+        parked,
+        refunding,
+        notices,
+    ) = row[len(ORDER_COLUMNS) :]
     standing = Standing(
         status=Status(status),
         version=version,
@@ -103,10 +189,17 @@ def read_payment(row: Row) -> Payment:
         paid_at_ms=paid_at_ms,
         captured_fen=captured,
         returned_fen=returned,
-        decline=Decline(DeclineReason(reason), code) if reason else None,
+        refunding_fen=refunding,
+        notices=notices,
+        decline=read_decline(reason, code),
         parked_reason=parked,
     )
     return Payment(order, standing)
+
+
+def read_decline(reason: str, code: str) -> Decline | None:
+    """Two texts as a decline; two empty ones are none."""
+    return Decline(DeclineReason(reason), code) if reason else None
 
 
 def read_reply(row: Row) -> TerminalReply:
@@ -114,12 +207,17 @@ def read_reply(row: Row) -> TerminalReply:
     return TerminalReply(**dict(zip(REPLY_COLUMNS, row, strict=True)))
 
 
+_WHAT_HAPPENED: Final[Mapping[str, Event | Deed]] = MappingProxyType(
+    {kind.value: kind for kinds in (Event, Deed) for kind in kinds}
+)
+
+
 def read_event(row: Row) -> PaymentEvent:
-    """A row of sequence, event, previous, status and time."""
+    """A row of ``EVENT_COLUMNS``."""
     sequence, event, previous, status, at_ms = row
     return PaymentEvent(
         sequence=sequence,
-        event=Event(event),
+        event=_WHAT_HAPPENED[event],
         previous=Status(previous),
         status=Status(status),
         at_ms=at_ms,
@@ -127,5 +225,17 @@ def read_event(row: Row) -> PaymentEvent:
 
 
 def read_posting(row: Row) -> Posting:
-    """A row of account, amount and currency."""
-    return Posting(*row)
+    """A row of entry, account, amount and currency.
+
+    A line without an entry is of a release that knew captures and their reversal only.
+    """
+    entry, account, amount_fen, currency = row
+    if not entry:
+        captured = account.startswith("channel:") == (amount_fen > 0)
+        entry = Entry.CAPTURE if captured else Entry.REVERSAL
+    return Posting(Entry(entry), account, amount_fen, currency)
+
+
+def read_notice(row: Row) -> Notice:
+    """A row of ``NOTICE_COLUMNS``."""
+    return Notice(**dict(zip(NOTICE_COLUMNS, row, strict=True)))

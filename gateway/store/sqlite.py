@@ -5,26 +5,27 @@ Rules:
 * One connection in one thread does everything, so a write never waits for a lock
   that this process holds; other processes on the same file are waited for up to
   ``busy_timeout_s``.
-* WAL with ``synchronous=FULL``: a commit is on the disk before a caller is woken.
+* WAL with ``synchronous=FULL``: a commit is on the disk before a caller is woken
+  (``OFF`` is for tests).
 * A batch is one ``BEGIN IMMEDIATE`` transaction.
 """
 
 import asyncio
-import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from domain.errors import Unavailable
-from domain.payment import Payment
 from gateway.logs import Log
+from gateway.store.cold import ColdStore
 from gateway.store.database import (
     Change,
     Duplicate,
     Refused,
+    Step,
     Value,
     not_storable,
     refusal,
@@ -32,28 +33,20 @@ from gateway.store.database import (
 from gateway.store.lane import Lane
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
-from gateway.store.provisioning import Provisioning
-from gateway.store.reads import PaymentReads
-from gateway.store.rows import PAYMENT_COLUMNS, SETTLE, Row, read_payment
+from gateway.store.rows import Row
 from gateway.store.schema import APPLIED_SQL, check_schema
 from gateway.store.sqlite_changes import apply_changes
 
 _T = TypeVar("_T")
 
-_LEASE: Final = (
-    "UPDATE jobs SET due_at_ms = ?, fence = fence + 1 WHERE id IN (SELECT id FROM jobs "
-    f"WHERE kind = '{SETTLE}' AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ?) RETURNING subject"
-)
-_LEASED: Final = (
-    f"SELECT {', '.join(PAYMENT_COLUMNS)} FROM payments "
-    "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
-)
 _UNIQUE: Final = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 _NOT_STORABLE: Final = (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.InterfaceError)
 
 
 class _SqliteDatabase:
     """The connection and its thread; implements ``Database`` and ``Applier``."""
+
+    skip_locked = ""  # one writer at a time: there is nobody to wait for
 
     def __init__(self, path: Path, options: StoreOptions) -> None:
         self._path = path
@@ -75,6 +68,11 @@ class _SqliteDatabase:
         """One statement in its own transaction."""
         connection = self._open_connection()
         return await self._run(lambda: _rows(connection, sql, values))
+
+    async def write(self, steps: Sequence[Step], *, guards: int) -> int | None:
+        """Guarded statements in one transaction."""
+        connection = self._open_connection()
+        return await self._run(lambda: _write(connection, steps, guards))
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
         """One batch in one transaction."""
@@ -110,7 +108,8 @@ class _SqliteDatabase:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            synchronous = f"synchronous = {self._options.synchronous}"
+            for pragma in ("journal_mode = WAL", synchronous, "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"the database file cannot be opened: {error}") from error
@@ -126,11 +125,40 @@ class _SqliteDatabase:
 
 
 def _rows(connection: sqlite3.Connection, sql: str, values: tuple[Value, ...]) -> Sequence[Row]:
+    with _cold_errors():
+        try:
+            return connection.execute(sql, values).fetchall()
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode in _UNIQUE:
+                raise Duplicate from error
+            raise
+
+
+def _write(connection: sqlite3.Connection, steps: Sequence[Step], guards: int) -> int | None:
+    with _cold_errors():
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for number, (sql, values) in enumerate(steps):
+                changed = connection.execute(sql, values).rowcount
+                if number < guards and changed != 1:
+                    connection.rollback()
+                    return number
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.rollback()
+            raise
+    return None
+
+
+@contextmanager
+def _cold_errors() -> Iterator[None]:
+    """What SQLite raises, as a ``Database`` may raise it."""
     try:
-        return connection.execute(sql, values).fetchall()
+        yield
     except sqlite3.IntegrityError as error:
         if error.sqlite_errorcode in _UNIQUE:
-            raise Duplicate from error
+            raise refusal(_table(error)) from error
         raise Unavailable(f"the database refused a statement: {error}") from error
     except _NOT_STORABLE as error:
         raise not_storable() from error
@@ -164,7 +192,7 @@ def _table(error: sqlite3.IntegrityError) -> str:
     return str(error).rpartition("failed: ")[2].partition(".")[0]
 
 
-class SqliteStore(Provisioning, PaymentReads):
+class SqliteStore(ColdStore):
     """``Store`` on one file; usable once, from ``open`` to ``close``."""
 
     def __init__(self, path: Path, options: StoreOptions, log: Log) -> None:
@@ -218,11 +246,3 @@ class SqliteStore(Provisioning, PaymentReads):
     async def save_reply(self, reply: TerminalReply) -> bool:
         """Keep a reply; ``False`` when one exists. Raises as :meth:`claim`."""
         return await self._lane.submit(reply)
-
-    async def lease_due(self, now_ms: int, lease_ms: int, limit: int) -> Sequence[Payment]:
-        """Take due payments, each for ``lease_ms``."""
-        leased = await self._database.rows(_LEASE, now_ms + lease_ms, now_ms, limit)
-        if not leased:
-            return ()
-        ids = json.dumps([payment_id for (payment_id,) in leased])
-        return [read_payment(row) for row in await self._database.rows(_LEASED, ids)]

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from channels.alipay.envelope import AlipayAccount
 from channels.alipay.plugin import PLUGIN
-from channels.alipay.wire import AlipayAccount, read_pay
+from channels.alipay.wire import read_pay
 from channels.port import (
     Answer,
     AnswerLost,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.alipay.codes import PAY_SUB_CODES, pay_outcome
+from channels.alipay.envelope import form_quoted
 from channels.alipay.wire import (
     build_pay,
     build_query,
-    form_quoted,
     read_cancel,
     read_pay,
     read_query,

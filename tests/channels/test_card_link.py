@@ -65,7 +65,7 @@ async def test_many_in_flight_are_answered_out_of_order() -> None:
 
 
 async def test_the_same_number_in_flight_twice_is_unknown_and_sent_once() -> None:
-    rig = await started(timeout_s="0.1")
+    rig = await started(timeout_s="0.3")
     rig.will_hang()
     request = rig.request()
     first, second = await asyncio.gather(rig.channel.pay(request), rig.channel.pay(request))
@@ -86,7 +86,7 @@ async def test_a_sale_and_its_reversal_may_be_in_flight_together() -> None:
 
 
 async def test_over_the_bound_nothing_is_sent() -> None:
-    rig = await started(max_in_flight="2", timeout_s="0.1")
+    rig = await started(max_in_flight="2", timeout_s="0.3")
     rig.will_hang()
     answers = await asyncio.gather(*(rig.channel.pay(rig.request()) for _ in range(3)))
     assert [answer.verdict for answer in answers] == [
@@ -98,7 +98,7 @@ async def test_over_the_bound_nothing_is_sent() -> None:
 
 
 async def test_a_late_answer_is_counted_and_dropped() -> None:
-    rig = await started(timeout_s="0.1")
+    rig = await started(timeout_s="0.3")
     held: list[Message] = []
     rig.host.answer = held.append
     assert (await rig.channel.pay(rig.request())).verdict is Verdict.UNKNOWN
@@ -251,7 +251,7 @@ async def test_closing_lets_those_in_flight_finish_and_nobody_else_in() -> None:
 
 
 async def test_nothing_is_left_waiting_after_an_exchange() -> None:
-    rig = await started(timeout_s="0.1")
+    rig = await started(timeout_s="0.3")
     session = link_of(rig)._session
     assert session is not None
     rig.host.answers_echo = False

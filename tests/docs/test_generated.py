@@ -10,7 +10,7 @@ from typing import Any
 import typer.main
 from typer.testing import CliRunner
 
-from gateway.cli.main import app
+from gateway.cli.main import application
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -90,7 +90,7 @@ def named_commands() -> set[tuple[str, ...]]:
 
 def resolve(words: tuple[str, ...]) -> tuple[str, ...]:
     """The command that ``words`` begin with; words after a command are its arguments."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application())
     path: list[str] = []
     for word in words:
         children = getattr(command, "commands", None)
@@ -116,7 +116,7 @@ def test_every_named_command_exists_and_helps() -> None:
     commands = {resolve(words) for words in named_commands()}
     assert ("terminal", "sign-in") in commands
     for command in commands:
-        result = runner.invoke(app, [*command, "--help"])
+        result = runner.invoke(application(), [*command, "--help"])
         assert result.exit_code == 0, command
         assert "posgate" in result.output
 
@@ -124,7 +124,7 @@ def test_every_named_command_exists_and_helps() -> None:
 def test_every_command_is_documented() -> None:
     """No command exists that no document names."""
     named = {resolve(words) for words in named_commands()}
-    existing = leaves(typer.main.get_command(app))
+    existing = leaves(typer.main.get_command(application()))
     assert [leaf for leaf in existing if leaf not in named] == []
 
 

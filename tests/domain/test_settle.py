@@ -1,15 +1,25 @@
 """A step: postings balance, captured and returned follow the ledger, contradictions park."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.decline import Decline, DeclineReason
-from domain.ledger import Posting, is_balanced
+from domain.ledger import Entry, Posting, is_balanced
 from domain.payment import Event, IllegalTransition, Payment, Standing, Status, apply
-from domain.settle import Happened, contradiction, parked, step
+from domain.settle import (
+    Decision,
+    Happened,
+    Step,
+    contradiction,
+    decided,
+    has_refunds,
+    parked,
+    step,
+)
 from tests.support.payments import sample_order
 
 ORDER = sample_order(1, amount_fen=1990)
@@ -97,8 +107,8 @@ def test_paid_posts_one_capture() -> None:
     moved = step(payment(Status.SUBMITTED), at(Event.PAID, trade_no="T9", paid_at_ms=4))
     assert moved is not None
     assert moved.postings == (
-        Posting("channel:unionpay_card:a1", 1990, "CNY"),
-        Posting("merchant:m1", -1990, "CNY"),
+        Posting(Entry.CAPTURE, "channel:unionpay_card:a1", 1990, "CNY"),
+        Posting(Entry.CAPTURE, "merchant:m1", -1990, "CNY"),
     )
     standing = moved.standing
     assert (standing.channel_trade_no, standing.paid_at_ms, standing.captured_fen) == (
@@ -204,10 +214,128 @@ def test_what_the_channel_says_is_compared(said: dict[str, object], reason: str)
 
 @pytest.mark.parametrize("status", Status, ids=lambda one: one.value)
 def test_parked_is_never_paid_and_posts_nothing(status: Status) -> None:
-    """Unknown, or still reversing; one version on; the reason stands."""
+    """Unknown, or reversing once the till heard "not paid"; one version on; the reason stands."""
     moved = parked(payment(status, channel_trade_no="T1", captured_fen=3), "why")
-    expected = Status.REVERSING if status is Status.REVERSING else Status.UNKNOWN
+    told = (Status.REVERSING, Status.FAILED, Status.CLOSED)
+    expected = Status.REVERSING if status in told else Status.UNKNOWN
     assert moved.standing.status is expected
     assert (moved.standing.version, moved.standing.parked_reason) == (4, "why")
     assert (moved.standing.channel_trade_no, moved.standing.captured_fen) == ("T1", 3)
     assert list(moved.postings) == []
+
+
+NOTICES = [
+    (Status.SUBMITTED, Event.PAID, "payment.succeeded"),
+    (Status.SUBMITTED, Event.DECLINE, "payment.failed"),
+    (Status.REVERSING, Event.UNDONE_UNPAID, "payment.closed"),
+    (Status.REVERSING, Event.UNDONE_PAID, "payment.reversed"),
+    (Status.SUBMITTED, Event.ANSWER_LOST, ""),
+    (Status.UNKNOWN, Event.UNDO, ""),
+]
+
+
+@pytest.mark.parametrize(("status", "event", "notice"), NOTICES)
+def test_every_final_state_is_told_to_whom_asked(status: Status, event: Event, notice: str) -> None:
+    """I9: counted with the move, so that the sequence is dense; nothing without a URL."""
+    standing = Standing(status=status, version=3, notices=4)
+    asked = replace(ORDER, notify_url="https://shop.example/hook")
+    moved = step(Payment(asked, standing), at(event))
+    assert moved is not None
+    assert (moved.notice, moved.standing.notices) == (notice, 5 if notice else 4)
+    silent = step(Payment(ORDER, standing), at(event))
+    assert silent is not None
+    assert (silent.notice, silent.standing.notices) == ("", 4)
+
+
+REFUNDED = [{"returned_fen": 1}, {"refunding_fen": 1}]
+
+
+@pytest.mark.parametrize("numbers", REFUNDED)
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.UNKNOWN], ids=lambda one: one.value)
+def test_a_payment_with_refunds_is_not_undone(numbers: dict[str, int], status: Status) -> None:
+    before = payment(status, captured_fen=1990, **numbers)
+    assert has_refunds(before.standing)
+    assert step(before, at(Event.UNDO)) is None
+
+
+def test_a_reversed_payment_has_no_refunds() -> None:
+    """What went back went back by the undo."""
+    assert not has_refunds(
+        Standing(status=Status.REVERSED, version=3, captured_fen=1990, returned_fen=1990)
+    )
+    assert not has_refunds(Standing(status=Status.SUCCEEDED, version=3, captured_fen=1990))
+
+
+def test_the_whole_back_while_a_part_is_on_its_way_is_a_contradiction() -> None:
+    before = payment(Status.SUCCEEDED, captured_fen=1990, refunding_fen=500)
+    moved = step(before, at(Event.UNDONE_PAID))
+    assert moved is not None
+    assert moved.standing.parked_reason == "undone_with_open_refunds"
+    assert list(moved.postings) == []
+    aside = Payment(ORDER, moved.standing)
+    assert step(aside, at(Event.UNDONE_PAID)) is None
+    assert decided(aside, Decision.RETURNED, 9) is None
+
+
+def aside(status: Status = Status.UNKNOWN, **changes: object) -> Payment:
+    """A payment that waits for a person."""
+    return payment(status, parked_reason="amount_mismatch", **changes)
+
+
+def resolved(before: Payment, decision: Decision) -> Step:
+    """The decision's step, which there must be."""
+    moved = decided(before, decision, 9)
+    assert moved is not None
+    assert moved.standing.version == before.standing.version + 1
+    assert moved.standing.parked_reason == ""
+    assert is_balanced(moved.postings)
+    return moved
+
+
+def test_a_person_says_that_it_is_paid() -> None:
+    moved = resolved(aside(), Decision.PAID)
+    assert (moved.standing.status, moved.standing.paid_at_ms) == (Status.SUCCEEDED, 9)
+    assert balances(list(moved.postings))["merchant:m1"] == -1990
+
+
+def test_a_person_says_that_nothing_was_paid() -> None:
+    """Even where the channel had been heard to say so once."""
+    for status in (Status.UNKNOWN, Status.REVERSING):
+        moved = resolved(aside(status, paid_at_ms=4), Decision.NOT_PAID)
+        assert (moved.standing.status, moved.standing.paid_at_ms) == (Status.CLOSED, 0)
+        assert list(moved.postings) == []
+
+
+def test_a_person_says_that_the_money_went_back() -> None:
+    for status in (Status.UNKNOWN, Status.REVERSING):
+        moved = resolved(aside(status), Decision.RETURNED)
+        assert moved.standing.status is Status.REVERSED
+        assert set(balances(list(moved.postings)).values()) == {0}
+
+
+@pytest.mark.parametrize("status", [Status.UNKNOWN, Status.REVERSING], ids=lambda one: one.value)
+def test_a_person_sends_it_back_to_be_asked_about(status: Status) -> None:
+    moved = resolved(aside(status, channel_trade_no="T1"), Decision.RETRY)
+    assert (moved.standing.status, moved.standing.channel_trade_no) == (status, "T1")
+    assert (list(moved.postings), moved.notice) == ([], "")
+
+
+@pytest.mark.parametrize("told", [Status.FAILED, Status.CLOSED, Status.REVERSING])
+def test_what_was_told_as_not_paid_can_no_more_be_decided_as_paid(told: Status) -> None:
+    """The goods stayed in the shop: a late success goes back, whoever decides."""
+    waiting = Payment(ORDER, parked(payment(told), "amount_mismatch").standing)
+    assert decided(waiting, Decision.PAID, 9) is None
+    assert resolved(waiting, Decision.RETURNED).standing.status is Status.REVERSED
+    assert resolved(waiting, Decision.NOT_PAID).standing.status is Status.CLOSED
+
+
+def test_what_the_ledger_holds_is_not_decided_away_and_not_booked_twice() -> None:
+    held = aside(captured_fen=1990)
+    assert decided(held, Decision.NOT_PAID, 9) is None
+    assert list(resolved(held, Decision.PAID).postings) == []
+    assert resolved(held, Decision.RETURNED).standing.returned_fen == 1990
+
+
+@pytest.mark.parametrize("decision", Decision, ids=lambda one: one.value)
+def test_only_a_parked_payment_is_decided(decision: Decision) -> None:
+    assert decided(payment(Status.UNKNOWN), decision, 9) is None

@@ -1,7 +1,7 @@
 """Fakes for what stands around a payment: a scripted channel, a store that fails on demand."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,14 +18,16 @@ from channels.port import (
 )
 from domain.errors import Unavailable
 from domain.payment import Payment
+from gateway.guard import Protection, guarded
 from gateway.live import Live
 from gateway.metrics import Metrics
+from gateway.notices import NoticeWriter
 from gateway.payments import Draft, Payments
 from gateway.recovery import Recovery
 from gateway.routes import Route, Routes
 from gateway.settlement import Settlement
 from gateway.sources import RandomIds, SystemClock
-from gateway.store.port import Store
+from gateway.store.port import Job, JobKind, Store
 from tests.support.waiting import eventually
 
 Scripted = Answer | UndoAnswer | Exception | Callable[[], Awaitable[Any]]
@@ -83,6 +85,17 @@ class FakeChannel:
         return await said()
 
 
+class SteppedClock(SystemClock):
+    """The machine's, of which a test may skip some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.skipped_s
+
+
 class FlakyStore:
     """A real store whose calls can be made to fail, to wait, or to be overtaken."""
 
@@ -99,14 +112,14 @@ class FlakyStore:
         if not asyncio.iscoroutinefunction(real):
             return real
 
-        async def call(*values: Any) -> Any:
+        async def call(*values: Any, **named: Any) -> Any:
             before = self.before.pop(name, None)
             if before is not None:
                 await before(*values)
             if self.down.get(name, 0) > 0:
                 self.down[name] -= 1
                 raise Unavailable(f"{name} is down")
-            result = await real(*values)
+            result = await real(*values, **named)
             after = self.after.pop(name, None)
             if after is not None:
                 await after(*values)
@@ -119,22 +132,34 @@ class House:
     """A gateway's middle: payments, settlement and recovery on one store and one channel."""
 
     def __init__(
-        self, store: Any, channel: FakeChannel | None = None, *, till_wait_s: float = 5
+        self,
+        store: Any,
+        channel: FakeChannel | None = None,
+        *,
+        till_wait_s: float = 5,
+        others: Mapping[str, FakeChannel] | None = None,
+        breaker: tuple[int, float] | None = None,
     ) -> None:
+        """``others``: further accounts, each of the merchant of its name; ``breaker``: a guard
+        for every account, with so many failures and seconds open.
+        """
         self.flaky = FlakyStore(store)
         self.store: Any = self.flaky
         self.channel = channel or FakeChannel()
-        self.clock = SystemClock()
+        self.refund_jobs: list[Job] = []
+        self.clock = SteppedClock()
         self.metrics = Metrics()
         self._capture = LogCapture()
         self.log: Any = structlog.wrap_logger(None, processors=[self._capture])
-        self.routes = Routes(
-            [Route(account_id="a1", channel_name="alipay", merchant_no="", enabled=True,
-                   channel=self.channel)]
-        )  # fmt: skip
+        channels = {"a1": self.channel, **(others or {})}
+        self.routes = Routes([self._route(*one, breaker) for one in channels.items()])
+        self.notices = NoticeWriter(
+            ids=RandomIds(), render_payment=_shown, render_refund=lambda refund: {}
+        )
         self.settlement = Settlement(
             store=self.store,
             routes=self.routes,
+            notices=self.notices,
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
@@ -151,18 +176,54 @@ class House:
             max_in_flight=8,
         )
 
-    def recovery(self, *, max_at_once: int = 8, lease_s: float = 5) -> Recovery:
+    def _route(
+        self, account_id: str, channel: FakeChannel, breaker: tuple[int, float] | None
+    ) -> Route:
+        guard = None
+        if breaker is not None:
+            protection = Protection(
+                failures=breaker[0],
+                open_s=breaker[1],
+                clock=self.clock,
+                metrics=self.metrics,
+                log=self.log,
+            )
+            guard = protection.guard(account_id, None)
+        return Route(
+            account_id=account_id,
+            channel_name="alipay",
+            merchant_no="" if account_id == "a1" else account_id,
+            enabled=True,
+            channel=channel if guard is None else guarded(channel, guard),
+            guard=guard,
+        )
+
+    def recovery(
+        self,
+        *,
+        max_at_once: int = 8,
+        per_account: int = 8,
+        lease_s: float = 5,
+        interval_s: float = 0.01,
+    ) -> Recovery:
         """A worker; the caller runs it."""
         return Recovery(
             store=self.store,
             settlement=self.settlement,
+            finish_refund=self.finish_refund,
+            routes=self.routes,
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
-            interval_s=0.01,
+            interval_s=interval_s,
             lease_s=lease_s,
             max_at_once=max_at_once,
+            max_at_once_per_account=per_account,
         )
+
+    async def finish_refund(self, job: Job) -> None:
+        """Stands for the refunds' own work."""
+        self.refund_jobs.append(job)
 
     def said(self, event: str) -> Sequence[Any]:
         """The log lines of one event."""
@@ -188,6 +249,22 @@ class House:
         assert found is not None
         return found
 
+    async def open_jobs(self) -> list[str]:
+        """The payments that still have work to be done."""
+        jobs = await self.store.jobs(JobKind.SETTLE, "", 100)
+        return [job.subject for job in jobs]
+
+    async def make_due(self, payment: Payment) -> None:
+        """As if whoever works on it had been dead for long."""
+        assert await self.store.renew(JobKind.SETTLE, payment.order.id, 0, 0)
+
+    async def make_some_due(self, payments: Sequence[Payment]) -> None:
+        """Make due whatever of ``payments`` is open, whoever has had it."""
+        known = {payment.order.id for payment in payments}
+        for job in await self.store.jobs(JobKind.SETTLE, "", 100):
+            if job.subject in known:
+                await self.store.renew(JobKind.SETTLE, job.subject, 0, job.fence, given_back=True)
+
     async def until(self, payment: Payment, *statuses: str) -> Payment:
         """Wait for a state."""
 
@@ -202,6 +279,10 @@ class House:
         lines = await self.store.postings(payment.order.id)
         assert sum(line.amount_fen for line in lines) == 0
         return sum(line.amount_fen for line in lines if line.account == "channel:alipay:a1")
+
+
+def _shown(payment: Payment) -> Mapping[str, object]:
+    return {"id": payment.order.id, "status": payment.standing.status.value}
 
 
 def draft(key: str = "k1", **changes: Any) -> Draft:

@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from gateway.cli.installation import APP_ID, Installation
-from gateway.cli.main import app
+from gateway.cli.main import application
 from pos_protocol.codec import Message, encode
 from signing.pos import CipherKey
 
@@ -36,7 +36,7 @@ def posgate(installed: Installation) -> Run:
 
     def run(*arguments: str, status: int = 0) -> Any:
         full = [*arguments, "-c", str(installed.config_file)]
-        result = CliRunner().invoke(app, full, catch_exceptions=False)
+        result = CliRunner().invoke(application(), full, catch_exceptions=False)
         assert result.exit_code == status, result.output
         assert "Traceback" not in result.output
         return orjson.loads(result.stdout) if "--json" in arguments and not status else result
@@ -64,7 +64,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         yield from commands(one, (*path, name))
 
 
-COMMANDS = list(commands(typer.main.get_command(app)))
+COMMANDS = list(commands(typer.main.get_command(application())))
 
 
 def test_every_command_of_this_issue_is_there() -> None:
@@ -82,7 +82,7 @@ def test_every_command_of_this_issue_is_there() -> None:
                          if isinstance(one, tuple) else "")  # fmt: skip
 def test_every_command_has_help_with_an_example(path: tuple[str, ...], command: Any) -> None:
     """The example begins with the very command; ``--help`` ends well."""
-    result = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(application(), [*path, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     example = re.search(r"Example: posgate ([^\n]*)", command.help or "")
     assert example is not None
@@ -297,14 +297,14 @@ def test_migrate_is_idempotent(tmp_path: Path) -> None:
     here.write()
     runner = CliRunner()
     config = ["-c", str(here.config_file)]
-    before = runner.invoke(app, ["merchant", "list", *config])
+    before = runner.invoke(application(), ["merchant", "list", *config])
     assert before.exit_code == 2
     assert "posgate migrate" in before.stderr
-    first = runner.invoke(app, ["migrate", "--json", *config])
+    first = runner.invoke(application(), ["migrate", "--json", *config])
     assert orjson.loads(first.stdout)["applied"]
-    second = runner.invoke(app, ["migrate", "--json", *config])
+    second = runner.invoke(application(), ["migrate", "--json", *config])
     assert (second.exit_code, orjson.loads(second.stdout)) == (0, {"applied": []})
-    assert runner.invoke(app, ["merchant", "list", "--json", *config]).exit_code == 0
+    assert runner.invoke(application(), ["merchant", "list", "--json", *config]).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_config_show_fills_in_defaults_and_shows_no_secret(
 def test_describe_says_what_it_cannot_read() -> None:
     """Garbage: exit status 2 and a reason."""
     for text in ("zz", "", "00", "FFFF" * 20):
-        result = CliRunner().invoke(app, ["describe", text])
+        result = CliRunner().invoke(application(), ["describe", text])
         assert result.exit_code == 2, text
         assert "Traceback" not in result.output
 
@@ -350,7 +350,7 @@ def test_describe_masks(posgate: Run) -> None:
         42: "990000000000001", 52: bytes.fromhex("0123456789ABCDEF"),
     }  # fmt: skip
     message = Message(bytes.fromhex("6006010000"), bytes.fromhex("603100311812"), "0200", fields)
-    shown = CliRunner().invoke(app, ["describe", "--json", encode(message).hex()])
+    shown = CliRunner().invoke(application(), ["describe", "--json", encode(message).hex()])
     assert shown.exit_code == 0, shown.output
     data = orjson.loads(shown.stdout)
     assert data["mti"] == "0200"
@@ -358,7 +358,7 @@ def test_describe_masks(posgate: Run) -> None:
     assert data["reencodes"] is True
     assert "9900000000000010" not in shown.output
     assert "0123456789ABCDEF" not in shown.output.upper()
-    stdin = CliRunner().invoke(app, ["describe", "-"], input=encode(message).hex())
+    stdin = CliRunner().invoke(application(), ["describe", "-"], input=encode(message).hex())
     assert stdin.exit_code == 0
     assert "9900000000000010" not in stdin.output
 
@@ -374,6 +374,6 @@ def test_a_wrong_configuration_does_not_start(installed: Installation) -> None:
     """``serve``: status 2, the file, line and key, no traceback."""
     text = installed.config_file.read_text().replace("till_wait_s", "til_wait_s")
     installed.config_file.write_text(text)
-    result = CliRunner().invoke(app, ["serve", "-c", str(installed.config_file)])
+    result = CliRunner().invoke(application(), ["serve", "-c", str(installed.config_file)])
     assert result.exit_code == 2
     assert re.search(r"config\.yaml:\d+: payments\.til_wait_s", result.stderr)

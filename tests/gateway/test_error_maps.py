@@ -7,7 +7,7 @@ import pytest
 
 from domain import errors
 from domain.decline import DeclineReason
-from domain.errors import PosgateError, RequestError
+from domain.errors import ChannelDown, PosgateError, RequestError, Unavailable
 from gateway.http.errors import STATUSES, error_body, status_of
 from gateway.http.openapi import openapi_document
 from gateway.pos.translate import F39_OF_ERROR, F39_OF_REASON
@@ -16,8 +16,9 @@ from pos_protocol.response_codes import meaning
 LEAVES = {
     one
     for _, one in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(one, PosgateError) and not one.__subclasses__()
+    if issubclass(one, PosgateError) and one not in (PosgateError, RequestError)
 }
+"""What is raised; the other two only group."""
 
 
 def made(leaf: type[PosgateError]) -> PosgateError:
@@ -28,7 +29,7 @@ def made(leaf: type[PosgateError]) -> PosgateError:
 
 
 def test_the_tree_has_leaves() -> None:
-    assert len(LEAVES) == 9
+    assert len(LEAVES) == 10
 
 
 def test_both_maps_are_total_and_name_nothing_else() -> None:
@@ -53,6 +54,15 @@ def test_the_callers_faults_are_4xx_and_ours_are_503() -> None:
     for leaf, status in STATUSES.items():
         assert (status < 500) == issubclass(leaf, RequestError)
         assert status != 500
+
+
+def test_a_channel_that_is_away_has_a_name_of_its_own() -> None:
+    """503 and 91, and certain that nothing was begun; the rest of 503 may be anything."""
+    error = ChannelDown("a message")
+    assert error.nothing_begun
+    assert orjson.loads(error_body(error, "req_1"))["error"]["code"] == "channel_unavailable"
+    assert F39_OF_ERROR[ChannelDown] == "91"
+    assert orjson.loads(error_body(Unavailable("x"), ""))["error"]["code"] == "unavailable"
 
 
 def test_statuses_tell_the_errors_apart() -> None:

@@ -1,18 +1,35 @@
 """Which account serves a payment, and which accounts can be opened at all."""
 
+import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import orjson
 import pytest
+import structlog
 
-from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
-from domain.errors import ConfigurationError, Unprocessable
+from channels.port import (
+    Answer,
+    ChannelAccount,
+    ChannelPlugin,
+    ChannelServices,
+    HttpRequest,
+    HttpResponse,
+    PaymentRef,
+    PayRequest,
+    Send,
+)
+from domain.errors import ChannelDown, ConfigurationError, Unprocessable
 from gateway.accounts import build_routes, open_account, seal_secrets
+from gateway.guard import Protection
+from gateway.live import bare_request
+from gateway.metrics import Metrics
 from gateway.routes import Route, Routes
 from gateway.sources import RandomIds, SystemClock, random_bytes
 from gateway.store.port import Account
 from signing.keywrap import Sealer
 from tests.gateway.fakes import FakeChannel
+from tests.support.payments import sample_order
 
 SEALER = Sealer(bytes(32), random_bytes)
 
@@ -61,13 +78,15 @@ async def test_every_account_is_started_and_closed() -> None:
         assert each.channel.calls == ["start", "close"]
 
 
-def account(sealer: Sealer = SEALER, channel: str = "fake") -> Account:
+def account(
+    sealer: Sealer = SEALER, channel: str = "fake", settings_json: str = '{"host":"h"}'
+) -> Account:
     sealed = seal_secrets(sealer, "a1", {"key": b"\x00a secret\xff"})
     return Account(
         account_id="a1",
         channel=channel,
         merchant_no="",
-        settings_json='{"host":"h"}',
+        settings_json=settings_json,
         secrets_sealed=sealed,
         created_at_ms=1,
     )
@@ -96,6 +115,12 @@ SERVICES = ChannelServices(
 )
 
 
+PROTECTION = Protection(
+    failures=3, open_s=5, clock=SystemClock(), metrics=Metrics(), log=structlog.get_logger()
+)
+HTTP = HttpRequest(method="POST", url="https://c.example/", headers={}, body=b"", timeout_s=1)
+
+
 def test_secrets_open_for_their_adapter_only() -> None:
     """Byte for byte; not in the account's text."""
     opened = open_account(SEALER, account())
@@ -112,17 +137,73 @@ def test_another_master_key_is_named() -> None:
 
 def test_a_channel_that_is_not_installed_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"a1.*'nosuch'"):
-        build_routes([account(channel="nosuch")], plugins(), SERVICES, SEALER, 45)
+        build_routes([account(channel="nosuch")], plugins(), SERVICES, SEALER, 45, PROTECTION)
 
 
 @pytest.mark.parametrize("timeout_s", [45, 46])
 def test_a_call_that_outlasts_the_till_is_refused(timeout_s: float) -> None:
     """A till would wait past its deadline."""
     with pytest.raises(ConfigurationError, match=r"a1: timeout_s.*till_wait_s"):
-        build_routes([account()], plugins(timeout_s), SERVICES, SEALER, 45)
+        build_routes([account()], plugins(timeout_s), SERVICES, SEALER, 45, PROTECTION)
 
 
 def test_a_good_account_is_a_route() -> None:
-    routes = build_routes([account()], plugins(), SERVICES, SEALER, 45)
-    assert routes.choose("M1", "fake").account_id == "a1"
+    routes = build_routes([account()], plugins(), SERVICES, SEALER, 45, PROTECTION)
+    route = routes.choose("M1", "fake")
+    assert route.account_id == "a1"
+    assert route.guard is not None
+    assert route.calls_per_s == 0
     assert routes.health().keys() == {"a1"}
+    assert (routes.at_once("a1", 64), routes.at_once("gone", 64)) == (64, 64)
+    assert not routes.is_down("a1")
+    assert not routes.holds_back("a1")
+
+
+class CallingChannel(FakeChannel):
+    """Pays and queries by one request each."""
+
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+
+    async def pay(self, request: PayRequest) -> Answer:
+        await self._send(HTTP)
+        return await super().pay(request)
+
+    async def query(self, ref: PaymentRef) -> Answer:
+        await self._send(HTTP)
+        return await super().query(ref)
+
+
+async def test_an_account_with_a_budget_is_counted_where_its_requests_leave() -> None:
+    """A payment goes on credit until a second is owed; then no new one is admitted."""
+    sent: list[HttpRequest] = []
+
+    async def send(request: HttpRequest) -> HttpResponse:
+        sent.append(request)
+        return HttpResponse(200, {}, b"")
+
+    def build(_account: ChannelAccount, services: ChannelServices) -> CallingChannel:
+        return CallingChannel(services.send)
+
+    plugin = MappingProxyType({"fake": ChannelPlugin("fake", (), build)})
+    services = dataclasses.replace(SERVICES, send=send)
+    limited = account(settings_json='{"calls_per_s":"2"}')
+    routes = build_routes([limited], plugin, services, SEALER, 45, PROTECTION)
+    route = routes.choose("M1", "fake")
+    assert route.guard is not None
+    assert routes.at_once("a1", 64) == 2
+    for _ in range(3):
+        route.guard.admit()
+        await route.channel.pay(bare_request(sample_order(1)))
+    assert len(sent) == 3
+    with pytest.raises(ChannelDown):
+        route.guard.admit()
+    assert not routes.is_down("a1")
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "nan", "inf", "0.01", "1e9"])
+def test_a_budget_that_is_none_is_named(text: str) -> None:
+    wrong = account(settings_json=orjson.dumps({"calls_per_s": text}).decode())
+    with pytest.raises(ConfigurationError, match=r"a1: calls_per_s"):
+        build_routes([wrong], plugins(), SERVICES, SEALER, 45, PROTECTION)

@@ -4,17 +4,19 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from channels.port import Answer, PollSchedule, UndoAnswer, Verdict
 from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, Unavailable, Unprocessable
 from domain.payment import Event, Payment, Status
+from domain.refund import Refund, RefundOrder, RefundStanding, RefundStatus, reserve
 from domain.settle import Happened
+from gateway import booking as booking_module
 from gateway import settlement as settlement_module
-from gateway.live import Live
-from gateway.payments import _undo_request
-from gateway.store.port import Store, TerminalReply
+from gateway.live import Live, bare_request
+from gateway.store.port import RefundClaim, RefundClaimed, Store, TerminalReply
 from tests.gateway.fakes import FakeChannel, House, draft
 from tests.support.waiting import eventually
 
@@ -40,7 +42,7 @@ def sample_reply(content: bytes) -> TerminalReply:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The store is tried again at once."""
-    monkeypatch.setattr(settlement_module, "_STORE_RETRY_S", (0.001, 0.001))
+    monkeypatch.setattr(booking_module, "STORE_RETRY_S", (0.001, 0.001))
     yield
 
 
@@ -231,7 +233,7 @@ async def test_a_claim_that_took_too_long_sends_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Recovery might already own the payment: paying now could cross its undo."""
-    monkeypatch.setattr(settlement_module, "_LEASE_MARGIN_S", -0.001)
+    monkeypatch.setattr(booking_module, "LEASE_MARGIN_S", -0.001)
     with pytest.raises(Unavailable) as refused:
         await house.begun()
     assert not refused.value.nothing_begun
@@ -249,23 +251,6 @@ async def test_an_undo_that_nobody_answers_is_parked_in_the_end(
     payment = await house.paid()
     assert payment.standing.status is Status.REVERSING
     assert payment.standing.parked_reason == "undo_not_answered"
-
-
-async def test_one_bad_round_does_not_end_recovery(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row that cannot be read must not leave every other payment open for ever."""
-    rounds: list[int] = []
-
-    async def lease_due(now_ms: int, lease_ms: int, limit: int) -> list[Payment]:
-        rounds.append(limit)
-        raise ValueError("a status of a newer version")
-
-    monkeypatch.setattr(house.flaky, "lease_due", lease_due, raising=False)
-    worker = asyncio.create_task(house.recovery().run())
-    await eventually(lambda: len(rounds) > 2)
-    assert not worker.done()
-    worker.cancel()
 
 
 async def test_an_undo_is_tried_until_it_is_answered(house: House) -> None:
@@ -290,7 +275,7 @@ async def test_an_undo_that_can_never_be_is_parked(house: House) -> None:
     payment = await house.paid()
     assert payment.standing.status is Status.REVERSING
     assert payment.standing.parked_reason == "undo_refused"
-    assert await house.store.lease_due(2**53, 1, 10) == ()
+    assert await house.open_jobs() == []
 
 
 @pytest.mark.parametrize(
@@ -313,7 +298,7 @@ async def test_a_contradiction_is_parked(
     assert payment.standing.status is Status.UNKNOWN
     assert payment.standing.parked_reason == reason
     assert await house.held(payment) == 0
-    assert await house.store.lease_due(2**53, 1, 10) == ()
+    assert await house.open_jobs() == []
     assert [line["reason"] for line in house.said("payment parked")] == [reason]
     assert b"posgate_parked_total 1.0" in house.metrics.exposition()
 
@@ -334,7 +319,7 @@ async def test_a_success_that_cannot_be_stored_is_told_to_nobody(house: House) -
     house.flaky.down.clear()
     assert await house.held(live.payment) == 0
     house.channel.queries = [PAID]
-    await house.store.renew_lease(live.payment.order.id, 0)
+    await house.make_due(live.payment)
     worker = asyncio.create_task(house.recovery().run())
     payment = await house.until(live.payment, "succeeded")
     worker.cancel()
@@ -386,7 +371,7 @@ async def test_patience_that_ends_does_not_undo_what_was_paid(house: House) -> N
 
 
 def _live(payment: Payment) -> Live:
-    return Live(payment, _undo_request(payment.order))
+    return Live(payment, bare_request(payment.order))
 
 
 @pytest.mark.parametrize("outcome", ["taken", "down"])
@@ -464,8 +449,7 @@ async def test_a_cancelled_task_leaves_the_order_open(house: House) -> None:
         await running
     assert (await house.now(live.payment)).standing.status is Status.SUBMITTED
     assert house.payments.in_flight() == 0
-    (due,) = await house.store.lease_due(2**53, 1, 10)
-    assert due.order.id == live.payment.order.id
+    assert await house.open_jobs() == [live.payment.order.id]
 
 
 async def test_draining_takes_nothing_new_and_waits(house: House) -> None:
@@ -488,7 +472,7 @@ async def test_draining_without_patience_leaves_it_to_recovery(house: House) -> 
     await house.payments.drain(0)
     assert (await house.now(live.payment)).standing.status is Status.PENDING
     assert house.payments.in_flight() == 0
-    assert len(await house.store.lease_due(2**53, 1, 10)) == 1
+    assert len(await house.open_jobs()) == 1
 
 
 async def test_a_deadline_begins_the_undo_and_ends_nothing(store: Store) -> None:
@@ -519,82 +503,6 @@ async def test_a_query_that_hangs_does_not_outlast_the_till(store: Store) -> Non
     await house.payments.drain(5)
 
 
-async def test_two_workers_never_take_one_payment_at_once(house: House) -> None:
-    """A lease belongs to one; the channel is asked by one at a time."""
-    asking = 0
-
-    async def alone() -> Answer:
-        nonlocal asking
-        asking += 1
-        assert asking == 1
-        await asyncio.sleep(0.05)
-        asking -= 1
-        return PAID
-
-    live = await house.begun()
-    await house.payments.drain(0)
-    house.channel.queries = [alone]
-    await house.store.renew_lease(live.payment.order.id, 0)
-    workers = [asyncio.create_task(house.recovery().run()) for _ in range(4)]
-    await house.until(live.payment, "succeeded")
-    await asyncio.sleep(0.1)
-    for worker in workers:
-        worker.cancel()
-    assert house.channel.calls == ["query"]
-
-
-async def test_recovery_works_on_a_bounded_number(house: House) -> None:
-    """``max_at_once`` holds, and every payment has its turn."""
-    lives = [await house.begun(f"k{number}") for number in range(6)]
-    at_once: list[int] = []
-    recovery = house.recovery(max_at_once=2)
-
-    async def slow() -> Answer:
-        at_once.append(recovery.working())
-        await asyncio.sleep(0.01)
-        return PAID
-
-    house.channel.queries = [slow]
-    for live in lives:
-        await house.store.renew_lease(live.payment.order.id, 0)
-    worker = asyncio.create_task(recovery.run())
-    for live in lives:
-        await house.until(live.payment, "succeeded")
-    worker.cancel()
-    assert max(at_once) == 2
-    assert len(at_once) == 6
-
-
-async def test_recovery_waits_for_a_store_that_is_away(house: House) -> None:
-    """It goes on by itself when the store is back."""
-    live = await house.begun()
-    house.channel.queries = [PAID]
-    house.flaky.down["lease_due"] = 3
-    await house.store.renew_lease(live.payment.order.id, 0)
-    worker = asyncio.create_task(house.recovery().run())
-    await house.until(live.payment, "succeeded")
-    worker.cancel()
-    assert len(house.said("recovery waits for the store")) == 3
-
-
-async def test_recovery_survives_a_defect(house: House) -> None:
-    """One payment's fault is logged and stops neither the worker nor the others."""
-    first, second = await house.begun("k1"), await house.begun("k2")
-    house.channel.queries = [PAID]
-
-    async def fault(_change: Any) -> None:
-        raise RuntimeError("defect")
-
-    house.flaky.before["advance"] = fault
-    await house.store.renew_lease(first.payment.order.id, 0)
-    await house.store.renew_lease(second.payment.order.id, 0)
-    worker = asyncio.create_task(house.recovery(lease_s=0.05).run())
-    await house.until(first.payment, "succeeded")
-    await house.until(second.payment, "succeeded")
-    worker.cancel()
-    assert len(house.said("recovery fault")) == 1
-
-
 async def test_an_undo_by_somebody_else_wakes_the_one_who_waits(house: House) -> None:
     """A till that waits for its payer hears of the merchant's cancel at once."""
     house.channel.pays, house.channel.queries = [ACTING], [ACTING]
@@ -609,3 +517,72 @@ async def test_an_undo_by_somebody_else_wakes_the_one_who_waits(house: House) ->
     assert payment.standing.decline is not None
     assert payment.standing.decline.reason is DeclineReason.CANCELLED
     await house.payments.drain(5)
+
+
+async def reserved(house: House, payment: Payment) -> None:
+    """A refund of a part of it was begun by somebody."""
+    after = reserve(payment, 100)
+    assert after is not None
+    order = RefundOrder(
+        id="ref_1", payment_id=payment.order.id, merchant_no="M1", merchant_refund_no="r1",
+        fingerprint=b"f", amount_fen=100, currency="CNY", reason="", channel="alipay",
+        account_id="a1", channel_refund_no="R1", created_at_ms=1,
+    )  # fmt: skip
+    refund = Refund(order, RefundStanding(status=RefundStatus.SUBMITTED, version=1))
+    change = RefundClaim(refund=refund, payment=Payment(payment.order, after), due_at_ms=2**53)
+    assert await house.flaky._real.claim_refund(change) is RefundClaimed.WON
+
+
+@pytest.mark.parametrize("crossing", [False, True], ids=["before", "crossing"])
+async def test_a_payment_with_refunds_is_not_undone(house: House, crossing: bool) -> None:
+    """An undo takes it back whole; this one is already going back in parts."""
+    payment = await house.paid()
+
+    async def refund_first(_change: Any) -> None:
+        await reserved(house, payment)
+
+    if crossing:
+        house.flaky.before["advance"] = refund_first
+    else:
+        await reserved(house, payment)
+    asked = payment if crossing else await house.now(payment)
+    with pytest.raises(Conflict) as refused:
+        await house.payments.cancel(asked)
+    assert refused.value.code == "payment_has_refunds"
+    now = await house.now(payment)
+    assert now.standing.status is Status.SUCCEEDED
+    assert now.standing.refunding_fen == 100
+    assert "cancel" not in house.channel.calls
+    assert await house.open_jobs() == []
+
+
+async def told(house: House, payment: Payment) -> list[tuple[int, str, str]]:
+    """What its merchant is sent: sequence, type, and the state in the body."""
+    notices = await house.store.notices(
+        merchant_no="M1", payment_id=payment.order.id, state=None, after="", limit=10
+    )
+    found = sorted((one.notice for one in notices), key=lambda notice: notice.sequence)
+    return [
+        (notice.sequence, notice.type, orjson.loads(notice.body)["payment"]["status"])
+        for notice in found
+    ]
+
+
+async def test_what_the_merchant_is_told_comes_with_the_move(house: House) -> None:
+    """One notice for each end, in sequence; none for what is on the way, none without a URL."""
+    url = "https://till.example:8443/n"
+    payment = await house.paid(notify_url=url)
+    assert await told(house, payment) == [(1, "payment.succeeded", "succeeded")]
+    house.channel.cancels = [RETURNED]
+    await house.payments.cancel(payment)
+    payment = await house.until(payment, "reversed")
+    assert await told(house, payment) == [
+        (1, "payment.succeeded", "succeeded"),
+        (2, "payment.reversed", "reversed"),
+    ]
+    (notice, _) = await house.store.notices(
+        merchant_no="M1", payment_id=payment.order.id, state=None, after="", limit=10
+    )
+    assert notice.notice.endpoint == "M1:till.example:8443"
+    silent = await house.paid("k2")
+    assert await told(house, silent) == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from channels.port import AnswerLost, HttpRequest, HttpResponse, Send
-from gateway.store.port import Store
+from gateway.store.port import JobKind, Store
 from sandbox.scenarios import ALIPAY_CODES, Scenario
 from tests.support.gateway import Place, Running, with_seams
 from tests.support.waiting import eventually
@@ -85,7 +85,9 @@ async def _recovered(place: Place, number: str) -> dict[str, object]:
         open_ = await it.store.payment_by_order("M0001", "api", number)
         assert open_ is not None
         assert open_.standing.status.value not in ("succeeded", "failed", "closed", "reversed")
-        await it.store.renew_lease(open_.order.id, 0)  # its time has come
+        (job,) = await it.store.jobs(JobKind.SETTLE, "", 10)
+        # its time has come
+        assert await it.store.renew(job.kind, job.subject, 0, job.fence, given_back=True)
     async with place.gateway() as running:
         payment: dict[str, object] = await running.api.final(open_.order.id)
         taken = [line for line in running.lines() if line["event"] == "recovery takes over"]

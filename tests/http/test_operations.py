@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from domain.payment import Status
+from domain.refund import RefundStatus
 from gateway.bootstrap import Gateway
 from gateway.cli.terminal_client import TerminalClient
 from sandbox.scenarios import ALIPAY_CODES, Scenario
@@ -41,26 +42,34 @@ async def test_metrics_count_what_happened(standing: Running) -> None:
     assert 'operation="pay",verdict="succeeded"' in text
     assert 'posgate_requests_total{code="201",door="api"}' in text
     for bound in ("store_queued", "nonces", "payments_in_flight", "pos_connections",
-                  "api_in_flight", "directory_entries", "recovering"):  # fmt: skip
+                  "refunds_in_flight", "api_in_flight", "directory_entries", "recovering"):  # fmt: skip
         assert f"posgate_{bound} " in text
     for private in ("metered", standing.place.key.key_id, "M0001"):
         assert private not in text
 
 
 @module_loop
-async def test_the_document_lists_exactly_the_routes(standing: Running) -> None:
-    """Every ``/v1`` route with its method, and no other."""
+async def test_the_document_lists_exactly_the_calls(standing: Running) -> None:
+    """Every signed call with its method, and no other."""
     document = (await standing.api.send("GET", "/v1/openapi.json")).json
     said = {(verb.upper(), path) for path, calls in document["paths"].items() for verb in calls}
-    served = {
-        (route.method, route.resource.canonical)
+    routes = standing.gateway.api_door.routes
+    assert said == {(method, path) for path, methods in routes.items() for method in methods}
+
+
+@module_loop
+async def test_every_call_is_reached_and_nothing_else_is_served(standing: Running) -> None:
+    """An unsigned call is asked who it is; the rest is the operator's five questions."""
+    for path, methods in standing.gateway.api_door.routes.items():
+        for method in methods:
+            reply = await standing.api.send(method, path.replace("{id}", "some_id"))
+            assert (reply.status, reply.code) == (401, "authorization_missing"), (method, path)
+    unsigned = {
+        route.resource.canonical
         for route in application(standing.gateway).router.routes()
-        if route.resource is not None and route.method != "HEAD"
+        if route.resource is not None and route.method == "GET"
     }
-    assert said == {pair for pair in served if pair[1].startswith("/v1/pay")}
-    assert served - said == {
-        ("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/docs")
-    }
+    assert unsigned == {"/healthz", "/readyz", "/metrics", "/v1/openapi.json", "/docs"}
 
 
 def application(gateway: Gateway) -> web.Application:
@@ -77,9 +86,10 @@ async def test_the_document_resolves_and_knows_every_state(standing: Running) ->
     references = set(re.findall(r"#/components/schemas/(\w+)", repr(document)))
     assert references == schemas.keys() - set()
     assert schemas["Payment"]["properties"]["status"]["enum"] == [one.value for one in Status]
+    assert schemas["Refund"]["properties"]["status"]["enum"] == [one.value for one in RefundStatus]
     operations = [call["operationId"] for calls in document["paths"].values()
                   for call in calls.values()]  # fmt: skip
-    assert len(operations) == len(set(operations)) == 4
+    assert len(operations) == len(set(operations)) == 7
 
 
 @module_loop
@@ -96,6 +106,19 @@ async def test_an_answered_payment_is_as_documented(standing: Running) -> None:
 
 
 @module_loop
+async def test_an_answered_refund_is_as_documented(standing: Running) -> None:
+    """As for payments, alone and in a list."""
+    document = (await standing.api.send("GET", "/v1/openapi.json")).json
+    schema = document["components"]["schemas"]["Refund"]
+    payment = (await standing.api.pay(ALIPAY_CODES[Scenario.APPROVED])).json
+    refund = (await standing.api.refund(payment["id"], 1)).json
+    listed = (await standing.api.refunds(payment["id"])).json
+    assert listed == {"refunds": [refund]}
+    assert refund.keys() == schema["properties"].keys()
+    assert set(schema["required"]) <= refund.keys()
+
+
+@module_loop
 async def test_the_page_needs_nothing_from_outside(standing: Running) -> None:
     """One page, no script, no address but its own."""
     reply = await standing.api.send("GET", "/docs")
@@ -104,7 +127,7 @@ async def test_the_page_needs_nothing_from_outside(standing: Running) -> None:
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
     assert "<script" not in page
     assert not re.search(r'(?:src|href)="(?!#|/v1/openapi\.json")', page)
-    for path in ("/v1/payments", "/v1/payments/{id}", "/v1/payments/{id}/cancel"):
+    for path in standing.gateway.api_door.routes:
         assert path in page
 
 

@@ -16,7 +16,8 @@ from pos_protocol.codec import (
     encode_with_mac,
     mac_input,
 )
-from pos_protocol.spec import FIELDS, Content, Dialect, FieldSpec, Size, opaque
+from pos_protocol.dialect import Dialect, opaque
+from pos_protocol.spec import FIELDS, Content, FieldSpec, Size
 
 TPDU = bytes.fromhex("6000030000")
 HEADER = bytes.fromhex("603100311108")

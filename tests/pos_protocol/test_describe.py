@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pos_protocol import asks, management_asks
+from pos_protocol.card import chip_card
 from pos_protocol.codec import Message, encode
 from pos_protocol.describe import describe
+from pos_protocol.fields.balance import AdditionalAmount, build_amounts
+from pos_protocol.fields.download import BlockMark, DownloadBlock, build_block
+from pos_protocol.fields.original import Original
+from pos_protocol.fields.payment_status import PaymentState, PaymentStatus, build_payment_status
+from pos_protocol.fields.totals import ClassTotals, SettlementTotals
+from pos_protocol.fields.upload import ChipLine, UploadLine
 from pos_protocol.framing import frame
+from pos_protocol.session import reply_to
+from pos_protocol.terminal import Terminal, TerminalIdentity, TerminalScheme
 from pos_protocol.tlv import ber_build, text_build
 
 TPDU = bytes.fromhex("6000030000")
@@ -113,8 +123,8 @@ def test_answers_explain_their_code_and_totals() -> None:
     message = Message(TPDU, HEADER, "0510", {39: "51", 48: totals * 2, 60: "00000001201", 63: "CUP请重试"})  # fmt: skip
     shown = describe(encode(message)).as_text()
     assert "中文: 余额不足" in shown
-    assert "RMB debit amount: 000000000100" in shown
-    assert "foreign cards result: 2" in shown
+    assert "RMB debit: 100 fen in 1" in shown
+    assert "foreign cards result: different" in shown
     assert "issuer text: 请重试" in shown
     assert shown.splitlines()[2] == "MTI     0510  answer to settlement"
 
@@ -184,3 +194,79 @@ def test_describing_never_fails(raw: bytes) -> None:
 @given(st.text(max_size=20))
 def test_describing_any_text_never_fails(text: str) -> None:
     describe(text).as_text()
+
+
+def device() -> Terminal:
+    class Crypto:
+        def unwrap_keys(self, scheme: TerminalScheme, keys: bytes) -> bool:
+            return True
+
+        def mac(self, data: bytes) -> bytes:
+            return b"0123ABCD"
+
+        def pin_block(self, pin: str, pan: str) -> bytes:
+            return bytes(8)
+
+    identity = TerminalIdentity(terminal_id="T0000001", merchant_id="M" * 15)
+    return Terminal(identity, Crypto(), batch="000001")
+
+
+def text_of(ask: asks.Ask) -> str:
+    return describe(device().ask(ask).payload).as_text()
+
+
+def test_parts_of_settlement_and_upload_are_named_and_masked() -> None:
+    """Totals per class, lines with their masked cards, the count at the end."""
+    totals = SettlementTotals(ClassTotals(debit_fen=1990, debit_count=2))
+    text = text_of(management_asks.settlement(totals, "001"))
+    assert "RMB debit: 1990 fen in 2" in text
+    assert "foreign cards result: asked" in text
+    line = UploadLine(trace="000007", pan=PAN, amount_fen=1990)
+    text = text_of(management_asks.upload_lines([line]))
+    assert "trace 000007: 990000******7899 1990 fen" in text
+    assert PAN not in text
+    assert "lines in all: 17" in text_of(management_asks.upload_end(17, totals_agreed=True))
+
+
+def test_parts_of_chip_upload_download_and_query() -> None:
+    card = chip_card(PAN, "3012", b"")
+    chip = ChipLine(amount_fen=5, has_failed=True)
+    text = text_of(management_asks.upload_chip(card, "000007", chip, totals_agreed=True))
+    assert "chip transaction: failed, 5 fen" in text
+    assert PAN not in text
+    assert "entries known: 7" in text_of(management_asks.query("372", 7))
+    request = device().ask(management_asks.download("370"))
+    block = build_block(DownloadBlock(BlockMark.MORE, (("9F06", b"\xa0"), ("5A", b"\x99" * 8))))
+    answer = describe(encode(reply_to(request.message, {39: "00", 62: block}, processing=4)))
+    assert "block: more" in answer.as_text()
+    assert "9F06: A0" in answer.as_text()
+    assert "5A: ****" in answer.as_text()
+    assert "download public keys" in answer.as_text()
+
+
+def test_parts_of_an_inquiry_and_a_balance() -> None:
+    request = device().ask(asks.status_inquiry(Original("000001", "000007")))
+    status = build_payment_status(PaymentStatus(PaymentState.NOT_PAID))
+    text = describe(encode(reply_to(request.message, {39: "00", 62: status}))).as_text()
+    assert "answer to status inquiry" in text
+    assert "payment is: not paid" in text
+    balance = device().ask(asks.balance(chip_card(PAN, "3012", b"")))
+    amounts = build_amounts([AdditionalAmount(amount_fen=-5)])
+    fields: dict[int, str | bytes] = {39: "00", 54: amounts, 44: "03080000   48025800   "}
+    text = describe(encode(reply_to(balance.message, fields))).as_text()
+    assert "-5 in the smallest unit of 156" in text
+    assert "issuer: 03080000" in text
+    assert "acquirer: 48025800" in text
+
+
+def test_what_a_request_lacks_is_said() -> None:
+    message = device().sale(chip_card(PAN, "3012", b""), 100).message
+    del message.fields[49], message.fields[64]
+    assert "Missing: F49, F64" in describe(encode(message)).as_text()
+    assert "Missing" not in describe(device().echo().payload).as_text()
+
+
+def test_a_sign_in_says_its_serial() -> None:
+    request = device().sign_in()
+    request.message.fields[62] = b"Sequence No12306022003600"
+    assert "serial: 22003600" in describe(encode(request.message)).as_text()

@@ -9,7 +9,8 @@ import pytest
 
 from pos_protocol.codec import CodecError, decode, encode
 from pos_protocol.describe import describe
-from pos_protocol.spec import Dialect, Size, opaque
+from pos_protocol.dialect import Dialect, opaque
+from pos_protocol.spec import Size
 
 pytestmark = pytest.mark.samples
 
@@ -61,6 +62,18 @@ def test_a_full_sample_decodes_to_its_fields_and_back(sample: dict[str, Any]) ->
     }
     assert got == expected
     assert message.mti == sample["decoded"]["mti"]
+    assert encode(message, VENDORS) == payload
+
+
+@pytest.mark.parametrize("sample", [s for s in FULL if "tpdu" in s["decoded"]], ids=name)
+def test_a_full_sample_is_read_with_its_own_envelope(sample: dict[str, Any]) -> None:
+    """With a header, without one, behind a routing block: as it would come over a socket."""
+    said = sample["decoded"]
+    payload = bytes.fromhex(sample["hex"])[2 * ("len" in said) :]
+    message = decode(payload, VENDORS)
+    assert message.mti == said["mti"]
+    assert message.tpdu.hex().upper() == said["tpdu"]
+    assert message.header.hex().upper() == said.get("skipped", "") + said.get("header", "")
     assert encode(message, VENDORS) == payload
 
 

@@ -87,3 +87,11 @@ def test_ber_skips_zero_bytes_between_tags() -> None:
 def test_ber_refuses_what_does_not_add_up(text: str) -> None:
     with pytest.raises(TlvError):
         ber_items(bytes.fromhex(text))
+
+
+@given(st.text("0123456789", min_size=8, max_size=34), st.text("A30123456789", max_size=40))
+def test_a_code_is_the_same_first_or_later(code: str, rest: str) -> None:
+    """The short way for a code in front says what the long way says."""
+    in_front = text_build([("A3", code)]) + rest
+    behind = text_build([("A5", "1")]) + in_front
+    assert scanned_code(in_front) == scanned_code(behind) == (code if 10 <= len(code) <= 32 else "")

@@ -25,9 +25,10 @@ def request(mti: str, f3: str = "", f25: str = "", f60: str = "", f22: str = "02
 
 
 def request_of(row: Transaction) -> Message:
-    is_scan = "QR" in (row.original or row.kind).name
     f60 = f"{row.type_code}000001{row.management}"
-    return request(row.mti, row.processing_code, row.condition, f60, "032" if is_scan else "051")
+    return request(
+        row.mti, row.processing_code, row.condition, f60, "032" if row.is_scan else "051"
+    )
 
 
 @pytest.mark.parametrize("row", TRANSACTIONS, ids=lambda row: f"{row.mti}-{row.kind.value}")
@@ -56,7 +57,12 @@ def test_every_kind_has_a_row() -> None:
         (request("0220", "200000", "00", "25000001000"), K.REFUND),
         (request("0100", "030000", "06", "10000001000"), K.PREAUTH),
         (request("0500", f60="00000001201"), K.SETTLEMENT),
-        (request("0320", f60="00000001207"), K.UPLOAD),
+        (request("0320", f60="00000001201"), K.UPLOAD),
+        (request("0320", f60="00000001205"), K.UPLOAD),
+        (request("0320", f60="00000001207"), K.UPLOAD_END),
+        (request("0320", f60="2200000100050"), K.NOTICE_UPLOAD),
+        (request("0200", "390000", "00", "92000001000"), K.STATUS_INQUIRY),
+        (request("0200", "390000", "00", "91000001000", "032"), K.QR_QUERY),
         (request("0800", f60="00000001370"), K.DOWNLOAD),
     ],
 )

@@ -29,6 +29,7 @@ async def test_control_answers(sandbox: Any) -> None:
     """Health, empty charges, and clear refusals."""
     assert await sandbox.control("GET", "/healthz") == (200, {"status": "ok"})
     assert await sandbox.control("GET", "/charges") == (200, [])
+    assert await sandbox.control("GET", "/calls") == (200, {"alipay": 0, "unionpay_card": 0})
     assert (await sandbox.control("GET", "/faults"))[0] == 405
     assert (await sandbox.control("GET", "/elsewhere"))[0] == 404
 
@@ -47,6 +48,19 @@ async def test_faults_that_cannot_be_set(sandbox: Any, body: object) -> None:
     """400 with a reason."""
     status, answer = await sandbox.control("POST", "/faults", body)
     assert (status, answer["error"]["code"]) == (400, "invalid_request")
+
+
+async def test_requests_are_counted_whatever_becomes_of_them(sandbox: Any) -> None:
+    """Also those that a fault swallows."""
+    rules = [{"kind": "close", "stage": "before", "skip": 1}]
+    await sandbox.control("POST", "/faults", {"channel": "alipay", "rules": rules})
+    reader, writer = await open_stream(sandbox.ports.alipay)
+    writer.write(NO_CALL)
+    await read_answer(reader)
+    writer.write(NO_CALL)
+    assert await reader.read() == b""
+    writer.close()
+    assert (await sandbox.control("GET", "/calls"))[1]["alipay"] == 2
 
 
 async def test_a_delayed_answer_keeps_its_place(sandbox: Any) -> None:

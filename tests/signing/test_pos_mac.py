@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from signing.pos import (
     MAC_ALGORITHMS,
     MAC_KEY_BYTES,
+    RAW_MAC_ALGORITHMS,
     CipherKey,
     mac_cup_ecb,
     mac_cup_sm4,
@@ -108,3 +109,17 @@ def test_comparison() -> None:
     assert mac_matches(b"8A9E91B8", memoryview(b"..8A9E91B8")[2:])
     assert not mac_matches(b"8A9E91B8", b"8A9E91B9")
     assert not mac_matches(b"8A9E91B8", b"8A9E91B")
+
+
+@pytest.mark.parametrize("name", sorted(MAC_ALGORITHMS))
+@given(data=DATA)
+def test_the_raw_form_begins_with_what_the_usual_form_spells(name: str, data: bytes) -> None:
+    """Eight bytes of the code, of which the usual form spells the first four."""
+    key = CipherKey(bytes(range(MAC_KEY_BYTES[name][0])), "sm4" if "sm4" in name else "des")
+    raw, spelled = RAW_MAC_ALGORITHMS[name](key, data), MAC_ALGORITHMS[name](key, data)
+    assert len(raw) == 8
+    assert raw[:4].hex().upper().encode() == spelled
+
+
+def test_both_forms_know_the_same_algorithms() -> None:
+    assert RAW_MAC_ALGORITHMS.keys() == MAC_ALGORITHMS.keys() == MAC_KEY_BYTES.keys()

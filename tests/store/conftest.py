@@ -2,14 +2,17 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import migrate
-from gateway.store.port import Store
+from gateway.store.port import Job, JobKind, Store
 from tests.support.postgres import (
     PostgresServer,
     emptied_postgres_url,
@@ -22,6 +25,16 @@ from tests.support.postgres import (
 __all__ = ["emptied_postgres_url", "postgres_server", "postgres_url", "shared_postgres_url"]
 
 OpenStore = Callable[..., Awaitable[Store]]
+Look = Callable[[str], Awaitable[Sequence[tuple[Any, ...]]]]
+
+
+ACCOUNT = "a1"
+"""The lane of the sample payments' settle jobs."""
+
+
+async def lease_settle(store: Store, now_ms: int, lease_ms: int, limit: int) -> Sequence[Job]:
+    """Take what is due of the sample account."""
+    return await store.lease(JobKind.SETTLE, ACCOUNT, now_ms, now_ms + lease_ms, limit)
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +93,20 @@ async def open_store() -> AsyncIterator[OpenStore]:
 async def store(url: str, open_store: OpenStore) -> Store:
     """An open store on either engine."""
     return await open_store(url)
+
+
+@pytest.fixture
+def look(url: str) -> Look:
+    """Reads the tables themselves, past the store."""
+
+    async def read(sql: str) -> Sequence[tuple[Any, ...]]:
+        if url.startswith("sqlite"):
+            with sqlite3.connect(url.removeprefix("sqlite://")) as file:
+                return file.execute(sql).fetchall()
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    return read

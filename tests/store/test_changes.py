@@ -11,7 +11,7 @@ from domain.errors import Conflict, Unprocessable
 from domain.ledger import is_balanced
 from domain.payment import Event, Payment, Status
 from gateway.store.port import PaymentEvent, Store
-from tests.store.conftest import OpenStore
+from tests.store.conftest import OpenStore, lease_settle
 from tests.support.payments import (
     MERCHANT,
     sample_advance,
@@ -57,7 +57,9 @@ async def test_a_second_claim_of_a_key_is_refused_and_writes_nothing(store: Stor
     assert await store.payment(loser.order.id) is None
     assert await store.events(loser.order.id) == []
     assert await store.terminal_reply(MERCHANT, "lost") is None
-    assert [p.order.id for p in await store.lease_due(9_000, 1_000, 10)] == [sample_order(1).id]
+    assert [job.subject for job in await lease_settle(store, 9_000, 1_000, 10)] == [
+        sample_order(1).id
+    ]
 
 
 async def test_the_same_claim_again_is_refused(store: Store) -> None:
@@ -107,7 +109,7 @@ async def test_an_advance_moves_the_payment_and_writes_all_that_belongs_to_it(st
     assert tuple(postings) == sample_postings()
     assert is_balanced(postings)
     assert await store.terminal_reply(MERCHANT, "k1") == advance.reply
-    assert not await store.lease_due(10**12, 1, 10)
+    assert not await lease_settle(store, 10**12, 1, 10)
 
 
 async def test_a_decline_is_kept_with_its_channel_code(store: Store) -> None:
@@ -136,7 +138,7 @@ async def test_an_advance_from_another_version_is_refused_and_writes_nothing(sto
     assert len(await store.events(payment.order.id)) == 1
     assert await store.postings(payment.order.id) == []
     assert await store.terminal_reply(MERCHANT, "k") is None
-    assert len(await store.lease_due(9_000, 1, 10)) == 1
+    assert len(await lease_settle(store, 9_000, 1, 10)) == 1
 
 
 async def test_an_advance_of_another_merchant_is_refused(store: Store) -> None:
@@ -245,7 +247,7 @@ async def test_an_order_without_a_channel_number_has_no_attempt(store: Store) ->
         for n in range(2)
     ]
     assert await asyncio.gather(*map(store.claim, claims)) == [True, True]
-    assert not await store.lease_due(10**12, 1, 10)
+    assert not await lease_settle(store, 10**12, 1, 10)
 
 
 async def test_a_batch_larger_than_the_bound_is_split(url: str, open_store: OpenStore) -> None:

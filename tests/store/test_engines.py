@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import sqlite3
+import threading
 from multiprocessing import get_context
 from typing import Any
 
@@ -14,19 +14,21 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from domain.errors import ConfigurationError, Unavailable
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import MODELS
-from gateway.store.port import Store
+from gateway.store.port import RefundClaimed, Store
 from gateway.store.postgres_rows import (
     ADVANCES,
     CLAIMS,
+    NOTICES,
     POSTINGS,
     REPLIES,
     claim_rows,
     make_row_types,
 )
 from gateway.store.postgres_statements import ADVANCE, CLAIM, PINNED
-from tests.store.conftest import OpenStore
+from tests.store.conftest import OpenStore, lease_settle
 from tests.support.payments import sample_advance, sample_claim, sample_order
 from tests.support.postgres import PostgresServer
+from tests.support.refunds import sample_refund_claim
 
 HOT_TABLES = (
     "payments",
@@ -35,49 +37,9 @@ HOT_TABLES = (
     "payment_events",
     "postings",
     "terminal_replies",
+    "notices",
+    "cases",
 )
-APPEND_ONLY = [
-    f"{verb} {table}"
-    for table in ("postings", "payment_events", "attempts")
-    for verb in ("DELETE FROM", "UPDATE")
-]
-
-
-async def _with_history(url: str, open_store: OpenStore) -> None:
-    store = await open_store(url)
-    await store.claim(sample_claim(1))
-    await store.advance(sample_advance(1))
-
-
-def _tampering(statement: str) -> str:
-    return statement + (" SET payment_id = 'x'" if statement.startswith("UPDATE") else "")
-
-
-@pytest.mark.parametrize("statement", APPEND_ONLY)
-async def test_sqlite_refuses_to_change_history(
-    sqlite_url: str, open_store: OpenStore, statement: str
-) -> None:
-    """Ledger and events are append-only in the database itself."""
-    await _with_history(sqlite_url, open_store)
-    with (
-        sqlite3.connect(sqlite_url.removeprefix("sqlite://")) as connection,
-        pytest.raises(sqlite3.IntegrityError, match="append-only"),
-    ):
-        connection.execute(_tampering(statement))
-
-
-@pytest.mark.parametrize("statement", [*APPEND_ONLY, "TRUNCATE postings"])
-async def test_postgres_refuses_to_change_history(
-    postgres_url: str, open_store: OpenStore, statement: str
-) -> None:
-    """Ledger and events are append-only in the database itself."""
-    await _with_history(postgres_url, open_store)
-    connection = await asyncpg.connect(postgres_url)
-    try:
-        with pytest.raises(asyncpg.PostgresError, match="append-only"):
-            await connection.execute(_tampering(statement))
-    finally:
-        await connection.close()
 
 
 async def test_the_migrations_say_what_the_models_say() -> None:
@@ -111,7 +73,7 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
     """A plan made on tiny tables lives on while they grow: it must not read them whole."""
     connection = await asyncpg.connect(postgres_url, server_settings=dict(PINNED))
     try:
-        await make_row_types(connection, (CLAIMS, ADVANCES, POSTINGS, REPLIES))
+        await make_row_types(connection, (CLAIMS, ADVANCES, POSTINGS, REPLIES, NOTICES))
         if rows:
             await connection.fetch(CLAIM, *claim_rows([sample_claim(n) for n in range(rows)]))
         if analyzed:
@@ -127,15 +89,16 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
         if node["Node Type"] == "Index Scan"
     }
     if sql == ADVANCE:
-        assert set(probes) == {"payments_pkey", "jobs_pkey"}
+        assert set(probes) == {"payments_pkey", "jobs_pkey", "cases_pkey"}
         assert "ARRAY[i.id]" in probes["payments_pkey"]
         assert "ARRAY[('settle:'::text || (moved" in probes["jobs_pkey"]
+        assert "ARRAY[('case_'::text || substr((moved" in probes["cases_pkey"]
     else:
         assert not probes
     filters = [str(node.get("Filter", "")) for node in nodes]
     hashed = [text for text in filters if "hashed SubPlan" in text]
     joins = [node for node in nodes if node["Node Type"] == "Nested Loop"]
-    assert (len(hashed), len(joins)) == ((2, 0) if sql == CLAIM else (2, 2))
+    assert (len(hashed), len(joins)) == ((2, 0) if sql == CLAIM else (3, 3))
 
 
 async def six_hundred_payments(store: Store) -> None:
@@ -196,8 +159,13 @@ async def test_a_payment_moves_in_place_and_each_row_is_indexed_once(
     assert {tuple(collations) for *_, collations in keys} == {("C",)}
     assert sorted((table, unique, *columns) for table, unique, columns, _ in keys) == [
         ("attempts", True, "channel_order_no", "channel", "account_id"),
-        ("jobs", False, "kind", "due_at_ms"),
+        ("cases", False, "case_id"),
+        ("cases", True, "case_id"),
+        ("jobs", False, "kind", "lane", "due_at_ms"),
         ("jobs", True, "id"),
+        ("notices", False, "event_id"),
+        ("notices", True, "event_id"),
+        ("notices", True, "payment_id", "sequence"),
         ("payment_events", True, "payment_id", "sequence"),
         ("payments", True, "id"),
         ("payments", True, "merchant_no", "door", "order_key"),
@@ -342,14 +310,39 @@ async def test_several_processes_share_one_sqlite_file(
         await asyncio.to_thread(writer.join)
     assert sum(won) == 400
     store = await open_store(sqlite_url)
-    assert len(await store.lease_due(10**12, 1, 1000)) == 400
+    assert len(await lease_settle(store, 10**12, 1, 1000)) == 400
 
 
 async def test_sqlite_in_the_loops_own_thread_keeps_the_contract(
     sqlite_url: str, open_store: OpenStore
 ) -> None:
-    """The simulation's variant, without a thread."""
-    store = await open_store(sqlite_url, inline=True)
+    """The simulation's variant, without a thread; refunds race as anywhere."""
+    threads = threading.active_count()
+    store = await open_store(sqlite_url, inline=True, synchronous="OFF")
     claims = [sample_claim(n // 2) for n in range(20)]
     outcomes = await asyncio.gather(*map(store.claim, claims))
     assert outcomes == [True, False] * 10
+    assert await store.advance(sample_advance(1))
+    paid = await store.payment(sample_order(1).id)
+    assert paid is not None
+    refunds = [sample_refund_claim(n, paid, 1_500) for n in range(3)]
+    results = await asyncio.gather(*map(store.claim_refund, refunds))
+    assert results == [RefundClaimed.WON, RefundClaimed.MOVED, RefundClaimed.MOVED]
+    assert threading.active_count() == threads
+
+
+async def test_a_server_that_dies_in_a_cold_change_leaves_nothing_of_it(
+    postgres_server: PostgresServer, postgres_url: str, open_store: OpenStore
+) -> None:
+    """The change is unavailable; afterwards it can be made, once."""
+    store = await open_store(postgres_url)
+    await store.claim(sample_claim(1))
+    await store.advance(sample_advance(1))
+    paid = await store.payment(sample_order(1).id)
+    assert paid is not None
+    await asyncio.to_thread(postgres_server.stop)
+    with pytest.raises(Unavailable):
+        await store.claim_refund(sample_refund_claim(1, paid))
+    await asyncio.to_thread(postgres_server.start)
+    outcomes = [await store.claim_refund(sample_refund_claim(1, paid)) for _ in range(2)]
+    assert outcomes == [RefundClaimed.WON, RefundClaimed.EXISTS]

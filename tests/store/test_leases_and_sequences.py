@@ -7,47 +7,50 @@ import pytest
 from domain.errors import ConfigurationError, Unavailable
 from gateway.store.engine import store_for
 from gateway.store.migrate import migrate
-from gateway.store.port import Store
+from gateway.store.port import JobKind, Store
 from gateway.store.schema import needed_migrations
-from tests.store.conftest import OpenStore
+from tests.store.conftest import OpenStore, lease_settle
 from tests.support.payments import sample_advance, sample_claim, sample_order
 
 
 async def test_only_due_attempts_are_leased_and_for_the_time_asked(store: Store) -> None:
     """Due at 5,000: not at 4,999, yes at 5,000, then not before the lease is over."""
     await store.claim(sample_claim(1))
-    assert not await store.lease_due(4_999, 1_000, 10)
-    assert [p.order.id for p in await store.lease_due(5_000, 1_000, 10)] == [sample_order(1).id]
-    assert not await store.lease_due(5_999, 1_000, 10)
-    assert len(await store.lease_due(6_000, 1_000, 10)) == 1
+    assert not await lease_settle(store, 4_999, 1_000, 10)
+    assert [job.subject for job in await lease_settle(store, 5_000, 1_000, 10)] == [
+        sample_order(1).id
+    ]
+    assert not await lease_settle(store, 5_999, 1_000, 10)
+    assert len(await lease_settle(store, 6_000, 1_000, 10)) == 1
 
 
 async def test_a_lease_takes_no_more_than_its_limit_oldest_due_first(store: Store) -> None:
     """Bounded, and nothing starves."""
     for number in range(5):
         await store.claim(sample_claim(number, due_at_ms=5_000 - number))
-    leased = await store.lease_due(9_000, 1_000, 2)
-    assert {p.order.id for p in leased} == {sample_order(4).id, sample_order(3).id}
+    leased = await lease_settle(store, 9_000, 1_000, 2)
+    assert {job.subject for job in leased} == {sample_order(4).id, sample_order(3).id}
 
 
 async def test_concurrent_leases_never_share_a_payment(url: str, open_store: OpenStore) -> None:
     """Two processes' worth of stores take 60 due payments, each exactly once."""
     stores = [await open_store(url), await open_store(url)]
     await asyncio.gather(*(stores[0].claim(sample_claim(n)) for n in range(60)))
-    takers = (stores[n % 2].lease_due(9_000, 60_000, 7) for n in range(20))
-    leased = [p.order.id for taken in await asyncio.gather(*takers) for p in taken]
-    rest = [p.order.id for p in await stores[0].lease_due(9_000, 60_000, 100)]
+    takers = (lease_settle(stores[n % 2], 9_000, 60_000, 7) for n in range(20))
+    leased = [job.subject for taken in await asyncio.gather(*takers) for job in taken]
+    rest = [job.subject for job in await lease_settle(stores[0], 9_000, 60_000, 100)]
     assert sorted(leased + rest) == sorted(sample_order(n).id for n in range(60))
 
 
 async def test_renewing_moves_an_open_attempt_and_never_revives_a_settled_one(store: Store) -> None:
     """A slow recoverer cannot bring a finished payment back."""
     await store.claim(sample_claim(1))
-    await store.renew_lease(sample_order(1).id, 20_000)
-    assert not await store.lease_due(19_999, 1, 10)
+    payment_id = sample_order(1).id
+    assert await store.renew(JobKind.SETTLE, payment_id, 20_000, 0)
+    assert not await lease_settle(store, 19_999, 1, 10)
     await store.advance(sample_advance(1, due_at_ms=None))
-    await store.renew_lease(sample_order(1).id, 1)
-    assert not await store.lease_due(10**12, 1, 10)
+    assert not await store.renew(JobKind.SETTLE, payment_id, 1, 0)
+    assert not await lease_settle(store, 10**12, 1, 10)
 
 
 async def test_an_advance_may_reschedule_and_reopen_an_attempt(store: Store) -> None:
@@ -55,8 +58,8 @@ async def test_an_advance_may_reschedule_and_reopen_an_attempt(store: Store) -> 
     await store.claim(sample_claim(1))
     await store.advance(sample_advance(1, version=2, due_at_ms=None))
     await store.advance(sample_advance(1, version=3, due_at_ms=7_000))
-    assert not await store.lease_due(6_999, 1, 10)
-    assert len(await store.lease_due(7_000, 1, 10)) == 1
+    assert not await lease_settle(store, 6_999, 1, 10)
+    assert len(await lease_settle(store, 7_000, 1, 10)) == 1
 
 
 async def test_sequences_start_at_zero_and_never_repeat_across_stores(

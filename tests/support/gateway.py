@@ -66,6 +66,7 @@ FAST = Tuning(
     recovery_interval_s=0.05,
     alipay_timeout_s="3",
     alipay_query_after_s="0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2",
+    alipay_refund_retry_s="0.2,0.2,0.2,0.2,0.5",
     card_timeout_s="3",
 )
 """The demo's installation with its waits cut down."""
@@ -166,6 +167,31 @@ class Caller:
     async def cancel(self, payment_id: str) -> Reply:
         """Undo a payment."""
         return await self.call("POST", f"/v1/payments/{payment_id}/cancel")
+
+    async def refund(self, payment_id: str, amount: int, number: str = "", **more: object) -> Reply:
+        """Give ``amount`` fen of a payment back."""
+        body = {"merchant_refund_no": number or secrets.token_hex(8), "amount": amount, **more}
+        return await self.call("POST", f"/v1/payments/{payment_id}/refunds", body)
+
+    async def get_refund(self, refund_id: str) -> Reply:
+        """A refund by its id."""
+        return await self.call("GET", f"/v1/refunds/{refund_id}")
+
+    async def refunds(self, payment_id: str) -> Reply:
+        """The refunds of a payment."""
+        return await self.call("GET", f"/v1/payments/{payment_id}/refunds")
+
+    async def final_refund(self, refund_id: str) -> Any:
+        """Ask until the refund is final or parked."""
+        refund: Any = {}
+
+        async def is_over() -> bool:
+            nonlocal refund
+            refund = (await self.get_refund(refund_id)).json
+            return bool(refund["case_id"]) or refund["status"] in ("succeeded", "failed")
+
+        await eventually(is_over)
+        return refund
 
     async def final(self, payment_id: str) -> Any:
         """Ask until the payment is final or parked."""

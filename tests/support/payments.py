@@ -2,7 +2,7 @@
 
 from domain.ledger import Posting, capture, channel_receivable, merchant_payable
 from domain.payment import Event, Order, Standing, Status
-from gateway.store.port import Advance, Claim, TerminalReply
+from gateway.store.port import Advance, Claim, Notice, TerminalReply
 
 MERCHANT = "m1"
 
@@ -65,6 +65,7 @@ def sample_advance(
     due_at_ms: int | None = None,
     reply: TerminalReply | None = None,
     trade_no: str = "",
+    notice: Notice | None = None,
 ) -> Advance:
     """The approval of order ``number``, with its capture."""
     return Advance(
@@ -81,8 +82,40 @@ def sample_advance(
         ),
         at_ms=2_500,
         due_at_ms=due_at_ms,
+        account_id="a1",
         postings=sample_postings(),
         reply=reply,
+        notice=notice,
+    )
+
+
+def sample_notice(number: int, *, sequence: int = 1, **changes: object) -> Notice:
+    """What merchant ``m1`` is told about payment ``number``."""
+    values: dict[str, object] = {
+        "event_id": f"evt_{number:024d}{sequence:04d}",
+        "merchant_no": MERCHANT,
+        "payment_id": f"PAY{number:029d}",
+        "sequence": sequence,
+        "type": "payment.succeeded",
+        "url": "https://shop.example/notify",
+        "endpoint": "m1 shop.example",
+        "body": b'{"type":"payment.succeeded"}',
+        "created_at_ms": 2_500,
+    }
+    return Notice(**(values | changes))  # type: ignore[arg-type]
+
+
+def sample_parking(number: int, *, version: int = 2, reason: str = "amount_mismatch") -> Advance:
+    """Payment ``number`` set aside for a person."""
+    return Advance(
+        payment_id=f"PAY{number:029d}",
+        merchant_no=MERCHANT,
+        previous=Status.SUBMITTED,
+        event=Event.PAID,
+        standing=Standing(status=Status.UNKNOWN, version=version, parked_reason=reason),
+        at_ms=2_500,
+        due_at_ms=None,
+        account_id="a1",
     )
 
 

@@ -21,12 +21,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from channels.port import ByteLink, Connect, HttpRequest, HttpResponse, LinkReceiver, Send
-from domain.payment import Payment
 from gateway.bootstrap import Gateway, Seams
 from gateway.cli.ready_file import write_atomically
 from gateway.config import load
 from gateway.sources import SystemClock
-from gateway.store.port import Advance, Claim, Store, TerminalReply
+from gateway.store.port import (
+    Advance,
+    Claim,
+    Job,
+    JobKind,
+    RefundAdvance,
+    RefundClaim,
+    RefundClaimed,
+    Store,
+    TerminalReply,
+)
 from tests.gateway.pos.house import until
 
 T = TypeVar("T")
@@ -86,14 +95,27 @@ class MortalStore:
     async def save_reply(self, reply: TerminalReply) -> bool:
         return await self._points.around("save reply", lambda: self._store.save_reply(reply))
 
-    async def renew_lease(self, payment_id: str, due_at_ms: int) -> None:
-        await self._points.around(
-            "renew lease", lambda: self._store.renew_lease(payment_id, due_at_ms)
+    async def claim_refund(self, change: RefundClaim) -> RefundClaimed:
+        self._points.arm()
+        return await self._points.around("claim refund", lambda: self._store.claim_refund(change))
+
+    async def advance_refund(self, change: RefundAdvance) -> bool:
+        name = f"advance refund {change.event.value}"
+        return await self._points.around(name, lambda: self._store.advance_refund(change))
+
+    async def renew(
+        self, kind: JobKind, subject: str, due_at_ms: int, fence: int, *, given_back: bool = False
+    ) -> bool:
+        return await self._points.around(
+            "renew lease",
+            lambda: self._store.renew(kind, subject, due_at_ms, fence, given_back=given_back),
         )
 
-    async def lease_due(self, now_ms: int, lease_ms: int, limit: int) -> Sequence[Payment]:
-        found = await self._store.lease_due(now_ms, lease_ms, limit)
-        if found:
+    async def lease(
+        self, kind: JobKind, lane: str, now_ms: int, until_ms: int, limit: int
+    ) -> Sequence[Job]:
+        found = await self._store.lease(kind, lane, now_ms, until_ms, limit)
+        if found and kind is not JobKind.NOTIFY:
             self._points.arm()
             self._points.reached("after lease")
         return found

@@ -145,7 +145,7 @@ async def test_connections_above_the_bound_are_refused(open_shop: OpenHouse) -> 
         assert await third.hears_hang_up() == b""
         third.hang_up()
         first.hang_up()
-        listener = house.gateway._listener
+        listener = house.gateway.pos_listener
         assert listener is not None
         await until(lambda: listener.connections() == 1)
         assert (await third.ask("0820", third.echo()))["39"] == "00"

@@ -1,0 +1,203 @@
+"""Making a channel's answer durable, whatever moved meanwhile.
+
+Rules:
+
+* Every move is compare-and-set: a move that lost is computed again from what the
+  store holds, so a late answer meets the state it really finds.
+* Standing, event, ledger lines, notice and the terminal's reply are one commit, and
+  nobody is told anything before it.
+* A store that stumbles is tried again a few times; one that stays away is a fault, and
+  recovery books the answer later.
+"""
+
+import asyncio
+import dataclasses
+from typing import Final, assert_never
+
+from channels.port import Advice, Answer, Channel, Verdict
+from domain.clock import Clock
+from domain.decline import Decline, DeclineReason
+from domain.errors import Conflict, Unavailable
+from domain.payment import UNSETTLED, Event, Payment
+from domain.settle import Happened, Step, contradiction, parked, step
+from gateway.live import Live, is_tellable
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from gateway.notices import NoticeWriter
+from gateway.store.port import Advance, Store
+
+STORE_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+LEASE_MARGIN_S: Final = 5.0
+_MONEY_CAME: Final = frozenset((Event.PAID, Event.AUTHORIZE))
+
+
+class Booking:
+    """Moves of payments, made durable."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        notices: NoticeWriter,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._notices = notices
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+
+    def lease_until_ms(self, channel: Channel, pause_s: float = 0.0) -> int:
+        """When another worker may take over: after one pause and one whole call."""
+        lease_s = pause_s + channel.timeout_s + LEASE_MARGIN_S
+        return self._clock.now_ms() + int(lease_s * 1000)
+
+    async def apply_answer(self, live: Live, answer: Answer, channel: Channel) -> None:
+        """Book what pay or query came to."""
+        live.answer = answer
+        if answer.verdict is Verdict.UNKNOWN or answer.advice is Advice.CONFIGURATION:
+            self._log.warning(
+                "channel answer needs eyes",
+                payment_id=live.payment.order.id,
+                channel=live.payment.order.channel,
+                verdict=answer.verdict.value,
+                code=answer.channel_code,
+                detail=answer.channel_message,
+                advice=answer.advice.value if answer.advice is not None else None,
+            )
+        happened = self._happened(answer)
+        wrong = ""
+        if answer.verdict is Verdict.SUCCEEDED:
+            wrong = contradiction(
+                live.payment.order,
+                amount_fen=answer.amount_fen,
+                currency=answer.currency,
+                order_no=answer.order_no,
+            )
+        await self.apply(live, happened, channel, wrong)
+
+    def _happened(self, answer: Answer) -> Happened:
+        match answer.verdict:
+            case Verdict.SUCCEEDED:
+                event, decline = Event.PAID, None
+            case Verdict.DECLINED:
+                reason = answer.reason or DeclineReason.DECLINED
+                event, decline = Event.DECLINE, Decline(reason, answer.channel_code)
+            case Verdict.PENDING:
+                event, decline = Event.PAYER_ACTING, None
+            case Verdict.NOT_SENT:
+                event = Event.NOT_SENT
+                decline = Decline(DeclineReason.CHANNEL_UNAVAILABLE, answer.channel_code)
+            case Verdict.UNKNOWN:
+                event, decline = Event.ANSWER_LOST, None
+            case _:
+                assert_never(answer.verdict)
+        now_ms = self._clock.now_ms()
+        paid_at_ms = answer.paid_at_ms or now_ms if event is Event.PAID else 0
+        return Happened(
+            event=event,
+            at_ms=now_ms,
+            trade_no=answer.trade_no,
+            reference=answer.reference,
+            paid_at_ms=paid_at_ms,
+            decline=decline,
+        )
+
+    async def apply(
+        self, live: Live, happened: Happened, channel: Channel, wrong: str = ""
+    ) -> bool:
+        """Make one move durable, whatever moved meanwhile; ``False`` when nothing was left to do.
+
+        Raises:
+            Unavailable: the store stayed away; nothing may be told to anybody.
+        """
+        payment, is_fresh = live.payment, False
+        while True:
+            move = step(payment, happened)
+            if move is None and happened.event in _MONEY_CAME and not is_fresh:
+                # What we remember may be behind: closed meanwhile, it must be reopened.
+                payment, is_fresh = await self.reload(payment), True
+                continue
+            if move is None:
+                live.moved(payment)
+                return False
+            if wrong:
+                move = parked(payment, wrong)
+            after = Payment(payment.order, move.standing)
+            if await self._persist(live, payment, after, move, happened, channel):
+                self._count(after)
+                live.moved(after)
+                return True
+            payment, is_fresh = await self.reload(payment), True
+
+    async def _persist(
+        self,
+        live: Live,
+        before: Payment,
+        after: Payment,
+        move: Step,
+        happened: Happened,
+        channel: Channel,
+    ) -> bool:
+        tellable = is_tellable(after)
+        open_ = after.standing.status in UNSETTLED and not after.standing.parked_reason
+        reply = None
+        if tellable and live.reply is None and live.reply_for is not None:
+            reply = live.reply_for(after, live.answer)
+        notice = None
+        if move.notice:
+            notice = self._notices.of_payment(after, move.notice, happened.at_ms)
+        change = Advance(
+            payment_id=before.order.id,
+            merchant_no=before.order.merchant_no,
+            previous=before.standing.status,
+            event=happened.event,
+            standing=move.standing,
+            at_ms=happened.at_ms,
+            due_at_ms=self.lease_until_ms(channel) if open_ else None,
+            account_id=before.order.account_id,
+            postings=move.postings,
+            reply=reply,
+            notice=notice,
+        )
+        try:
+            moved = await self._advance(change)
+        except Conflict:
+            if reply is None:
+                raise
+            # the terminal was answered elsewhere meanwhile: that reply stands, the move goes on
+            reply = None
+            moved = await self._advance(dataclasses.replace(change, reply=None))
+        if moved and reply is not None:
+            live.reply = reply
+        if moved and notice is not None:
+            self._notices.committed()
+        return moved
+
+    async def _advance(self, change: Advance) -> bool:
+        for pause_s in STORE_RETRY_S:
+            try:
+                return await self._store.advance(change)
+            except Unavailable:
+                await asyncio.sleep(pause_s)
+        return await self._store.advance(change)
+
+    async def reload(self, payment: Payment) -> Payment:
+        """The payment as the store holds it.
+
+        Raises:
+            Unavailable: the store is away, or does not show it.
+        """
+        stored = await self._store.payment(payment.order.id)
+        if stored is None:
+            raise Unavailable("the store no longer shows a payment that it acknowledged")
+        return stored
+
+    def _count(self, payment: Payment) -> None:
+        order, standing = payment.order, payment.standing
+        if standing.parked_reason:
+            self._metrics.parked.inc()
+            self._log.error("payment parked", payment_id=order.id, reason=standing.parked_reason)
+        self._metrics.payment(order.door, order.channel, standing.status.value)

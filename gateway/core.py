@@ -1,0 +1,244 @@
+"""The gateway between its store and its sockets: use cases, recovery and the doors.
+
+Rules: everything is made here once and handed what it needs; nothing here listens,
+starts a task or waits. ``gateway/bootstrap.py`` opens what this stands on and starts it.
+"""
+
+from dataclasses import dataclass
+
+from gateway.config import Config
+from gateway.delivery import outbound_policy
+from gateway.directory import Directory
+from gateway.endpoints import Endpoints
+from gateway.http.answers import payment_dict, refund_dict
+from gateway.http.auth import Authenticator
+from gateway.http.door import ApiDoor
+from gateway.http.nonces import Nonces
+from gateway.http.payment_calls import PaymentCalls
+from gateway.http.refund_calls import RefundCalls
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from gateway.notices import NoticeWriter
+from gateway.notifications import Deliver, Notifier, NotifierBounds
+from gateway.outbound import refusal
+from gateway.payments import Payments
+from gateway.pos.door import PosDoor
+from gateway.pos.listener import PosListener
+from gateway.recovery import Recovery
+from gateway.refund_settlement import RefundSettlement
+from gateway.refunds import Refunds
+from gateway.routes import Routes
+from gateway.seams import Seams
+from gateway.settlement import Settlement
+from gateway.store.port import Store
+from signing.keywrap import Sealer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a core stands on; the store is open, the channels are started."""
+
+    config: Config
+    seams: Seams
+    store: Store
+    routes: Routes
+    sealer: Sealer
+    nonces: Nonces
+    deliver: Deliver
+    metrics: Metrics
+    log: Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """A whole gateway but for what listens."""
+
+    payments: Payments
+    refunds: Refunds
+    recovery: Recovery
+    notifier: Notifier
+    directory: Directory
+    pos_door: PosDoor
+    pos_listener: PosListener
+    api_door: ApiDoor
+
+
+def build_core(ground: Ground) -> Core:
+    """Make every part."""
+    directory = Directory(
+        store=ground.store,
+        sealer=ground.sealer,
+        clock=ground.seams.clock,
+        max_entries=ground.config.directory.max_entries,
+        fresh_s=ground.config.directory.fresh_s,
+    )
+    notifier = _notifier(ground, directory)
+    notices = NoticeWriter(
+        ids=ground.seams.ids,
+        render_payment=payment_dict,
+        render_refund=refund_dict,
+        committed=notifier.nudge,
+    )
+    settlement = Settlement(
+        store=ground.store,
+        routes=ground.routes,
+        notices=notices,
+        clock=ground.seams.clock,
+        metrics=ground.metrics,
+        log=ground.log,
+    )
+    refund_settlement = RefundSettlement(
+        store=ground.store,
+        routes=ground.routes,
+        notices=notices,
+        clock=ground.seams.clock,
+        metrics=ground.metrics,
+        log=ground.log,
+    )
+    payments = _payments(ground, settlement)
+    refunds = _refunds(ground, refund_settlement)
+    pos_door = _pos_door(ground, payments, directory)
+    return Core(
+        payments=payments,
+        refunds=refunds,
+        recovery=_recovery(ground, settlement, refund_settlement),
+        notifier=notifier,
+        directory=directory,
+        pos_door=pos_door,
+        pos_listener=_pos_listener(ground, pos_door),
+        api_door=_api_door(ground, payments, refunds, directory),
+    )
+
+
+def _notifier(ground: Ground, directory: Directory) -> Notifier:
+    section = ground.config.notifications
+    endpoints = Endpoints(
+        clock=ground.seams.clock,
+        pause_after=section.pause_after,
+        max_pause_s=section.max_pause_s,
+        max_endpoints=section.max_endpoints,
+    )
+    return Notifier(
+        store=ground.store,
+        signing_key=directory.signing_key,
+        deliver=ground.deliver,
+        policy=outbound_policy(section),
+        endpoints=endpoints,
+        clock=ground.seams.clock,
+        random_bytes=ground.seams.nonce_bytes,
+        metrics=ground.metrics,
+        log=ground.log,
+        bounds=NotifierBounds(
+            interval_s=section.interval_s,
+            timeout_s=section.timeout_s,
+            max_at_once=section.max_at_once,
+            max_per_merchant=section.max_per_merchant,
+            max_per_endpoint=section.max_per_endpoint,
+        ),
+    )
+
+
+def _payments(ground: Ground, settlement: Settlement) -> Payments:
+    section = ground.config.payments
+    return Payments(
+        store=ground.store,
+        settlement=settlement,
+        routes=ground.routes,
+        clock=ground.seams.clock,
+        ids=ground.seams.ids,
+        metrics=ground.metrics,
+        log=ground.log,
+        till_wait_s=section.till_wait_s,
+        max_in_flight=section.max_in_flight,
+    )
+
+
+def _refunds(ground: Ground, settlement: RefundSettlement) -> Refunds:
+    return Refunds(
+        store=ground.store,
+        settlement=settlement,
+        routes=ground.routes,
+        clock=ground.seams.clock,
+        ids=ground.seams.ids,
+        max_in_flight=ground.config.payments.max_refunds_in_flight,
+    )
+
+
+def _recovery(
+    ground: Ground, settlement: Settlement, refund_settlement: RefundSettlement
+) -> Recovery:
+    section = ground.config.recovery
+    return Recovery(
+        store=ground.store,
+        settlement=settlement,
+        finish_refund=refund_settlement.finish,
+        routes=ground.routes,
+        clock=ground.seams.clock,
+        metrics=ground.metrics,
+        log=ground.log,
+        interval_s=section.interval_s,
+        lease_s=section.lease_s,
+        max_at_once=section.max_at_once,
+        max_at_once_per_account=section.max_at_once_per_account,
+    )
+
+
+def _pos_door(ground: Ground, payments: Payments, directory: Directory) -> PosDoor:
+    return PosDoor(
+        store=ground.store,
+        payments=payments,
+        directory=directory,
+        sealer=ground.sealer,
+        clock=ground.seams.clock,
+        ids=ground.seams.ids,
+        random_bytes=ground.seams.random_bytes,
+        metrics=ground.metrics,
+        log=ground.log,
+        working_key_hours=ground.config.pos.working_key_hours,
+    )
+
+
+def _pos_listener(ground: Ground, door: PosDoor) -> PosListener:
+    section = ground.config.pos
+    return PosListener(
+        handle=door.handle,
+        clock=ground.seams.clock,
+        metrics=ground.metrics,
+        log=ground.log,
+        max_frame_bytes=section.max_frame_bytes,
+        max_connections=section.max_connections,
+        max_in_flight=section.max_in_flight_per_connection,
+        idle_timeout_s=section.idle_timeout_s,
+    )
+
+
+def _api_door(
+    ground: Ground, payments: Payments, refunds: Refunds, directory: Directory
+) -> ApiDoor:
+    section = ground.config.http
+    authenticator = Authenticator(
+        directory=directory,
+        nonces=ground.nonces,
+        clock=ground.seams.clock,
+        random_bytes=ground.seams.nonce_bytes,
+        window_s=section.signature_window_s,
+    )
+    policy = outbound_policy(ground.config.notifications)
+
+    def refused_url(url: str) -> str:
+        return refusal(url, policy)
+
+    return ApiDoor(
+        routes={
+            **PaymentCalls(
+                payments=payments, sealer=ground.sealer, refused_url=refused_url
+            ).routes(),
+            **RefundCalls(refunds=refunds, sealer=ground.sealer).routes(),
+        },
+        authenticator=authenticator,
+        clock=ground.seams.clock,
+        ids=ground.seams.ids,
+        metrics=ground.metrics,
+        log=ground.log,
+        max_in_flight=section.max_in_flight,
+    )

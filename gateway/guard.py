@@ -1,0 +1,242 @@
+"""What stands between the gateway and an account's channel: its breaker and its budget.
+
+Rules:
+
+* :class:`GuardedChannel` is the channel to everybody else. What it does not let through
+  it answers itself: a question is unknown, an undo or a refund was not sent; both come
+  again. A payment is refused before it is claimed (:meth:`Guard.admit`), never after.
+* What a call came to is told to the breaker here, once; a fault of an adapter and a
+  call that was cancelled tell nothing.
+* A breaker that turns is counted, shown and logged, and whoever asked to hear of a
+  channel that is back (recovery) hears of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from channels.port import (
+    Answer,
+    Channel,
+    ChannelHealth,
+    PaymentRef,
+    PayRequest,
+    PollSchedule,
+    RefundAnswer,
+    RefundRequest,
+    Refunds,
+    UndoAnswer,
+    Verdict,
+    refunds_of,
+)
+from domain.clock import Clock
+from domain.errors import ChannelDown
+from gateway.breaker import CLOSED, OPEN, Breaker, is_failure
+from gateway.budget import BudgetedSend
+from gateway.logs import Log
+from gateway.metrics import Metrics
+
+_AWAY: Final = "held back: the channel does not answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """What every guard is made with; ``failures`` in a row open it for ``open_s``."""
+
+    failures: int
+    open_s: float
+    clock: Clock
+    metrics: Metrics
+    log: Log
+
+    def guard(self, account_id: str, budget: BudgetedSend | None) -> "Guard":
+        """The guard of one account."""
+        breaker = Breaker(failures=self.failures, open_s=self.open_s)
+        self.metrics.breaker_turned(account_id, CLOSED.value)
+        return Guard(account_id, breaker, budget, self)
+
+
+class Guard:
+    """One account's breaker and budget."""
+
+    __slots__ = (
+        "_account_id",
+        "_log",
+        "_metrics",
+        "_now_s",
+        "back",
+        "breaker",
+        "budget",
+    )
+
+    def __init__(
+        self,
+        account_id: str,
+        breaker: Breaker,
+        budget: BudgetedSend | None,
+        protection: Protection,
+    ) -> None:
+        self._account_id = account_id
+        self.breaker = breaker
+        self.budget = budget
+        self._now_s = protection.clock.monotonic_s
+        self._metrics = protection.metrics
+        self._log = protection.log
+        self.back: Callable[[str], None] | None = None
+        """Called with the account when its channel is back."""
+
+    def admit(self) -> None:
+        """Let a new payment begin, as the probe where the breaker is half open.
+
+        Raises:
+            ChannelDown: the channel does not answer, or the budget is overdrawn.
+        """
+        if self.budget is not None and self.budget.is_overdrawn():
+            raise ChannelDown("too many calls to this channel: send the payment again")
+        if self.breaker.state is not CLOSED and not self._admits():
+            raise ChannelDown("the channel does not answer now: pay another way, or later")
+
+    def passes(self) -> bool:
+        """Let a call of the background through, as the probe where it is half open."""
+        if self.budget is not None and self.budget.is_crowded():
+            return False
+        return self.breaker.state is CLOSED or self._admits()
+
+    def _admits(self) -> bool:
+        before = self.breaker.state
+        admitted = self.breaker.admit(self._now_s())
+        if self.breaker.state is not before:
+            self._turned()
+        return admitted
+
+    def is_down(self) -> bool:
+        """Whether the channel is taken to be away; a probe may be due."""
+        return self.breaker.state is not CLOSED
+
+    def holds_back(self) -> bool:
+        """Whether a call of the background would not go through now."""
+        if self.budget is not None and self.budget.is_crowded():
+            return True
+        return not self.probe_is_due()
+
+    def probe_is_due(self) -> bool:
+        """Whether a call would go through, be it as a probe."""
+        return self.breaker.lets_through(self._now_s())
+
+    def heard(self, answer: Answer | UndoAnswer | RefundAnswer, mark: int) -> None:
+        """What a call came to; ``mark`` is what :attr:`breaker` showed when it began."""
+        breaker = self.breaker
+        before = breaker.state
+        if is_failure(answer):
+            breaker.failed(mark, self._now_s())
+        else:
+            breaker.answered()
+        if breaker.state is not before:
+            self._turned()
+
+    def _turned(self) -> None:
+        state = self.breaker.state
+        self._metrics.breaker_turned(self._account_id, state.value)
+        tell = self._log.warning if state is OPEN else self._log.info
+        tell("breaker turned", account_id=self._account_id, state=state.value)
+        if state is CLOSED and self.back is not None:
+            self.back(self._account_id)
+
+    def health(self, health: ChannelHealth) -> ChannelHealth:
+        """The channel's own word, unless the breaker knows better."""
+        if not self.is_down():
+            return health
+        return ChannelHealth(ready=False, detail=f"breaker {self.breaker.state.value}")
+
+
+class GuardedChannel:
+    """A channel behind its guard."""
+
+    def __init__(self, channel: Channel, guard: Guard) -> None:
+        self._channel = channel
+        self._guard = guard
+        self.schedule: PollSchedule = channel.schedule
+        self.timeout_s: float = channel.timeout_s
+        self.new_order_no: Callable[[], str] = channel.new_order_no
+
+    def health(self) -> ChannelHealth:
+        """Not ready while the breaker is not closed."""
+        return self._guard.health(self._channel.health())
+
+    async def start(self) -> None:
+        """Open what needs opening."""
+        await self._channel.start()
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._channel.close()
+
+    async def pay(self, request: PayRequest) -> Answer:
+        """Pay; it was admitted before it was claimed, and it never waits for the budget."""
+        guard = self._guard
+        mark = guard.breaker.mark
+        if guard.budget is None:
+            answer = await self._channel.pay(request)
+        else:
+            answer = await guard.budget.urgently(self._channel.pay(request))
+        guard.heard(answer, mark)
+        return answer
+
+    async def query(self, ref: PaymentRef) -> Answer:
+        """Query, or ``UNKNOWN`` while the channel is away."""
+        guard = self._guard
+        if not guard.passes():
+            return Answer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
+        mark = guard.breaker.mark
+        answer = await self._channel.query(ref)
+        guard.heard(answer, mark)
+        return answer
+
+    async def cancel(self, ref: PaymentRef) -> UndoAnswer:
+        """Cancel, or ``NOT_SENT`` while the channel is away."""
+        guard = self._guard
+        if not guard.passes():
+            return UndoAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
+        mark = guard.breaker.mark
+        answer = await self._channel.cancel(ref)
+        guard.heard(answer, mark)
+        return answer
+
+
+class GuardedRefunds(GuardedChannel):
+    """A channel that can refund, behind its guard."""
+
+    def __init__(self, channel: Channel, refunds: Refunds, guard: Guard) -> None:
+        super().__init__(channel, guard)
+        self._refunds = refunds
+        self.new_refund_no: Callable[[], str] = refunds.new_refund_no
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Refund, or ``NOT_SENT`` while the channel is away."""
+        guard = self._guard
+        if not guard.passes():
+            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
+        mark = guard.breaker.mark
+        answer = await self._refunds.refund(request)
+        guard.heard(answer, mark)
+        return answer
+
+    async def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        """Ask about a refund, or ``UNKNOWN`` while the channel is away."""
+        guard = self._guard
+        if not guard.passes():
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
+        mark = guard.breaker.mark
+        answer = await self._refunds.query_refund(request)
+        guard.heard(answer, mark)
+        return answer
+
+
+def guarded(channel: Channel, guard: Guard) -> Channel:
+    """``channel`` behind ``guard``, with the abilities that it has."""
+    refunds = refunds_of(channel)
+    return (
+        GuardedChannel(channel, guard)
+        if refunds is None
+        else GuardedRefunds(channel, refunds, guard)
+    )

@@ -1,0 +1,69 @@
+"""One call of the API between the door and its handler: values in, values out, no aiohttp."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from domain.payment import Payment
+from domain.record import record
+from domain.refund import Refund
+from gateway.directory import KnownKey
+
+
+@record
+class ApiRequest:
+    """A request as it came, nothing of it decoded.
+
+    ``raw_path`` is path and query exactly as they were signed. ``headers`` are looked up
+    by ``Authorization``, ``Content-Type`` and ``Content-Encoding``: a case-insensitive
+    mapping, or one that writes them so.
+    """
+
+    method: str
+    raw_path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"ApiRequest({self.method} {self.raw_path})"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """The answer; ``body`` is JSON, and its signature, if any, is in ``headers``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Call:
+    """One authenticated request; ``identity`` is the id in its path, ``""`` where none is."""
+
+    key: KnownKey
+    body: bytes
+    query: str
+    identity: str
+
+    @property
+    def merchant_no(self) -> str:
+        """Whose key signed it."""
+        return self.key.merchant.merchant_no
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a handler answers; ``payment`` and ``refund`` are named in the log."""
+
+    body: bytes
+    status: int = 200
+    payment: Payment | None = None
+    refund: Refund | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call], Awaitable[Result]]
+Methods = Mapping[str, tuple[str, Handler]]
+"""By method: the call's name in the log, and who answers it."""
+Routes = Mapping[str, Methods]
+"""By path; ``{id}`` may stand for its third part."""

@@ -1,0 +1,141 @@
+"""The calls about payments: take one, look it up, undo it."""
+
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from channels.codes import detect_channel, normalise
+from domain.errors import InvalidRequest, Unprocessable
+from domain.ids import is_merchant_number
+from domain.payment import Payment
+from gateway.http.answers import payment_body
+from gateway.http.bodies import DEFAULT_WAIT_S, CreatePayment, parse_create_payment, refuse_body
+from gateway.http.call import Call, Result, Routes
+from gateway.live import is_over
+from gateway.payments import Begun, Draft, Payments
+from signing.keywrap import Sealer
+
+REPLAYED: Final = {"Idempotent-Replayed": "true"}
+
+
+class PaymentCalls:
+    """What a merchant may do with a payment."""
+
+    def __init__(
+        self, *, payments: Payments, sealer: Sealer, refused_url: Callable[[str], str]
+    ) -> None:
+        """``refused_url`` says why a URL would never be called, ``""`` when it may be."""
+        self._payments = payments
+        self._sealer = sealer
+        self._refused_url = refused_url
+
+    def routes(self) -> Routes:
+        """Every call by path and method."""
+        return {
+            "/v1/payments": {"POST": ("create", self._create), "GET": ("find", self._find)},
+            "/v1/payments/{id}": {"GET": ("get", self._get)},
+            "/v1/payments/{id}/cancel": {"POST": ("cancel", self._cancel)},
+        }
+
+    async def _create(self, call: Call) -> Result:
+        asked = parse_create_payment(call.body)
+        channel = detect_channel(asked.auth_code)
+        if channel is None:
+            raise Unprocessable(
+                "auth_code_unknown",
+                "method.auth_code: not a payment code of a known wallet",
+                field="method.auth_code",
+            )
+        refused = self._refused_url(asked.notify_url) if asked.notify_url else ""
+        if refused:
+            message = f"notify_url: {refused}"
+            raise Unprocessable("notify_url_refused", message, field="notify_url")
+        begun = await self._payments.begin(self._draft(call.merchant_no, asked, channel))
+        payment = await self._wait(begun, asked.wait_s)
+        if begun.replayed:
+            return Result(payment_body(payment), 200, payment, headers=REPLAYED)
+        return Result(payment_body(payment), 201, payment)
+
+    async def _wait(self, begun: Begun, wait_s: int) -> Payment:
+        live = begun.live
+        if live is None:
+            return await self._payments.watch(begun.payment, wait_s, is_over)
+        if not begun.replayed:
+            self._payments.spawn(self._payments.run(live))
+        await live.final(wait_s)
+        if live.fault is not None:
+            raise live.fault
+        if begun.replayed and not is_over(live.payment):
+            # others move it too (a cancel, recovery): what was shown must not come back
+            order = live.payment.order
+            return await self._payments.find(order.merchant_no, order.id)
+        return live.payment
+
+    def _draft(self, merchant_no: str, asked: CreatePayment, channel: str) -> Draft:
+        metadata = orjson.dumps(asked.metadata, option=orjson.OPT_SORT_KEYS)
+        said = orjson.dumps(
+            [
+                asked.amount_fen,
+                asked.currency,
+                asked.subject,
+                asked.auth_code,
+                asked.notify_url,
+                asked.expires_in_s,
+                asked.store_id,
+                asked.terminal_id,
+                metadata.decode(),
+            ]
+        )
+        return Draft(
+            merchant_no=merchant_no,
+            door="api",
+            order_key=asked.merchant_order_no,
+            fingerprint=self._sealer.token(said),
+            amount_fen=asked.amount_fen,
+            currency=asked.currency,
+            subject=asked.subject,
+            method="auth_code",
+            channel=channel,
+            auth_code=normalise(asked.auth_code),
+            terminal_id=asked.terminal_id,
+            store_id=asked.store_id,
+            notify_url=asked.notify_url,
+            metadata_json=metadata.decode() if asked.metadata else "",
+            expires_in_s=asked.expires_in_s,
+        )
+
+    async def _get(self, call: Call) -> Result:
+        payment = await self._payments.find(call.merchant_no, call.identity)
+        return Result(payment_body(payment), 200, payment)
+
+    async def _find(self, call: Call) -> Result:
+        number = _first(call.query, "merchant_order_no")
+        if number is None:
+            raise InvalidRequest(
+                "missing_field", "merchant_order_no: is needed", field="merchant_order_no"
+            )
+        if not is_merchant_number(number):
+            raise InvalidRequest(
+                "invalid_field",
+                "merchant_order_no: must be 1-64 of A-Z a-z 0-9 _ -",
+                field="merchant_order_no",
+            )
+        payment = await self._payments.find_by_order(call.merchant_no, number)
+        return Result(payment_body(payment), 200, payment)
+
+    async def _cancel(self, call: Call) -> Result:
+        refuse_body(call.body)
+        payment = await self._payments.find(call.merchant_no, call.identity)
+        undone = (await self._payments.cancel(payment)).payment
+        undone = await self._payments.watch(undone, DEFAULT_WAIT_S, is_over)
+        return Result(payment_body(undone), 200, undone)
+
+
+def _first(query: str, name: str) -> str | None:
+    """The first value of a query parameter, decoded."""
+    for given, value in parse_qsl(query, keep_blank_values=True):
+        if given == name:
+            return value
+    return None

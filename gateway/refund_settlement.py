@@ -1,0 +1,321 @@
+"""From a channel's answers about a refund to its end: sent, asked about, sent again.
+
+Rules:
+
+* Live refunds and recovered ones take the same path.
+* One channel number serves every repeat. What may have been sent is asked about before
+  it is sent again, and a "no" to a repeat is believed only once the channel says that
+  it knows no such refund: the first may have been paid out unheard.
+* Every move is compare-and-set, on the refund and on its payment; one that lost is
+  computed again from what the store holds.
+* Nothing ends by time: a refund that the channel does not settle within the patience
+  is parked for a person, its amount still reserved.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from channels.port import Advice, Channel, RefundAnswer, RefundRequest, Verdict, refunds_of
+from channels.port import Refunds as RefundAbility
+from domain.clock import Clock
+from domain.decline import Decline, DeclineReason
+from domain.errors import Unavailable
+from domain.payment import Payment
+from domain.refund import (
+    REFUND_FINAL,
+    Refund,
+    RefundEvent,
+    RefundHappened,
+    RefundStep,
+    parked_refund,
+    refund_step,
+)
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from gateway.notices import NoticeWriter
+from gateway.routes import Routes
+from gateway.settlement import reference
+from gateway.store.port import Job, JobKind, RefundAdvance, Store
+
+_STEPS_IN_A_ROW: Final = 4
+_PATIENCE_S: Final = 24 * 3600
+_LEASE_MARGIN_S: Final = 5.0
+_GONE_ACCOUNT_S: Final = 300.0
+_LIVE_FENCE: Final = 0
+
+
+@dataclass(slots=True)
+class RefundWork:
+    """A refund in work here; ``may_be_sent`` once a request may have left, ever."""
+
+    refund: Refund
+    channel: Channel
+    ability: RefundAbility
+    request: RefundRequest
+    fence: int
+    may_be_sent: bool
+
+
+def is_refund_over(refund: Refund) -> bool:
+    """Whether nothing more happens by itself: final, or parked for a person."""
+    return refund.standing.status in REFUND_FINAL or bool(refund.standing.parked_reason)
+
+
+class RefundSettlement:
+    """Finishes refunds, whoever began them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        routes: Routes,
+        notices: NoticeWriter,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._routes = routes
+        self._notices = notices
+        self._clock = clock
+        self._metrics = metrics
+        self._log = log
+
+    @staticmethod
+    def first(
+        refund: Refund, payment: Payment, channel: Channel, ability: RefundAbility
+    ) -> RefundWork:
+        """A refund just claimed here: nothing of it was ever sent."""
+        request = _request(refund, payment)
+        return RefundWork(refund, channel, ability, request, _LIVE_FENCE, may_be_sent=False)
+
+    async def run(self, work: RefundWork) -> None:
+        """Bring a refund of this process to its end, or leave it to recovery."""
+        refund_id = work.refund.order.id
+        try:
+            await self._bring_to_end(work)
+        except Unavailable as error:
+            self._log.warning("refund left to recovery", refund_id=refund_id, reason=error.message)
+        except Exception:
+            self._log.exception("refund fault", refund_id=refund_id)
+
+    async def finish(self, job: Job) -> None:
+        """Bring a leased refund to its end, or give it back until later.
+
+        Raises:
+            Unavailable: the store is down; the lease runs out by itself.
+        """
+        refund = await self._store.refund(job.subject)
+        payment = None if refund is None else await self._store.payment(refund.order.payment_id)
+        if refund is None or payment is None:
+            self._log.error("a job without its refund", refund_id=job.subject)
+            return
+        channel = self._routes.channel(refund.order.account_id)
+        ability = refunds_of(channel)
+        if channel is None or ability is None:
+            self._log.error("account gone", account_id=refund.order.account_id)
+            later_ms = self._clock.now_ms() + int(_GONE_ACCOUNT_S * 1000)
+            await self._store.renew(
+                JobKind.REFUND, job.subject, later_ms, job.fence, given_back=True
+            )
+            return
+        self._metrics.recovered.inc()
+        request = _request(refund, payment)
+        await self._bring_to_end(
+            RefundWork(refund, channel, ability, request, job.fence, may_be_sent=True)
+        )
+
+    async def _bring_to_end(self, work: RefundWork) -> None:
+        """Send or ask, a few times in a row; then give the job back until it is due."""
+        pauses = work.channel.schedule.refund_retry_s
+        for pause_s in pauses[:_STEPS_IN_A_ROW]:
+            if self._routes.holds_back(work.refund.order.account_id):
+                await self._give_back(work)
+                return
+            answer = await self._ask(work) if work.may_be_sent else await self._send(work)
+            await self._apply(work, answer)
+            if is_refund_over(work.refund):
+                return
+            if not await self._keep(work, pause_s):
+                return
+            await asyncio.sleep(pause_s)
+        if self._waited_s(work) > _PATIENCE_S:
+            await self._park(work, "refund_not_answered")
+            return
+        await self._give_back(work)
+
+    def _waited_s(self, work: RefundWork) -> int:
+        return (self._clock.now_ms() - work.refund.order.created_at_ms) // 1000
+
+    async def _give_back(self, work: RefundWork) -> None:
+        """Leave it alone until later: the longer, the older it is."""
+        pauses, waited_s = work.channel.schedule.refund_retry_s, self._waited_s(work)
+        later_s = min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
+        await self._store.renew(
+            JobKind.REFUND,
+            work.refund.order.id,
+            self._clock.now_ms() + int(later_s * 1000),
+            work.fence,
+            given_back=True,
+        )
+
+    async def _keep(self, work: RefundWork, pause_s: float) -> bool:
+        due_at_ms = self.lease_until_ms(work.channel, pause_s)
+        return await self._store.renew(
+            JobKind.REFUND, work.refund.order.id, due_at_ms, work.fence, given_back=False
+        )
+
+    async def _send(self, work: RefundWork) -> RefundAnswer:
+        """Send it; a "no" is believed only while nothing else was ever sent."""
+        repeated, work.may_be_sent = work.may_be_sent, True
+        answer = await self._call(work, "refund")
+        if answer.verdict is Verdict.NOT_SENT:
+            work.may_be_sent = repeated
+        elif answer.verdict is Verdict.DECLINED and repeated:
+            asked = await self._call(work, "query_refund")
+            return answer if asked.not_found else asked
+        return answer
+
+    async def _ask(self, work: RefundWork) -> RefundAnswer:
+        """Ask what became of it; what the channel does not know is sent again."""
+        answer = await self._call(work, "query_refund")
+        return await self._send(work) if answer.not_found else answer
+
+    async def _call(self, work: RefundWork, operation: str) -> RefundAnswer:
+        started_s = self._clock.monotonic_s()
+        call = work.ability.refund if operation == "refund" else work.ability.query_refund
+        try:
+            answer = await call(work.request)
+        except Exception:
+            self._log.exception("adapter fault", refund_id=work.refund.order.id, call=operation)
+            answer = RefundAnswer(verdict=Verdict.UNKNOWN)
+        elapsed_s = self._clock.monotonic_s() - started_s
+        self._metrics.call(work.refund.order.channel, operation, answer.verdict.value, elapsed_s)
+        return answer
+
+    async def _apply(self, work: RefundWork, answer: RefundAnswer) -> None:
+        """Book an answer on the refund and its payment, whatever moved meanwhile."""
+        if answer.verdict is Verdict.UNKNOWN or answer.advice is Advice.CONFIGURATION:
+            self._log.warning(
+                "channel answer needs eyes",
+                refund_id=work.refund.order.id,
+                channel=work.refund.order.channel,
+                verdict=answer.verdict.value,
+                code=answer.channel_code,
+                detail=answer.channel_message,
+                advice=answer.advice.value if answer.advice is not None else None,
+            )
+        if answer.verdict is Verdict.SUCCEEDED and (wrong := _contradiction(work.request, answer)):
+            await self._park(work, wrong)
+            return
+        happened = RefundHappened(
+            event=_event(answer.verdict),
+            at_ms=self._clock.now_ms(),
+            decline=_decline(answer) if answer.verdict is Verdict.DECLINED else None,
+        )
+        while True:
+            payment = await self._store.payment(work.refund.order.payment_id)
+            if payment is None:
+                raise Unavailable("the store no longer shows a payment that it acknowledged")
+            move = refund_step(payment, work.refund, happened)
+            if move is None:
+                return
+            if await self._persist(work, payment, move, happened):
+                return
+
+    async def _park(self, work: RefundWork, reason: str) -> None:
+        now_ms = self._clock.now_ms()
+        happened = RefundHappened(event=RefundEvent.ANSWER_LOST, at_ms=now_ms)
+        while not is_refund_over(work.refund):
+            move = parked_refund(work.refund, reason)
+            if await self._persist(work, None, move, happened):
+                return
+
+    async def _persist(
+        self, work: RefundWork, payment: Payment | None, move: RefundStep, happened: RefundHappened
+    ) -> bool:
+        """Commit a move; where it lost, the refund is read again."""
+        before, after = work.refund, Refund(work.refund.order, move.standing)
+        notice = None
+        if move.notice and payment is not None and move.payment is not None:
+            told = Payment(payment.order, move.payment)
+            notice = self._notices.of_refund(told, after, move.notice, happened.at_ms)
+        change = RefundAdvance(
+            refund=before.order,
+            previous=before.standing.status,
+            event=happened.event,
+            standing=move.standing,
+            at_ms=happened.at_ms,
+            due_at_ms=None if is_refund_over(after) else self.lease_until_ms(work.channel),
+            payment=move.payment,
+            postings=move.postings,
+            notice=notice,
+        )
+        if await self._store.advance_refund(change):
+            work.refund = after
+            self._count(after)
+            if notice is not None:
+                self._notices.committed()
+            return True
+        stored = await self._store.refund(before.order.id)
+        if stored is None:
+            raise Unavailable("the store no longer shows a refund that it acknowledged")
+        work.refund = stored
+        return False
+
+    def _count(self, refund: Refund) -> None:
+        standing = refund.standing
+        if standing.parked_reason:
+            self._metrics.parked.inc()
+            self._log.error(
+                "refund parked", refund_id=refund.order.id, reason=standing.parked_reason
+            )
+        elif standing.status in REFUND_FINAL:
+            self._log.info("refund done", refund_id=refund.order.id, status=standing.status.value)
+
+    def lease_until_ms(self, channel: Channel, pause_s: float = 0.0) -> int:
+        """When another worker may take over: after one pause, a call and a query."""
+        lease_s = pause_s + 2 * channel.timeout_s + _LEASE_MARGIN_S
+        return self._clock.now_ms() + int(lease_s * 1000)
+
+
+def _request(refund: Refund, payment: Payment) -> RefundRequest:
+    order = refund.order
+    return RefundRequest(
+        refund_no=order.channel_refund_no,
+        payment=reference(payment),
+        amount_fen=order.amount_fen,
+        currency=order.currency,
+        reason=order.reason,
+        created_at_ms=order.created_at_ms,
+    )
+
+
+def _contradiction(request: RefundRequest, answer: RefundAnswer) -> str:
+    """What in the channel's words does not fit the refund; ``""`` when all does."""
+    if answer.amount_fen is not None and answer.amount_fen != request.amount_fen:
+        return "refund_amount_mismatch"
+    if answer.refund_no and answer.refund_no != request.refund_no:
+        return "refund_number_mismatch"
+    return ""
+
+
+def _event(verdict: Verdict) -> RefundEvent:
+    match verdict:
+        case Verdict.SUCCEEDED:
+            return RefundEvent.RETURNED
+        case Verdict.DECLINED:
+            return RefundEvent.DECLINE
+        case Verdict.PENDING:
+            return RefundEvent.ACCEPTED
+        case Verdict.NOT_SENT:
+            return RefundEvent.NOT_SENT
+        case Verdict.UNKNOWN:
+            return RefundEvent.ANSWER_LOST
+        case _:
+            assert_never(verdict)
+
+
+def _decline(answer: RefundAnswer) -> Decline:
+    return Decline(answer.reason or DeclineReason.DECLINED, answer.channel_code)

@@ -1,0 +1,13 @@
+"""Everything of the store that is not hot, over a ``Database`` of either engine."""
+
+from gateway.store.cases import Cases
+from gateway.store.jobs import Jobs
+from gateway.store.ledger import Ledger
+from gateway.store.notices import Notices
+from gateway.store.provisioning import Provisioning
+from gateway.store.reads import PaymentReads
+from gateway.store.refunds import Refunds
+
+
+class ColdStore(PaymentReads, Refunds, Jobs, Cases, Notices, Ledger, Provisioning):
+    """One half per protocol of the port; each has its own file."""

@@ -1,0 +1,317 @@
+"""What goes into the store and comes out of it: changes, rows as values, their enums.
+
+Rules: everything is frozen; everything sensitive arrives sealed; what the hot path makes
+is a ``record``, the rest a frozen dataclass.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.ledger import Posting
+from domain.payment import Deed, Event, Order, Payment, Standing, Status
+from domain.record import record
+from domain.refund import Refund, RefundEvent, RefundOrder, RefundStanding, RefundStatus
+
+
+@record
+class TerminalReply:
+    """A reply as it went to a terminal, kept for identical repeats.
+
+    ``key`` is terminal, batch, trace and message type; ``reply_sealed`` the encrypted
+    frame.
+    """
+
+    merchant_no: str
+    key: str
+    fingerprint: bytes
+    reply_sealed: bytes
+    created_at_ms: int
+
+
+@record
+class Notice:
+    """A notification to a merchant, written in the commit of what it tells.
+
+    ``sequence`` is dense per payment (its refunds included) and starts at 1; ``body`` is
+    the JSON as it is sent, the very bytes on every attempt. Its job is ``notify:EVENT_ID``
+    in the lane of ``endpoint`` (merchant and host), due at ``created_at_ms``.
+    """
+
+    event_id: str
+    merchant_no: str
+    payment_id: str
+    sequence: int
+    type: str
+    url: str
+    endpoint: str
+    body: bytes
+    created_at_ms: int
+
+
+@record
+class Claim:
+    """Insert an order, its standing (version 1), its first attempt and event.
+
+    Refused when ``(merchant_no, door, order_key)`` exists. ``due_at_ms`` opens the
+    payment's settle job and is when recovery may take it over; ``None`` for an order
+    that is born final (a reversal that came before its sale): it gets no job.
+    """
+
+    order: Order
+    standing: Standing
+    event: Event
+    due_at_ms: int | None
+    reply: TerminalReply | None = None
+
+
+@record
+class Advance:
+    """Move a payment from ``standing.version - 1`` to ``standing``.
+
+    Refused when the payment is no longer at that version. Event, postings and reply
+    are written in the same commit; ``due_at_ms`` moves the payment's settle job, or
+    opens one anew, and ``None`` ends it.
+    """
+
+    payment_id: str
+    merchant_no: str
+    previous: Status
+    event: Event | Deed
+    standing: Standing
+    at_ms: int
+    due_at_ms: int | None
+    account_id: str = ""
+    """The lane of a job that is opened anew."""
+    postings: Sequence[Posting] = ()
+    reply: TerminalReply | None = None
+    notice: Notice | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundClaim:
+    """Insert a refund (version 1) and reserve its amount on the payment, in one commit.
+
+    ``payment`` is the payment's standing with the reservation (from
+    :func:`domain.refund.reserve`); its deed is ``RESERVE``. The job ``refund:ID`` is due
+    at ``due_at_ms``, in the lane of the refund's account.
+    """
+
+    refund: Refund
+    payment: Payment
+    due_at_ms: int
+
+
+class RefundClaimed(enum.Enum):
+    """What became of a :class:`RefundClaim`; nothing is written but for ``WON``."""
+
+    WON = "won"
+    EXISTS = "exists"
+    """``(merchant_no, merchant_refund_no)`` is taken."""
+    MOVED = "moved"
+    """The payment is no longer at ``payment.standing.version - 1``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundAdvance:
+    """Move a refund from ``standing.version - 1``, and its payment with it, or neither.
+
+    ``payment`` is the payment's new standing, ``None`` where it does not move.
+    ``due_at_ms`` moves the job or opens it anew; ``None`` ends it. A standing with a
+    ``parked_reason`` opens its case. Event lines: ``event`` on the refund's history,
+    and ``Deed.REFUND_SUCCEEDED`` or ``REFUND_FAILED`` on the payment's.
+    """
+
+    refund: RefundOrder
+    previous: RefundStatus
+    event: RefundEvent
+    standing: RefundStanding
+    at_ms: int
+    due_at_ms: int | None
+    payment: Standing | None = None
+    postings: Sequence[Posting] = ()
+    notice: Notice | None = None
+
+
+class JobKind(enum.Enum):
+    """The work that outlives a request."""
+
+    SETTLE = "settle"
+    """Bring a payment to its end; subject: the payment; lane: its account."""
+    REFUND = "refund"
+    """Bring a refund to its end; subject: the refund; lane: its account."""
+    NOTIFY = "notify"
+    """Deliver a notice; subject: the event; lane: its endpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it is leased: ``fence`` is the lease's own, ``tries`` counts the leases."""
+
+    kind: JobKind
+    subject: str
+    lane: str
+    due_at_ms: int
+    fence: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Something parked for a person: a payment or a refund (``subject``), and why.
+
+    ``case_id`` is ``case_`` and what follows ``pay_`` or ``ref_`` in the subject. A case
+    is open until a decision frees its subject; parked again, it opens again.
+    """
+
+    case_id: str
+    subject: str
+    merchant_no: str
+    reason: str
+    opened_at_ms: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseDecision:
+    """Who decided what about a case, when and why; append-only."""
+
+    case_id: str
+    number: int
+    decision: str
+    by: str
+    why: str
+    at_ms: int
+
+
+class NoticeState(enum.Enum):
+    """Where a notice stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """The schedule is over, or the URL is refused: on the dead-letter list."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredNotice:
+    """A notice and what became of it; ``last_error`` is safe to show."""
+
+    notice: Notice
+    state: NoticeState
+    attempts: int
+    last_error: str
+    done_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """An entry that goes with no payment's transition: an adjustment or a fee.
+
+    ``entry_id`` is unique; ``by`` and ``why`` are kept with it.
+    """
+
+    entry_id: str
+    postings: Sequence[Posting]
+    by: str
+    why: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLine:
+    """A posting with where it stands: a payment's id (or an entry's), sequence and line."""
+
+    subject: str
+    sequence: int
+    line: int
+    posting: Posting
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentEvent:
+    """One line of a payment's history; ``sequence`` is the version it made."""
+
+    sequence: int
+    event: Event | Deed
+    previous: Status
+    status: Status
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merchant:
+    """A merchant; ``pos_merchant_id`` is its 15 characters in field 42."""
+
+    merchant_no: str
+    name: str
+    pos_merchant_id: str
+    created_at_ms: int
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """A terminal as provisioned; unique by merchant and ``terminal_id`` (8 characters).
+
+    ``key_scheme`` is ``des``, ``3des``, ``3des-tdk`` or ``sm4``; ``mac`` one of
+    ``signing.pos.MAC_ALGORITHMS``; ``allow_weak_pin`` lets single DES and SM4
+    terminals send a PIN.
+    """
+
+    merchant_no: str
+    terminal_id: str
+    key_scheme: str
+    mac: str
+    allow_weak_pin: bool
+    tmk_sealed: bytes
+    tmk_kcv: str
+    created_at_ms: int
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminalSession:
+    """A terminal's sign-in state: of the terminal, not of a connection.
+
+    ``version`` rises with every change. ``keys_sealed`` and ``previous_keys_sealed``
+    hold the working keys of this sign-in and of the one before.
+    """
+
+    merchant_no: str
+    terminal_id: str
+    version: int
+    signed_in: bool
+    batch_no: int
+    signed_in_at_ms: int
+    keys_sealed: bytes
+    previous_keys_sealed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key of a merchant; the secret rests sealed."""
+
+    key_id: str
+    merchant_no: str
+    secret_sealed: bytes
+    created_at_ms: int
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A channel account; ``merchant_no`` empty serves every merchant without its own.
+
+    ``settings_json`` is a JSON object of text; ``secrets_sealed`` the sealed JSON
+    object of the secrets.
+    """
+
+    account_id: str
+    channel: str
+    merchant_no: str
+    settings_json: str
+    secrets_sealed: bytes
+    created_at_ms: int
+    disabled: bool = False

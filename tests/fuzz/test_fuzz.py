@@ -1,0 +1,94 @@
+"""The fuzzer, in small pieces that run side by side, and whether it would find anything.
+
+``make fuzz`` is the long run; this is what every ``make test`` does.
+"""
+
+import time
+from random import Random
+
+import pytest
+
+from pos_protocol.codec import CodecError, decode, encode
+from pos_protocol.dialect import Dialect
+from tests.fuzz import grammar
+from tests.fuzz.chunk import CHUNK_INPUTS, run_chunk
+from tests.fuzz.mutation import mutated
+from tests.fuzz.targets import TARGETS, WEIGHTS, Broken
+
+SEED = 20_260_801
+CHUNKS = 32
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_no_input_breaks_a_rule(chunk: int) -> None:
+    """No crash, no hang, no leak, no disagreement."""
+    tally = run_chunk(SEED, chunk)
+    assert [str(finding) for finding in tally.findings] == []
+    assert (tally.inputs, tally.crashes, tally.hangs) == (CHUNK_INPUTS, 0, 0)
+    assert tally.by_target.keys() == TARGETS.keys()
+
+
+def test_every_target_has_a_turn() -> None:
+    assert set(WEIGHTS) == TARGETS.keys()
+    assert len(WEIGHTS) == 32
+
+
+def test_a_planted_fault_is_found_and_replayed_by_its_numbers() -> None:
+    """Seed, chunk and input are all that a replay needs."""
+
+    def faulty(payload: bytes, dialect: Dialect, chance: int) -> None:
+        if len(payload) % 16 == 3:
+            raise ValueError
+
+    targets = dict(TARGETS, codec=faulty)
+    tally = run_chunk(SEED, 0, 500, targets=targets)
+    assert tally.crashes > 3
+    finding = tally.findings[0]
+    assert "ValueError at test_fuzz.py" in finding.detail
+    with pytest.raises(ValueError):
+        run_chunk(SEED, 0, 500, only=finding.number, targets=targets)
+    run_chunk(SEED, 0, 500, only=finding.number)
+
+
+def test_a_hang_is_found() -> None:
+    def slow(payload: bytes, dialect: Dialect, chance: int) -> None:
+        until = time.thread_time() + 0.15
+        while chance & 15 == 7 and time.thread_time() < until:
+            pass
+
+    tally = run_chunk(SEED, 0, 60, targets=dict.fromkeys(TARGETS, slow))
+    assert tally.hangs >= 1
+    assert tally.slowest_s > 0.1
+
+
+def test_a_text_that_shows_a_number_is_found() -> None:
+    """The leak check of the targets looks at every error."""
+
+    class TellsAll(CodecError):
+        def __str__(self) -> str:
+            return "9900001234567899"
+
+    with pytest.raises(Broken, match="seven digits"):
+        TARGETS["codec"](encode(grammar.message(Random(1)))[:-1], _raising(TellsAll), 1)
+
+
+def _raising(error: type[CodecError]) -> Dialect:
+    class Telling(Dialect):
+        def field(self, number: int) -> None:
+            raise error(number, -1, "")
+
+    return Telling()
+
+
+def test_changes_break_some_messages_and_leave_some_sound() -> None:
+    """Too gentle or too rough a change would reach nothing behind the first check."""
+    rng = Random(SEED)
+    corpus = [encode(grammar.message(rng)) for _ in range(40)]
+    read = 0
+    for number in range(1000):
+        try:
+            decode(mutated(rng, corpus[number % 40], corpus))
+        except CodecError:
+            continue
+        read += 1
+    assert 100 < read < 900

@@ -1,0 +1,244 @@
+"""The checker can fail: each invariant, broken on purpose in a sound history, is reported."""
+
+import copy
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.checker import Checker, Violation
+from tests.simulation.histories import Histories, Notification, Order, Sale
+from tests.simulation.plan import CLEAN, StoreFaults, draw
+from tests.simulation.run import Simulation
+
+Doctor = Callable[[Histories, sqlite3.Connection], None]
+
+
+@pytest.fixture(scope="module")
+def sound() -> Iterator[Simulation]:
+    """A day on which nothing went wrong."""
+    calm = replace(
+        draw(5),
+        alipay=CLEAN,
+        card=CLEAN,
+        pos=CLEAN,
+        api=CLEAN,
+        merchant=CLEAN,
+        store=StoreFaults(),
+        crash_steps=0,
+        clock_jump_s=0.0,
+    )
+    simulation = Simulation(calm)
+    simulation.play()
+    yield simulation
+    simulation.close()
+
+
+def judge(sound: Simulation, doctor: Doctor) -> list[Violation]:
+    """What the checker says once ``doctor`` has been at a copy of it."""
+    histories = copy.deepcopy(sound.scene.histories)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    sound.connection.backup(connection)
+    triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+    for (name,) in triggers.fetchall():
+        connection.execute(f"DROP TRIGGER {name}")
+    try:
+        doctor(histories, connection)
+        return Checker(histories, connection).run()
+    finally:
+        connection.close()
+
+
+def paid_sale(histories: Histories) -> Sale:
+    return next(sale for sale in histories.sales if sale.approved)
+
+
+def paid_order(histories: Histories) -> Order:
+    """One that stayed paid, without refunds, and with a ``notify_url``."""
+    return next(
+        order
+        for order in histories.orders
+        if order.notify_url
+        and not order.refunds
+        and not order.cancels
+        and order.seen
+        and order.seen[-1].body["status"] == "succeeded"
+    )
+
+
+def told(histories: Histories) -> Notification:
+    number = paid_order(histories).seen[-1].body["id"]
+    return next(one for one in histories.notifications if one.body["payment"]["id"] == number)
+
+
+def capture_lost(histories: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "DELETE FROM postings WHERE payment_id = (SELECT id FROM payments WHERE order_key = ?)",
+        (paid_sale(histories).order_key,),
+    )
+
+
+def captured_twice(histories: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "INSERT INTO postings (payment_id, sequence, line, account, amount_fen, currency, at_ms,"
+        " entry) SELECT payment_id, sequence, line + 2, account, amount_fen, currency, at_ms, entry"
+        " FROM postings WHERE payment_id = (SELECT id FROM payments WHERE order_key = ?)",
+        (paid_sale(histories).order_key,),
+    )
+
+
+def approval_undone_unasked(histories: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "UPDATE payments SET status = 'reversed' WHERE order_key = ?",
+        (paid_sale(histories).order_key,),
+    )
+
+
+def unknown_charge(histories: Histories, _: sqlite3.Connection) -> None:
+    charge = {"channel": "alipay", "order_no": "NOBODYS", "charged_fen": 1, "returned_fen": 0}
+    histories.charges.append(charge)
+
+
+def charged_twice(histories: Histories, _: sqlite3.Connection) -> None:
+    histories.charges.append(
+        dict(next(one for one in histories.charges if not one["returned_fen"]))
+    )
+
+
+def surplus_kept(histories: Histories, _: sqlite3.Connection) -> None:
+    charge = next(one for one in histories.charges if one["returned_fen"])
+    charge["returned_fen"] = 0
+
+
+def never_final(histories: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "UPDATE payments SET status = 'unknown' WHERE order_key = ?",
+        (paid_sale(histories).order_key,),
+    )
+
+
+def success_never_charged(histories: Histories, _: sqlite3.Connection) -> None:
+    histories.charges.remove(next(one for one in histories.charges if not one["returned_fen"]))
+
+
+def parked_unseen(histories: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "UPDATE payments SET parked_reason = 'amount_mismatch' WHERE order_key = ?",
+        (paid_sale(histories).order_key,),
+    )
+
+
+def not_quiet(histories: Histories, _: sqlite3.Connection) -> None:
+    histories.quiet = False
+
+
+def refunded_beyond(_: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "UPDATE refunds SET amount_fen = amount_fen + 1000000 WHERE status = 'succeeded'"
+    )
+
+
+def reserved_beyond(_: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE payments SET refunding_fen = captured_fen + 1")
+
+
+def one_sided(_: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM postings WHERE line = 1")
+
+
+def ledger_rewritten(histories: Histories, _: sqlite3.Connection) -> None:
+    line = histories.snapshots[-1][0]
+    histories.snapshots[-1][0] = (*line[:-1], line[-1] + 1)
+
+
+def illegal_move(_: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "UPDATE payment_events SET event = 'submit' WHERE event = 'paid' AND status = 'succeeded'"
+    )
+
+
+def history_with_a_gap(_: Histories, connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM payment_events WHERE sequence = 1")
+
+
+def shown_going_back(histories: Histories, _: sqlite3.Connection) -> None:
+    order = paid_order(histories)
+    seen = copy.deepcopy(order.seen[-1])
+    seen.asked_at_s, seen.at_s = seen.at_s + 1, seen.at_s + 2
+    seen.body["status"] = "pending"
+    order.seen.append(seen)
+
+
+def answered_differently(histories: Histories, _: sqlite3.Connection) -> None:
+    sale = paid_sale(histories)
+    sale.replies.append(replace(sale.replies[-1], payload=b"another"))
+
+
+def conflict_approved(histories: Histories, _: sqlite3.Connection) -> None:
+    sale = paid_sale(histories)
+    sale.conflict_replies.append(replace(sale.replies[-1], response_code="00"))
+
+
+def two_payments(histories: Histories, _: sqlite3.Connection) -> None:
+    order = paid_order(histories)
+    seen = copy.deepcopy(order.seen[-1])
+    seen.body["id"] = "pay_another"
+    order.seen.append(seen)
+
+
+def never_told(histories: Histories, _: sqlite3.Connection) -> None:
+    histories.notifications.remove(told(histories))
+
+
+def told_unsigned(histories: Histories, _: sqlite3.Connection) -> None:
+    told(histories).signed = False
+
+
+def told_something_else(histories: Histories, _: sqlite3.Connection) -> None:
+    histories.notifications.append(copy.deepcopy(told(histories)))
+    histories.notifications[-1].body["type"] = "payment.closed"
+
+
+def terminal_disagrees(histories: Histories, _: sqlite3.Connection) -> None:
+    next(sale for sale in histories.sales if not sale.approved).approved = True
+
+
+DOCTORED: list[tuple[str, Doctor]] = [
+    ("I1", capture_lost),
+    ("I1", approval_undone_unasked),
+    ("I2", unknown_charge),
+    ("I2", charged_twice),
+    ("I2", surplus_kept),
+    ("I3", never_final),
+    ("I3", success_never_charged),
+    ("I3", parked_unseen),
+    ("I3", not_quiet),
+    ("I4", refunded_beyond),
+    ("I4", reserved_beyond),
+    ("I5", captured_twice),
+    ("I5", one_sided),
+    ("I5", ledger_rewritten),
+    ("I6", illegal_move),
+    ("I6", history_with_a_gap),
+    ("I6", shown_going_back),
+    ("I7", answered_differently),
+    ("I7", conflict_approved),
+    ("I7", two_payments),
+    ("I9", never_told),
+    ("I9", told_unsigned),
+    ("I9", told_something_else),
+    ("I14", terminal_disagrees),
+]
+
+
+def test_a_sound_history_passes(sound: Simulation) -> None:
+    assert judge(sound, lambda _histories, _connection: None) == []
+
+
+@pytest.mark.parametrize(
+    ("invariant", "doctor"), DOCTORED, ids=[doctor.__name__ for _, doctor in DOCTORED]
+)
+def test_a_broken_invariant_is_reported(sound: Simulation, invariant: str, doctor: Doctor) -> None:
+    reported = {violation.invariant for violation in judge(sound, doctor)}
+    assert invariant in reported
