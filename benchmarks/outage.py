@@ -8,7 +8,7 @@ Rules:
   nobody's clock is moved.
 * The account has a budget of 300 requests a second. What came is counted at the
   sandbox, second by second.
-* The breaker is told to bear more failures than there are payments: with its default
+* The breaker is told to bear more failures than the payments and their queries make: with its default
   it would let a few hundred begin and refuse the rest, and there would be nothing to
   measure. Once it is open it works as always.
 * New payments come at a steady rate before the outage and from the moment that the
@@ -77,7 +77,7 @@ async def outage(postgres: PostgresServer, plan: Plan, notes: list[str]) -> dict
     """See the module."""
     tuning = Tuning(alipay_calls_per_s=str(CALLS_PER_S))
     settings = {
-        "channels": {"breaker_failures": int(plan.outage_payments * 1.2) + 10},
+        "channels": {"breaker_failures": 20 * plan.outage_payments},
         "payments": {"max_in_flight": 2 * plan.outage_payments + 1000},
     }
     async with Scene(postgres, "outage", plan.callers, tuning, settings) as scene:

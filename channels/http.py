@@ -47,7 +47,7 @@ from aiohttp.client_exceptions import (
 from yarl import URL
 
 from channels.address import refusal
-from channels.lookup import Lookups, Vet
+from channels.lookup import Lookups, Vet, narrow_socket
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
 from domain.errors import ConfigurationError
 
@@ -240,7 +240,7 @@ class GuardedClient:
     """Posts to URLs that somebody else chose: one attempt, no redirect, a status back.
 
     An address is judged by ``vet`` and connected as judged, so that a name cannot mean
-    another one in the next moment.
+    another one in the next moment. At most ``max_lookups`` threads look names up.
     """
 
     def __init__(
@@ -250,6 +250,7 @@ class GuardedClient:
         timeout_s: float = 10.0,
         connect_timeout_s: float = 5.0,
         answer_bytes: int = 4096,
+        max_lookups: int = 256,
         ca_file: str | None = None,
     ) -> None:
         """``timeout_s`` holds for the whole; ``answer_bytes`` is what is read of a body.
@@ -263,7 +264,7 @@ class GuardedClient:
         )
         self._answer_bytes = answer_bytes
         self._tls = _tls_context(ca_file)
-        self._resolver = _VettingResolver(vet)
+        self._resolver = _VettingResolver(vet, max_lookups)
         self._session: ClientSession | None = None
 
     async def start(self) -> None:
@@ -275,6 +276,7 @@ class GuardedClient:
                 keepalive_timeout=_IDLE_S,
                 use_dns_cache=False,
                 resolver=self._resolver,
+                socket_factory=narrow_socket,
             ),
             timeout=self._timeout,
             cookie_jar=DummyCookieJar(),
@@ -333,8 +335,8 @@ class GuardedClient:
 class _VettingResolver(AbstractResolver):
     """Hands the connector what :class:`Lookups` lets through."""
 
-    def __init__(self, vet: Vet) -> None:
-        self._lookups = Lookups(vet)
+    def __init__(self, vet: Vet, max_lookups: int) -> None:
+        self._lookups = Lookups(vet, max_lookups)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC

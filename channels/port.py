@@ -55,10 +55,9 @@ class Answer:
     and ``""`` where it said none). ``reason`` is set for ``DECLINED``;
     ``channel_code`` is the channel's own code whatever the verdict.
     ``not_found`` marks an ``UNKNOWN`` query answer that says "no such order";
-    ``unwritable`` a ``NOT_SENT`` that is due to what we were given (a text or a card that
-    cannot be written), so that it says nothing of the channel.
-    ``reference`` and ``auth_code`` are F37 and F38 of a card answer; ``icc_data``
-    is F55 of the answer, for the terminal.
+    ``unwritable`` a ``NOT_SENT`` due to what we were given, which says nothing of the channel;
+    ``answered`` an ``UNKNOWN`` that the channel itself said, verified: it is not away.
+    ``reference`` and ``auth_code`` are F37 and F38 of a card answer, ``icc_data`` its F55.
     """
 
     verdict: Verdict
@@ -72,6 +71,7 @@ class Answer:
     advice: Advice | None = None
     not_found: bool = False
     unwritable: bool = False
+    answered: bool = False
     paid_at_ms: int = 0
     reference: str = ""
     auth_code: str = ""
@@ -91,6 +91,7 @@ class UndoAnswer:
     was_paid: bool | None = None
     channel_code: str = ""
     channel_message: str = ""
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ class RefundAnswer:
     channel_message: str = ""
     advice: Advice | None = None
     not_found: bool = False
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def step(payment: Payment, happened: Happened) -> Step | None:
     now = payment.standing
     if now.parked_reason and happened.event not in _FOR_A_PARKED_ONE:
         return None
-    if happened.event is Event.UNDO and has_refunds(now):
+    if happened.event in (Event.UNDO, Event.GIVE_UP) and has_refunds(now):
         return None
     status = apply(now.status, happened.event)
     if status is now.status:
@@ -142,24 +142,38 @@ def _seen_paid(now: Standing, happened: Happened) -> Step:
 
 
 def contradiction(order: Order, *, amount_fen: int | None, currency: str, order_no: str) -> str:
-    """What in the channel's words does not fit the order; ``""`` when all does."""
+    """What in the channel's words does not fit the order; ``""`` when all does.
+
+    Its number comes first: what is said of another order says nothing of this one.
+    """
+    if order_no and order_no != order.channel_order_no:
+        return "order_mismatch"
     if amount_fen is not None and amount_fen != order.amount_fen:
         return "amount_mismatch"
     if currency and currency != order.currency:
         return "currency_mismatch"
-    if order_no and order_no != order.channel_order_no:
-        return "order_mismatch"
     return ""
 
 
-def parked(payment: Payment, reason: str) -> Step:
+def parked(payment: Payment, reason: str, proof: Happened | None = None) -> Step:
     """The payment set aside for a human: unknown, or reversing, with the reason.
+
+    ``proof`` is the channel's word that money was taken, under this payment's own number
+    though it does not fit otherwise: an undo that finds nothing must not outlast it.
 
     What was told as not paid, or is being undone, can end closed or reversed only.
     """
     now = payment.standing
     status = Status.REVERSING if now.status in _TOLD_NOT_PAID else Status.UNKNOWN
-    return Step(replace(now, status=status, version=now.version + 1, parked_reason=reason))
+    standing = replace(now, status=status, version=now.version + 1, parked_reason=reason)
+    if proof is not None and proof.event is Event.PAID:
+        standing = replace(
+            standing,
+            channel_trade_no=proof.trade_no or now.channel_trade_no,
+            channel_reference=proof.reference or now.channel_reference,
+            paid_at_ms=now.paid_at_ms or proof.paid_at_ms or proof.at_ms,
+        )
+    return Step(standing)
 
 
 def accounts(order: Order) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from gateway.store.port import Advance, Store
 
 STORE_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 LEASE_MARGIN_S: Final = 5.0
+_SAME_ORDER: Final = frozenset(("amount_mismatch", "currency_mismatch"))
 _MONEY_CAME: Final = frozenset((Event.PAID, Event.AUTHORIZE))
 
 
@@ -49,9 +50,10 @@ class Booking:
         self._metrics = metrics
         self._log = log
 
-    def lease_until_ms(self, channel: Channel, pause_s: float = 0.0) -> int:
+    def lease_until_ms(self, channel: Channel | None, pause_s: float = 0.0) -> int:
         """When another worker may take over: after one pause and one whole call."""
-        lease_s = pause_s + channel.timeout_s + LEASE_MARGIN_S
+        call_s = 0.0 if channel is None else channel.timeout_s
+        lease_s = pause_s + call_s + LEASE_MARGIN_S
         return self._clock.now_ms() + int(lease_s * 1000)
 
     async def apply_answer(self, live: Live, answer: Answer, channel: Channel) -> None:
@@ -75,6 +77,16 @@ class Booking:
                 amount_fen=answer.amount_fen,
                 currency=answer.currency,
                 order_no=answer.order_no,
+            )
+        if wrong:
+            self._log.error(
+                "channel answer needs eyes",
+                payment_id=live.payment.order.id,
+                channel=live.payment.order.channel,
+                verdict=answer.verdict.value,
+                code=answer.channel_code,
+                detail=f"{wrong}: it says {answer.amount_fen} {answer.currency}".rstrip(),
+                trade_no=answer.trade_no,
             )
         await self.apply(live, happened, channel, wrong)
 
@@ -106,7 +118,7 @@ class Booking:
         )
 
     async def apply(
-        self, live: Live, happened: Happened, channel: Channel, wrong: str = ""
+        self, live: Live, happened: Happened, channel: Channel | None, wrong: str = ""
     ) -> bool:
         """Make one move durable, whatever moved meanwhile; ``False`` when nothing was left to do.
 
@@ -124,7 +136,7 @@ class Booking:
                 live.moved(payment)
                 return False
             if wrong:
-                move = parked(payment, wrong)
+                move = parked(payment, wrong, happened if wrong in _SAME_ORDER else None)
             after = Payment(payment.order, move.standing)
             if await self._persist(live, payment, after, move, happened, channel):
                 self._count(after)
@@ -139,7 +151,7 @@ class Booking:
         after: Payment,
         move: Step,
         happened: Happened,
-        channel: Channel,
+        channel: Channel | None,
     ) -> bool:
         tellable = is_tellable(after)
         open_ = after.standing.status in UNSETTLED and not after.standing.parked_reason

@@ -261,10 +261,14 @@ class Gateway:
     async def _drain(self, core: Core, drain_s: float | None) -> None:
         patience_s = self._loaded.config.payments.till_wait_s + _DRAIN_MARGIN_S
         patience_s = patience_s if drain_s is None else drain_s
-        core.pos_listener.stop_listening()
+        core.pos_listener.hang_up()
+        if self._api is not None:
+            await self._api.hang_up()
+        until_s = self._seams.clock.monotonic_s() + patience_s
         await asyncio.gather(core.payments.drain(patience_s), core.refunds.drain(patience_s))
         await core.pos_listener.close()
-        await core.notifier.drain(patience_s)
+        # what is not delivered by then is delivered by whoever comes next
+        await core.notifier.drain(max(0.0, until_s - self._seams.clock.monotonic_s()))
 
 
 async def _nowhere(_: Delivery) -> int:

@@ -17,7 +17,8 @@ Rules:
   over do not open it once more: a call notes ``mark`` when it begins.
 * A call *failed* when nothing was sent or its outcome is unknown, also when the channel
   itself says "system error": a channel that can tell nobody what became of a payment is
-  away. "Not found" is an answer, and what could not be written says nothing of a channel.
+  away. "Not found" is an answer, and so is every verified word that no retry would mend;
+  what could not be written says nothing of a channel.
 """
 
 import enum
@@ -101,6 +102,6 @@ def is_failure(answer: Answer | UndoAnswer | RefundAnswer) -> bool:
     verdict = answer.verdict
     if verdict is not _UNKNOWN and verdict is not _NOT_SENT:
         return False
-    if isinstance(answer, Answer) and answer.unwritable:
+    if answer.answered or (isinstance(answer, Answer) and answer.unwritable):
         return False
     return isinstance(answer, UndoAnswer) or not answer.not_found

@@ -6,6 +6,7 @@ Rules:
   The case must be open and its subject as it was read, or nothing happens at all.
 * What a decision would do is computed by the very function that will do it, so that a
   person is never offered what would be refused, and sees the books' lines beforehand.
+* What a person writes is kept with card numbers masked, whoever pastes one.
 * Nothing is asked of the channel here; "retry" makes the subject's job due now.
 """
 
@@ -19,6 +20,7 @@ from domain.ledger import Posting
 from domain.payment import Deed, Payment
 from domain.refund import Refund, RefundEvent, RefundStep, decided_refund
 from domain.settle import DECIDED, Decision, Step, decided
+from gateway.logs import mask_text
 from gateway.notices import NoticeWriter
 from gateway.store.port import (
     Advance,
@@ -158,8 +160,8 @@ class Cases:
             case_id=found.case.case_id,
             number=len(found.decisions) + 1,
             decision=decision.value,
-            by=by,
-            why=why,
+            by=mask_text(by),
+            why=mask_text(why),
             at_ms=now_ms,
         )
         payment, refund = found.payment, found.refund

@@ -119,6 +119,8 @@ class RecoverySection(_Section):
     """Payments and refunds that it works on at once."""
     max_at_once_per_account: _Count = 128
     """Payments, and as many refunds, of one channel account that it works on at once."""
+    patience_s: _Seconds = 86_400
+    """How long an undo or a refund is tried; then it is parked and opens a case."""
 
 
 class NotificationsSection(_Section):
@@ -131,7 +133,7 @@ class NotificationsSection(_Section):
     connect_timeout_s: _Seconds = 5
     """How long looking up and connecting may take of that."""
     max_at_once: _Count = 256
-    """Attempts at once."""
+    """Attempts at once, and host names being looked up."""
     max_per_merchant: _Count = 32
     """Attempts at once for one merchant."""
     max_per_endpoint: _Count = 4

@@ -86,6 +86,7 @@ def build_core(ground: Ground) -> Core:
         clock=ground.seams.clock,
         metrics=ground.metrics,
         log=ground.log,
+        patience_s=ground.config.recovery.patience_s,
     )
     refund_settlement = RefundSettlement(
         store=ground.store,
@@ -94,6 +95,7 @@ def build_core(ground: Ground) -> Core:
         clock=ground.seams.clock,
         metrics=ground.metrics,
         log=ground.log,
+        patience_s=ground.config.recovery.patience_s,
     )
     payments = _payments(ground, settlement)
     refunds = _refunds(ground, refund_settlement)

@@ -26,6 +26,7 @@ class MerchantNetwork:
             timeout_s=section.timeout_s,
             connect_timeout_s=section.connect_timeout_s,
             answer_bytes=section.max_answer_bytes,
+            max_lookups=section.max_at_once,
             ca_file=str(loaded.path(section.ca_file)) if section.ca_file else None,
         )
 

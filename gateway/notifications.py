@@ -7,7 +7,8 @@ Rules:
 * A lane is an endpoint, one merchant at one host. Lanes do not wait for each other: each
   begins with one attempt at once and wins another with each success, a failing one is
   paused (``gateway/endpoints.py``), and all that run take turns for what is free. A paused
-  lane's notices stay due and lose no attempt; when it answers again they all become due.
+  lane's notices stay due and lose no attempt; when it was away and is back they all become
+  due. What is attempted before its time is not dead before the schedule would have ended.
 * A URL or address that is refused (``gateway/outbound.py``) ends on the dead list at once.
 * A notice is leased only when it is about to be sent. Its step on the schedule is the
   number of attempts that were booked, so that a worker that died with it cost it none.
@@ -27,7 +28,7 @@ from gateway.endpoints import Endpoints
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.outbound import OutboundPolicy, Refused, refusal
-from gateway.store.port import Job, JobKind, JobStore, Notice, NoticeStore
+from gateway.store.port import Job, JobKind, JobStore, Notice, NoticeStore, StoredNotice
 from signing.merchant import answer_string, sign
 
 SCHEDULE_S: Final = (
@@ -43,13 +44,15 @@ _PAGE: Final = 256
 _SPACING_S: Final = 0.02
 """Between two looks at the store, however often something is committed."""
 _LEASE_MARGIN_S: Final = 20.0
+_AWAY: Final = frozenset((429, 502, 503, 504))
+"""What is said in the place of an endpoint that is not there, or has too much to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One attempt, signed and ready for the network."""
+    """One attempt, signed and ready for the network; a URL may hold a merchant's token."""
 
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
@@ -75,11 +78,15 @@ class NotifierBounds:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of an attempt: ``error`` empty when it was acknowledged."""
+    """What became of an attempt: ``error`` empty when it was acknowledged.
+
+    ``is_away`` of the endpoint's faults: it was not the endpoint that answered.
+    """
 
     error: str = ""
     is_refused: bool = False
     is_endpoints_fault: bool = False
+    is_away: bool = False
 
 
 @dataclass(slots=True)
@@ -289,7 +296,7 @@ class Notifier:
         outcome = await self._send(notice, log)
         attempt = stored.attempts + 1
         if outcome.error:
-            await self._book_failure(lane, job, attempt, outcome, log)
+            await self._book_failure(lane, job, stored, outcome, log)
             return
         lane.width = min(lane.width + 1, self._bounds.max_per_endpoint)
         self._metrics.notices.labels("delivered").inc()
@@ -316,24 +323,24 @@ class Notifier:
         except Refused as fault:
             return _Outcome(f"refused: {fault}", is_refused=True)
         except (NotSent, AnswerLost) as fault:
-            return _Outcome(str(fault), is_endpoints_fault=True)
+            return _Outcome(str(fault), is_endpoints_fault=True, is_away=True)
         except Exception:
             log.exception("notifications fault")
             return _Outcome("a fault of ours", is_endpoints_fault=True)
         if 200 <= status <= 299:
             return _Outcome()
-        return _Outcome(f"HTTP {status}", is_endpoints_fault=True)
+        return _Outcome(f"HTTP {status}", is_endpoints_fault=True, is_away=status in _AWAY)
 
     async def _book_failure(
-        self, lane: _Lane, job: Job, attempt: int, outcome: _Outcome, log: Log
+        self, lane: _Lane, job: Job, stored: StoredNotice, outcome: _Outcome, log: Log
     ) -> None:
         lane.width = 1
         if outcome.is_endpoints_fault:
-            pause_s = self._endpoints.failed(lane.endpoint)
+            pause_s = self._endpoints.failed(lane.endpoint, is_away=outcome.is_away)
             if pause_s:
                 log.info("endpoint paused", pause_s=pause_s, error=outcome.error)
-        now_ms = self._clock.now_ms()
-        due_at_ms = None if outcome.is_refused else self._due_after(attempt, now_ms)
+        now_ms, attempt = self._clock.now_ms(), stored.attempts + 1
+        due_at_ms = None if outcome.is_refused else self._due_next(job, stored, now_ms)
         is_booked = await self._store.notice_failed(job, outcome.error, due_at_ms, now_ms)
         if due_at_ms is None:
             self._metrics.notices.labels("dead").inc()
@@ -342,8 +349,12 @@ class Notifier:
             self._metrics.notices.labels("failed").inc()
             log.info("notice failed", error=outcome.error, attempt=attempt, booked=is_booked)
 
-    def _due_after(self, attempt: int, now_ms: int) -> int | None:
-        """When the attempt after this one is due; ``None`` after the last."""
-        if attempt > len(self._schedule_s):
-            return None
-        return now_ms + self._schedule_s[attempt - 1] * 1000
+    def _due_next(self, job: Job, stored: StoredNotice, now_ms: int) -> int | None:
+        """When a notice that just failed is due again; ``None`` when the schedule is over."""
+        if stored.attempts < len(self._schedule_s):
+            return now_ms + self._schedule_s[stored.attempts] * 1000
+        # some attempts may have been hastened: the last one is made when it was meant to be.
+        # A replay's fence began at its time, and went up by one with each lease.
+        began_ms = max(stored.notice.created_at_ms, job.fence - job.tries)
+        end_ms = began_ms + sum(self._schedule_s) * 1000
+        return end_ms if now_ms < end_ms else None

@@ -249,9 +249,8 @@ class Payments:
         try:
             await self._settlement.settle(live, at_once=False)
         except Unavailable as error:
-            self._log.error(
-                "left to recovery", payment_id=live.payment.order.id, reason=error.message
-            )
+            payment_id = live.payment.order.id
+            self._log.warning("left to recovery", payment_id=payment_id, reason=error.message)
         finally:
             self._forget(live)
 
@@ -270,7 +269,10 @@ class Payments:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Unavailable):
+            self._log.warning("left to recovery", reason=error.message)
+        elif error is not None:
             self._log.error("background work failed", error=repr(error))
 
     async def find(self, merchant_no: str, payment_id: str) -> Payment:

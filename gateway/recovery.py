@@ -14,6 +14,7 @@ Rules:
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final
 
@@ -66,6 +67,7 @@ class Recovery:
         self._busy: dict[Lane, int] = {}
         self._hungry: set[Lane] = set()
         self._after: dict[JobKind, str] = dict.fromkeys(_KINDS, "")
+        self._kinds = deque(_KINDS)
         self._back: dict[str, None] = {}
         self._wake = asyncio.Event()
         routes.when_back(self._channel_back)
@@ -103,7 +105,8 @@ class Recovery:
             del self._back[account_id]
 
     async def _round(self) -> None:
-        for kind in _KINDS:
+        self._kinds.rotate()  # neither kind always takes the last free place
+        for kind in tuple(self._kinds):
             try:
                 await self._hasten()
                 await self._look(kind)

@@ -4,12 +4,13 @@ Rules:
 
 * Live refunds and recovered ones take the same path.
 * One channel number serves every repeat. What may have been sent is asked about before
-  it is sent again, and a "no" to a repeat is believed only once the channel says that
-  it knows no such refund: the first may have been paid out unheard.
+  it is sent again, and a "no" is believed only once the channel says that it knows no
+  such refund: one sent before may have been paid out unheard.
+* What is over is never sent again, whoever ended it.
 * Every move is compare-and-set, on the refund and on its payment; one that lost is
   computed again from what the store holds.
-* Nothing ends by time: a refund that the channel does not settle within the patience
-  is parked for a person, its amount still reserved.
+* Nothing ends by time: a refund that the channel does not settle within ``patience_s``
+  is parked for a person, whatever kept it open, its amount still reserved.
 """
 
 import asyncio
@@ -39,7 +40,6 @@ from gateway.settlement import reference
 from gateway.store.port import Job, JobKind, RefundAdvance, Store
 
 _STEPS_IN_A_ROW: Final = 4
-_PATIENCE_S: Final = 24 * 3600
 _LEASE_MARGIN_S: Final = 5.0
 _GONE_ACCOUNT_S: Final = 300.0
 _LIVE_FENCE: Final = 0
@@ -74,6 +74,7 @@ class RefundSettlement:
         clock: Clock,
         metrics: Metrics,
         log: Log,
+        patience_s: float,
     ) -> None:
         self._store = store
         self._routes = routes
@@ -81,6 +82,7 @@ class RefundSettlement:
         self._clock = clock
         self._metrics = metrics
         self._log = log
+        self._patience_s = patience_s
 
     @staticmethod
     def first(
@@ -111,10 +113,15 @@ class RefundSettlement:
         if refund is None or payment is None:
             self._log.error("a job without its refund", refund_id=job.subject)
             return
+        if is_refund_over(refund):
+            return
         channel = self._routes.channel(refund.order.account_id)
         ability = refunds_of(channel)
         if channel is None or ability is None:
             self._log.error("account gone", account_id=refund.order.account_id)
+            if self._is_old(refund):
+                await self._park_alone(refund, "account_gone")
+                return
             later_ms = self._clock.now_ms() + int(_GONE_ACCOUNT_S * 1000)
             await self._store.renew(
                 JobKind.REFUND, job.subject, later_ms, job.fence, given_back=True
@@ -131,8 +138,7 @@ class RefundSettlement:
         pauses = work.channel.schedule.refund_retry_s
         for pause_s in pauses[:_STEPS_IN_A_ROW]:
             if self._routes.holds_back(work.refund.order.account_id):
-                await self._give_back(work)
-                return
+                break
             answer = await self._ask(work) if work.may_be_sent else await self._send(work)
             await self._apply(work, answer)
             if is_refund_over(work.refund):
@@ -140,17 +146,22 @@ class RefundSettlement:
             if not await self._keep(work, pause_s):
                 return
             await asyncio.sleep(pause_s)
-        if self._waited_s(work) > _PATIENCE_S:
+            if not work.may_be_sent and await self._has_ended(work):
+                return
+        if self._is_old(work.refund):
             await self._park(work, "refund_not_answered")
             return
         await self._give_back(work)
 
-    def _waited_s(self, work: RefundWork) -> int:
-        return (self._clock.now_ms() - work.refund.order.created_at_ms) // 1000
+    def _waited_s(self, refund: Refund) -> int:
+        return (self._clock.now_ms() - refund.order.created_at_ms) // 1000
+
+    def _is_old(self, refund: Refund) -> bool:
+        return self._waited_s(refund) > self._patience_s
 
     async def _give_back(self, work: RefundWork) -> None:
         """Leave it alone until later: the longer, the older it is."""
-        pauses, waited_s = work.channel.schedule.refund_retry_s, self._waited_s(work)
+        pauses, waited_s = work.channel.schedule.refund_retry_s, self._waited_s(work.refund)
         later_s = min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
         await self._store.renew(
             JobKind.REFUND,
@@ -167,12 +178,12 @@ class RefundSettlement:
         )
 
     async def _send(self, work: RefundWork) -> RefundAnswer:
-        """Send it; a "no" is believed only while nothing else was ever sent."""
-        repeated, work.may_be_sent = work.may_be_sent, True
+        """Send it; a "no" is believed once the channel knows no such refund."""
+        before, work.may_be_sent = work.may_be_sent, True
         answer = await self._call(work, "refund")
         if answer.verdict is Verdict.NOT_SENT:
-            work.may_be_sent = repeated
-        elif answer.verdict is Verdict.DECLINED and repeated:
+            work.may_be_sent = before
+        elif answer.verdict is Verdict.DECLINED:
             asked = await self._call(work, "query_refund")
             return answer if asked.not_found else asked
         return answer
@@ -180,7 +191,17 @@ class RefundSettlement:
     async def _ask(self, work: RefundWork) -> RefundAnswer:
         """Ask what became of it; what the channel does not know is sent again."""
         answer = await self._call(work, "query_refund")
-        return await self._send(work) if answer.not_found else answer
+        if not answer.not_found or await self._has_ended(work):
+            return answer
+        return await self._send(work)
+
+    async def _has_ended(self, work: RefundWork) -> bool:
+        """Whether another worker or a person ended it while this one waited."""
+        stored = await self._store.refund(work.refund.order.id)
+        if stored is None or not is_refund_over(stored):
+            return False
+        work.refund = stored
+        return True
 
     async def _call(self, work: RefundWork, operation: str) -> RefundAnswer:
         started_s = self._clock.monotonic_s()
@@ -231,6 +252,20 @@ class RefundSettlement:
             move = parked_refund(work.refund, reason)
             if await self._persist(work, None, move, happened):
                 return
+
+    async def _park_alone(self, refund: Refund, reason: str) -> None:
+        """Park a refund whose channel is not there; one that moved meanwhile is let be."""
+        move, now_ms = parked_refund(refund, reason), self._clock.now_ms()
+        change = RefundAdvance(
+            refund=refund.order,
+            previous=refund.standing.status,
+            event=RefundEvent.ANSWER_LOST,
+            standing=move.standing,
+            at_ms=now_ms,
+            due_at_ms=None,
+        )
+        if await self._store.advance_refund(change):
+            self._count(Refund(refund.order, move.standing))
 
     async def _persist(
         self, work: RefundWork, payment: Payment | None, move: RefundStep, happened: RefundHappened

@@ -8,9 +8,11 @@ Rules:
 * No transaction is open during a call; the lease outlives every call and pause.
 * Whoever lost its lease stops: another has it, and brings the payment to its end. A
   till that waits here is told by watching the store.
-* While a channel is held back (``gateway/guard.py``) nobody is asked: a live payment keeps
-  to its till's time and begins its undo, and the rest is given back, until the channel
-  is back or its next time comes.
+* While a channel is held back (``gateway/guard.py``) nobody is asked: a payment keeps to its
+  till's time and begins its undo, and is given back until the channel is back or its
+  next time comes.
+* Every end is visible: what was not settled ``patience_s`` after its undo began (or
+  whose account is gone so long) is parked for a person, whatever kept it open.
 """
 
 import asyncio
@@ -22,7 +24,7 @@ from channels.port import Answer, Channel, PaymentRef, UndoAnswer, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Unavailable
-from domain.payment import UNSETTLED, Event, Order, Payment, Status
+from domain.payment import UNSETTLED, Deed, Event, Order, Payment, Status
 from domain.settle import Happened
 from gateway.booking import LEASE_MARGIN_S, Booking
 from gateway.live import Live, is_over, is_settled
@@ -33,7 +35,6 @@ from gateway.routes import Routes
 from gateway.store.port import JobKind, Store
 
 _UNDO_TRIES_IN_A_ROW: Final = 3
-_UNDO_PATIENCE_S: Final = 24 * 3600
 _GONE_ACCOUNT_S: Final = 300.0
 _WATCH_S: Final = 0.25
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
@@ -81,9 +82,11 @@ class Settlement(Booking):
         clock: Clock,
         metrics: Metrics,
         log: Log,
+        patience_s: float,
     ) -> None:
         super().__init__(store=store, notices=notices, clock=clock, metrics=metrics, log=log)
         self._routes = routes
+        self._patience_s = patience_s
 
     async def settle(self, live: Live, *, at_once: bool) -> None:
         """Ask, then undo, until the payment is final, parked, or due again later.
@@ -96,7 +99,8 @@ class Settlement(Booking):
         try:
             if channel is None:
                 self._log.error("account gone", account_id=live.payment.order.account_id)
-                await self._give_back(live, _GONE_ACCOUNT_S)
+                if not await self._park_if_old(live, "account_gone"):
+                    await self._give_back(live, _GONE_ACCOUNT_S)
                 return
             if live.payment.standing.status is not Status.REVERSING and not await self._ask(
                 live, channel, at_once=at_once
@@ -128,6 +132,8 @@ class Settlement(Booking):
             if self._held_back(live):
                 if not at_once:
                     continue
+                if left_s <= 0:
+                    break
                 await self._give_back(live, self._later_s(live, channel))
                 return False
             answer = await self._query_in_time(channel, live.payment)
@@ -157,16 +163,29 @@ class Settlement(Booking):
                 if await self._apply_undo(live, answer, channel):
                     return
             if self._held_back(live):
-                await self._give_back(live, self._later_s(live, channel))
-                return
+                break
             await self._pause(live, channel, pause_s)
             if self._settled(live) and live.payment.standing.status is not Status.REVERSING:
                 return
-        if self._waited_s(live) > _UNDO_PATIENCE_S:
-            given_up = Happened(event=Event.UNDONE_UNPAID, at_ms=self._clock.now_ms())
-            await self.apply(live, given_up, channel, "undo_not_answered")
-            return
-        await self._give_back(live, self._later_s(live, channel))
+        if not await self._park_if_old(live, "undo_not_answered"):
+            await self._give_back(live, self._later_s(live, channel))
+
+    async def _park_if_old(self, live: Live, reason: str) -> bool:
+        """Park what nobody could settle within the patience, counted from when its undo began."""
+        now_ms = self._clock.now_ms()
+        order = live.payment.order
+        if now_ms - order.created_at_ms <= self._patience_s * 1000:
+            return False
+        begun_ms = order.created_at_ms
+        for line in await self._store.events(order.id):
+            began = line.status is Status.REVERSING and line.previous is not Status.REVERSING
+            if began or line.event is Deed.RETRY:
+                begun_ms = line.at_ms
+        if now_ms - begun_ms <= self._patience_s * 1000:
+            return False
+        given_up = Happened(event=Event.UNDONE_UNPAID, at_ms=now_ms)
+        await self.apply(live, given_up, None, reason)
+        return True
 
     def _held_back(self, live: Live) -> bool:
         """Whether a call would not go through: the channel is away, or its budget used up."""
@@ -184,8 +203,10 @@ class Settlement(Booking):
         now_ms = self._clock.now_ms()
         match answer.verdict:
             case Verdict.SUCCEEDED:
-                captured = live.payment.standing.captured_fen > 0
-                paid = captured if answer.was_paid is None else answer.was_paid
+                paid = answer.was_paid
+                if paid is None:  # it does not tell, and what we know may have come meanwhile
+                    known = (await self.reload(live.payment)).standing
+                    paid = known.captured_fen > 0 or known.paid_at_ms > 0
                 event = Event.UNDONE_PAID if paid else Event.UNDONE_UNPAID
                 await self.apply(live, Happened(event=event, at_ms=now_ms), channel)
                 return True

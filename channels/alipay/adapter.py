@@ -137,8 +137,8 @@ class AlipayChannel:
         if answer.verdict is not Verdict.SUCCEEDED or answer.was_paid is not None:
             return answer
         after = await self.query(ref)
-        if after.channel_code == TRADE_CLOSED:
-            return answer
+        if after.channel_code == TRADE_CLOSED:  # with a time of payment: it went back
+            return replace(answer, was_paid=True) if after.paid_at_ms else answer
         if after.not_found:  # whoever knows that it was paid must not believe this
             return UndoAnswer(
                 verdict=Verdict.SUCCEEDED, was_paid=False, channel_code=after.channel_code
@@ -147,6 +147,7 @@ class AlipayChannel:
             verdict=Verdict.UNKNOWN,
             channel_code=after.channel_code,
             channel_message="cancelled, but the trade is not seen closed",
+            answered=_is_heard(after),
         )
 
     async def _undo_without_cancel(self, ref: PaymentRef, refused: UndoAnswer) -> UndoAnswer:
@@ -167,7 +168,9 @@ class AlipayChannel:
             )
         if found.not_found:
             return refused
-        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=found.channel_code)
+        return UndoAnswer(
+            verdict=Verdict.UNKNOWN, channel_code=found.channel_code, answered=_is_heard(found)
+        )
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """``alipay.trade.refund``; where it moved no money, a query tells why."""
@@ -190,6 +193,11 @@ class AlipayChannel:
             return read_refund_query(await self._send(built), self._account, request)
         except Exception as fault:
             return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+
+
+def _is_heard(found: Answer) -> bool:
+    """Whether Alipay itself said what a query found, be it of no use here."""
+    return found.answered or found.verdict in (Verdict.SUCCEEDED, Verdict.PENDING)
 
 
 def _whole(paid: PaymentRef) -> RefundRequest:
@@ -216,6 +224,7 @@ def _undone_by(refund: RefundAnswer, whole_fen: int) -> UndoAnswer:
         was_paid=True if verdict is Verdict.SUCCEEDED else None,
         channel_code=refund.channel_code,
         channel_message=refund.channel_message,
+        answered=refund.answered,
     )
 
 

@@ -191,6 +191,13 @@ REFUND_SUB_CODES: Final[Mapping[str, Outcome]] = MappingProxyType(_refund_sub_co
 """By ``sub_code`` of a 40004 answer to ``alipay.trade.refund``."""
 
 
+def is_answer(code: str, sub_code: str) -> bool:
+    """Whether a verified answer speaks of the trade, rather than of a fault of Alipay's."""
+    if sub_code.startswith(("isp.", "aop.")) or sub_code.endswith("SYSTEM_ERROR"):
+        return False
+    return code in (SUCCESS, BUSINESS_FAILED)
+
+
 def pay_outcome(code: str, sub_code: str) -> Outcome:
     """The outcome of a verified answer to pay that is neither 10000 nor 10003."""
     if sub_code.startswith(("isp.", "aop.")):

@@ -20,6 +20,7 @@ from channels.alipay.codes import (
     GATEWAY_REFUSALS,
     SUCCESS,
     TRADE_NOT_EXIST,
+    is_answer,
     refund_outcome,
 )
 from channels.alipay.envelope import (
@@ -77,6 +78,7 @@ def read_refund(
         return _unknown(fault)
     outcome = refund_outcome(code, sub_code)
     return RefundAnswer(
+        answered=is_answer(code, sub_code),
         verdict=outcome.verdict,
         reason=outcome.reason,
         advice=outcome.advice,
@@ -97,7 +99,7 @@ def _sent(fields: Fields, request: RefundRequest) -> RefundAnswer:
             refund_no=text_of(fields, "out_request_no"),
             channel_code=SUCCESS,
         )
-    return RefundAnswer(verdict=Verdict.UNKNOWN, channel_code=NO_CHANGE)
+    return RefundAnswer(verdict=Verdict.UNKNOWN, channel_code=NO_CHANGE, answered=True)
 
 
 def read_refund_query(
@@ -115,6 +117,7 @@ def read_refund_query(
         return _unknown(fault)
     return RefundAnswer(
         verdict=Verdict.UNKNOWN,
+        answered=is_answer(code, sub_code),
         channel_code=sub_code or code,
         channel_message=message_of(fields),
         advice=Advice.CONFIGURATION if code in GATEWAY_REFUSALS else None,
@@ -140,6 +143,7 @@ def _found(fields: Fields, request: RefundRequest) -> RefundAnswer:
     return RefundAnswer(
         verdict=Verdict.UNKNOWN,
         channel_code=status or SUCCESS,
+        answered=True,
         not_found=not foreign and "refund_status" not in fields,
     )
 

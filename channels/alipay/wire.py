@@ -20,6 +20,7 @@ from channels.alipay.codes import (
     SUCCESS,
     TRADE_NOT_EXIST,
     USER_PAYING,
+    is_answer,
     pay_outcome,
 )
 from channels.alipay.envelope import (
@@ -105,6 +106,7 @@ def read_pay(response: HttpResponse, account: AlipayAccount, order_no: str) -> A
         return _unknown(fault)
     outcome = pay_outcome(code, sub_code)
     return Answer(
+        answered=is_answer(code, sub_code),
         verdict=outcome.verdict,
         reason=outcome.reason,
         advice=outcome.advice,
@@ -140,6 +142,7 @@ def read_query(response: HttpResponse, account: AlipayAccount, order_no: str) ->
         channel_message=message_of(fields),
         advice=Advice.CONFIGURATION if code in GATEWAY_REFUSALS else None,
         not_found=code == BUSINESS_FAILED and sub_code == TRADE_NOT_EXIST,
+        answered=is_answer(code, sub_code),
     )
 
 
@@ -163,6 +166,7 @@ def read_cancel(response: HttpResponse, account: AlipayAccount, order_no: str) -
     impossible = code == BUSINESS_FAILED and sub_code in CANCEL_IMPOSSIBLE
     return UndoAnswer(
         verdict=Verdict.DECLINED if impossible else Verdict.UNKNOWN,
+        answered=is_answer(code, sub_code),
         channel_code=sub_code or code,
         channel_message=message_of(fields),
     )
@@ -189,6 +193,7 @@ def read_close(response: HttpResponse, account: AlipayAccount, order_no: str) ->
         )
     return UndoAnswer(
         verdict=Verdict.UNKNOWN,
+        answered=is_answer(code, sub_code),
         channel_code=sub_code or code,
         channel_message=message_of(fields),
     )
@@ -196,7 +201,7 @@ def read_close(response: HttpResponse, account: AlipayAccount, order_no: str) ->
 
 def _cancelled(action: str, retry_flag: str) -> UndoAnswer:
     if retry_flag == "Y":
-        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code="retry_flag=Y")
+        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code="retry_flag=Y", answered=True)
     match action:
         case "close":
             return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=False, channel_code=action)
@@ -205,7 +210,9 @@ def _cancelled(action: str, retry_flag: str) -> UndoAnswer:
         case "":
             return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=None, channel_code=SUCCESS)
         case _:
-            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code="unlisted action")
+            return UndoAnswer(
+                verdict=Verdict.UNKNOWN, channel_code="unlisted action", answered=True
+            )
 
 
 def _paid(fields: Fields, order_no: str, paid_at: str) -> Answer:

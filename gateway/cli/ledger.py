@@ -30,6 +30,7 @@ from gateway.cli.session import (
     show,
 )
 from gateway.ledger_proof import Findings, LedgerProof
+from gateway.logs import mask_text
 from gateway.store.port import LedgerEntry
 
 ledger = typer.Typer(no_args_is_help=True, help="The double-entry ledger.")
@@ -105,8 +106,8 @@ def adjust(
         entry = LedgerEntry(
             entry_id=_entry_id(session, entry_id),
             postings=adjustment(debit, credit, amount, CNY),
-            by=by,
-            why=why,
+            by=mask_text(by),
+            why=mask_text(why),
             at_ms=session.clock.now_ms(),
         )
         if not await session.store.post(entry):

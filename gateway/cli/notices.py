@@ -110,6 +110,8 @@ def replay(
     """
     if bool(event_id) == bool(merchant):
         raise typer.BadParameter("give one EVENT_ID, or --merchant with --state")
+    if event_id and (state is not None or since):
+        raise typer.BadParameter("--state and --since choose among a merchant's, not with EVENT_ID")
     if merchant and state not in (NoticeState.DEAD, NoticeState.DELIVERED):
         raise typer.BadParameter("dead or delivered", param_hint="--state")
     since_ms = _time_ms(since) if since else 0
@@ -293,7 +295,8 @@ def _signing_headers(head: bytes) -> dict[str, str]:
 
 
 def _sent_at(timestamp: str) -> str | None:
-    return iso_utc(int(timestamp) * 1000) if timestamp.isdigit() and len(timestamp) < 12 else None
+    is_time = timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12
+    return iso_utc(int(timestamp) * 1000) if is_time else None
 
 
 def _secret(reference: str) -> bytes:

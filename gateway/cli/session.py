@@ -12,6 +12,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from domain.errors import ConfigurationError, PosgateError
 from gateway.config import LoadedConfig, load
@@ -84,19 +85,28 @@ def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     """Rows of data as a table for people or a JSON list for programs.
 
     A single row stands one value a line, whole: a secret that is shown once must not
-    be cut to the width of the terminal.
+    be cut to the width of the terminal. A value is text, never markup or a command to
+    the terminal: much of it is what others wrote.
     """
     if as_json:
         print_json(rows)
         return
     if len(rows) == 1:
         for name, value in rows[0].items():
-            typer.echo(f"{name:18}{'' if value is None else value}")
+            typer.echo(f"{name:18}{_plain(value)}")
         return
     table = Table(*(rows[0] if rows else ("nothing here yet",)))
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(Text(_plain(value)) for value in row.values()))
     Console().print(table)
+
+
+def _plain(value: object) -> str:
+    """A value as text that moves no cursor and colours nothing."""
+    text = "" if value is None else str(value)
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def print_json(data: object) -> None:

@@ -62,7 +62,7 @@ def payment_dict(payment: Payment) -> Shown:
         "terminal_id": order.terminal_id or None,
         "metadata": orjson.loads(order.metadata_json) if order.metadata_json else {},
         "created_at": iso_utc(order.created_at_ms),
-        "paid_at": iso_utc(standing.paid_at_ms) if standing.paid_at_ms else None,
+        "paid_at": _paid_at(payment),
         "refunded_amount": standing.returned_fen,
         "error": _payment_error(standing.parked_reason, standing.decline),
         "case_id": f"case_{order.id[4:]}" if standing.parked_reason else None,
@@ -86,6 +86,12 @@ def refund_dict(refund: Refund) -> Shown:
         "error": _refund_error(standing.parked_reason, standing.decline),
         "case_id": f"case_{order.id[4:]}" if standing.parked_reason else None,
     }
+
+
+def _paid_at(payment: Payment) -> str | None:
+    """When it was paid; of a parked one nobody should believe that before a person has looked."""
+    paid_at_ms = 0 if payment.standing.parked_reason else payment.standing.paid_at_ms
+    return iso_utc(paid_at_ms) if paid_at_ms else None
 
 
 def _payment_error(parked_reason: str, decline: Decline | None) -> Shown | None:

@@ -37,7 +37,10 @@ DEFAULT_WAIT_S: Final = 5
 MAX_WAIT_S: Final = 30
 MAX_EXPIRES_S: Final = 7200
 MAX_REASON: Final = 256
-_MAX_METADATA: Final = 20
+MAX_CODE: Final = 128
+MAX_METADATA: Final = 20
+MAX_METADATA_NAME: Final = 40
+MAX_METADATA_TEXT: Final = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
@@ -221,7 +224,7 @@ def _auth_code(data: Mapping[str, object]) -> str:
     code = method.get("auth_code")
     if code is None:
         raise _needed("method.auth_code")
-    if not isinstance(code, str) or not 1 <= len(code) <= 128:
+    if not isinstance(code, str) or not 1 <= len(code) <= MAX_CODE:
         raise _invalid("method.auth_code", "must be text of 1-128 characters")
     return code
 
@@ -237,9 +240,10 @@ def _metadata(data: Mapping[str, object]) -> Mapping[str, str]:
     value = data.get("metadata")
     if value is None:
         return {}
-    if not isinstance(value, dict) or len(value) > _MAX_METADATA:
-        raise _invalid("metadata", f"must be an object of at most {_MAX_METADATA} texts")
+    if not isinstance(value, dict) or len(value) > MAX_METADATA:
+        raise _invalid("metadata", f"must be an object of at most {MAX_METADATA} texts")
     for name, text in value.items():
-        if not isinstance(text, str) or len(text) > 500 or not 1 <= len(name) <= 40:
+        is_short = 1 <= len(name) <= MAX_METADATA_NAME
+        if not is_short or not isinstance(text, str) or len(text) > MAX_METADATA_TEXT:
             raise _invalid("metadata", "names of 1-40, texts of at most 500 characters")
     return value

@@ -9,7 +9,16 @@ from typing import Any, Final
 from domain.money import MAX_AMOUNT_FEN
 from domain.payment import Status
 from domain.refund import RefundStatus
-from gateway.http.bodies import DEFAULT_WAIT_S, MAX_EXPIRES_S, MAX_REASON, MAX_WAIT_S
+from gateway.http.bodies import (
+    DEFAULT_WAIT_S,
+    MAX_CODE,
+    MAX_EXPIRES_S,
+    MAX_METADATA,
+    MAX_METADATA_NAME,
+    MAX_METADATA_TEXT,
+    MAX_REASON,
+    MAX_WAIT_S,
+)
 from gateway.http.refund_calls import MAX_LISTED
 
 Schema = dict[str, Any]
@@ -37,7 +46,7 @@ def _create_schema() -> Schema:
         "required": ["type", "auth_code"],
         "properties": {
             "type": {"const": "auth_code"},
-            "auth_code": {"type": "string", "description": "the payer's code as scanned"},
+            "auth_code": {**_text(MAX_CODE), "description": "the payer's code as scanned"},
         },
     }
     return {
@@ -50,7 +59,11 @@ def _create_schema() -> Schema:
             "currency": {"const": "CNY"},
             "subject": _text(128),
             "method": method,
-            "notify_url": _text(512),
+            "notify_url": {
+                **_text(512),
+                "format": "uri",
+                "description": "an https address that is told of every end; see notifications",
+            },
             "expires_in_s": {"type": "integer", "minimum": 1, "maximum": MAX_EXPIRES_S},
             "wait_s": {
                 "type": "integer",
@@ -61,7 +74,12 @@ def _create_schema() -> Schema:
             },
             "store_id": _text(32),
             "terminal_id": _text(32),
-            "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+            "metadata": {
+                "type": "object",
+                "maxProperties": MAX_METADATA,
+                "propertyNames": {"minLength": 1, "maxLength": MAX_METADATA_NAME},
+                "additionalProperties": {"type": "string", "maxLength": MAX_METADATA_TEXT},
+            },
         },
     }
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from channels.codes import detect_channel, normalise
-from domain.errors import InvalidRequest, Unprocessable
+from domain.errors import InvalidRequest, NotFound, Unprocessable
 from domain.ids import is_merchant_number
 from domain.payment import Payment
 from gateway.http.answers import payment_body
@@ -49,7 +49,7 @@ class PaymentCalls:
                 field="method.auth_code",
             )
         refused = self._refused_url(asked.notify_url) if asked.notify_url else ""
-        if refused:
+        if refused and not await self._is_known(call.merchant_no, asked.merchant_order_no):
             message = f"notify_url: {refused}"
             raise Unprocessable("notify_url_refused", message, field="notify_url")
         begun = await self._payments.begin(self._draft(call.merchant_no, asked, channel))
@@ -57,6 +57,14 @@ class PaymentCalls:
         if begun.replayed:
             return Result(payment_body(payment), 200, payment, headers=REPLAYED)
         return Result(payment_body(payment), 201, payment)
+
+    async def _is_known(self, merchant_no: str, number: str) -> bool:
+        """Whether a number is taken: a repeat is answered, whatever is refused by now."""
+        try:
+            known = await self._payments.find_by_order(merchant_no, number)
+        except NotFound:
+            return False
+        return known.order.door == "api"
 
     async def _wait(self, begun: Begun, wait_s: int) -> Payment:
         live = begun.live

@@ -2,7 +2,8 @@
 
 Rules: a body is read whole within its bounds, in size and in time, and handed on as it
 came; everything that is said about a call is said by the door. What aiohttp's router
-itself refuses (404, 405) carries our error body too.
+itself refuses (404, 405) carries our error body too. Who drains takes no new
+connection, closes the idle ones, and says so with the last answer on each of the others.
 """
 
 import asyncio
@@ -29,12 +30,11 @@ class ApiServer:
         self._operations = operations
         self._max_body_bytes = max_body_bytes
         self._runner: web.AppRunner | None = None
+        self._is_leaving = False
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(
-            client_max_size=self._max_body_bytes, middlewares=[self._explain_routes]
-        )
+        app = web.Application(client_max_size=self._max_body_bytes, middlewares=[self._around])
         for place in ("/v1/payments", f"/v1/payments{_BELOW}", f"/v1/refunds{_BELOW}"):
             app.router.add_route("*", place, self._serve)
         self._operations.add_routes(app)
@@ -54,26 +54,46 @@ class ApiServer:
         await site.start()
         return int(self._runner.addresses[0][1])
 
+    async def hang_up(self) -> None:
+        """Take no new connection; end the idle ones now, the others after their answer.
+
+        A client that connects again finds another process behind the same port.
+        """
+        self._is_leaving = True
+        if self._runner is None or self._runner.server is None:
+            return
+        for site in self._runner.sites:
+            await site.stop()
+        for connection in self._runner.server.connections:
+            # aiohttp's own sign of a connection between two requests; what reads or answers
+            # one must be let alone, or the rest of its body would be thrown away
+            waiting = getattr(connection, "_waiter", None)
+            if waiting is not None and not waiting.done():
+                connection.force_close()
+
     async def close(self) -> None:
-        """Stop listening and close what is idle."""
+        """Stop listening and close every connection."""
         if self._runner is not None:
             await self._runner.cleanup()
 
     @web.middleware
-    async def _explain_routes(
+    async def _around(
         self,
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         """Answers that the router makes (404, 405) carry our error body too."""
         try:
-            return await handler(request)
+            answer = await handler(request)
         except web.HTTPException as error:
             code = {404: "route_not_found", 405: "method_not_allowed"}.get(
                 error.status, "http_error"
             )
             allow = error.headers.get("Allow", "")
-            return _response(self._door.refusal(error.status, code, error.reason, allow))
+            answer = _response(self._door.refusal(error.status, code, error.reason, allow))
+        if self._is_leaving:
+            answer.force_close()
+        return answer
 
     async def _serve(self, request: web.Request) -> web.Response:
         asked = ApiRequest(

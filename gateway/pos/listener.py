@@ -3,7 +3,8 @@
 Rules: bounded connections, frames and messages in flight per connection (reading
 pauses at the bound); a frame that cannot be one closes its connection after one
 masked log line and touches no other; a connection that closes takes no payment with
-it, the work goes on and the reply is kept.
+it, the work goes on and the reply is kept. Who drains hangs up: a terminal that dials
+again finds another process behind the same port.
 """
 
 import asyncio
@@ -27,8 +28,8 @@ class _Connection(asyncio.Protocol):
     __slots__ = (
         "_backlog",
         "_choked",
-        "_half_closed",
         "_in_flight",
+        "_is_ending",
         "_listener",
         "_paused",
         "_session",
@@ -42,7 +43,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._in_flight = 0
         self._backlog: deque[Received] = deque()
-        self._paused = self._choked = self._half_closed = False
+        self._paused = self._choked = self._is_ending = False
         self.heard_s = listener.clock.monotonic_s()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -71,7 +72,7 @@ class _Connection(asyncio.Protocol):
             if isinstance(event, BadFrame):
                 self._reject(event)
                 return False
-        self._half_closed = True
+        self._is_ending = True
         return self._in_flight > 0
 
     def pause_writing(self) -> None:
@@ -113,7 +114,7 @@ class _Connection(asyncio.Protocol):
             return
         if reply is not None:
             self._transport.write(frame(reply))
-        if self._half_closed and not self._in_flight:
+        if self._is_ending and not self._in_flight:
             self._transport.close()
         elif self._paused:
             self._breathe()
@@ -121,6 +122,12 @@ class _Connection(asyncio.Protocol):
     def _reject(self, frame: BadFrame) -> None:
         self._listener.rejected(frame)
         self.close()
+
+    def end(self) -> None:
+        """Close the socket once nothing is in flight on it, at once if nothing is."""
+        self._is_ending = True
+        if not self._in_flight:
+            self.close()
 
     def close(self) -> None:
         """Close the socket; what is in flight goes on."""
@@ -153,6 +160,7 @@ class PosListener:
         self._idle_timeout_s = idle_timeout_s
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_leaving = False
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -161,7 +169,9 @@ class PosListener:
         return len(self._connections)
 
     def admit(self, connection: _Connection) -> bool:
-        """Whether one more connection is within the bound."""
+        """Whether one more connection is within the bound, and wanted."""
+        if self._is_leaving:
+            return False
         if len(self._connections) >= self._max_connections:
             self._metrics.refused_connections.inc()
             return False
@@ -210,14 +220,17 @@ class PosListener:
                 if connection.heard_s < silent_s:
                     connection.close()
 
-    def stop_listening(self) -> None:
-        """Accept no new connection; the open ones go on."""
+    def hang_up(self) -> None:
+        """Take no new connection; end the idle ones now, the others after their last reply."""
+        self._is_leaving = True
         if self._server is not None:
             self._server.close()
+        for connection in tuple(self._connections):
+            connection.end()
 
     async def close(self) -> None:
         """Close every connection once its replies are out."""
-        self.stop_listening()
+        self.hang_up()
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._tasks:

@@ -5,6 +5,7 @@ import pytest
 from channels.alipay.plugin import PLUGIN
 from channels.port import ChannelAccount, HttpResponse, Verdict
 from domain.errors import ConfigurationError
+from gateway.breaker import is_failure
 from tests.channels.rigs import (
     AlipayRig,
     alipay_answer,
@@ -26,6 +27,11 @@ NOT_FOUND: dict[str, object] = {"code": "40004", "sub_code": "ACQ.TRADE_NOT_EXIS
     [
         (NOT_FOUND, Verdict.SUCCEEDED, False),
         (paid(ORDER, "19.90", trade_status="TRADE_CLOSED"), Verdict.SUCCEEDED, None),
+        (
+            paid(ORDER, "19.90", trade_status="TRADE_CLOSED", send_pay_date="2026-11-22 15:15:38"),
+            Verdict.SUCCEEDED,
+            True,
+        ),
         (paid(ORDER, "19.90", trade_status="TRADE_SUCCESS"), Verdict.UNKNOWN, None),
         (paid(ORDER, "19.90", trade_status="WAIT_BUYER_PAY"), Verdict.UNKNOWN, None),
         ({"code": "20000", "sub_code": "isp.unknow-error"}, Verdict.UNKNOWN, None),
@@ -51,6 +57,89 @@ async def test_a_cancel_with_an_action_needs_no_query() -> None:
     undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
     assert (undone.verdict, undone.was_paid) == (Verdict.SUCCEEDED, False)
     assert len(rig.requests) == 1
+
+
+CLOSED = {"code": "10000", "out_trade_no": ORDER, "trade_status": "TRADE_CLOSED"}
+NOT_CANCELLED = {"code": "40004", "sub_code": "ACQ.TRADE_CANCEL_TIME_OUT"}
+SYSTEM_ERRORS = [
+    {"code": "20000", "sub_code": "isp.unknow-error"},
+    {"code": "40004", "sub_code": "ACQ.SYSTEM_ERROR"},
+    {"code": "40004", "sub_code": "aop.ACQ.SYSTEM_ERROR"},
+    {"code": "40004", "sub_code": "isp.new"},
+    {"code": "40002", "sub_code": "isv.invalid-signature"},
+]
+
+
+@pytest.mark.parametrize("call", ["pay", "query", "cancel"])
+@pytest.mark.parametrize(
+    ("said", "signer", "away"),
+    [
+        ({"code": "40004", "sub_code": "ACQ.NEW"}, "alipay", False),
+        ({"code": "40004", "sub_code": "ACQ.NEW"}, "somebody", True),
+        *((said, "alipay", True) for said in SYSTEM_ERRORS),
+    ],
+)
+async def test_a_verified_word_about_the_trade_does_not_mean_that_alipay_is_away(
+    call: str, said: dict[str, object], signer: str, away: bool
+) -> None:
+    """A fault of Alipay's own, or what nobody signed, does."""
+    rig = AlipayRig()
+    rig.answers(alipay_answer(call, said, signer=signer))
+    request = rig.request(ORDER)
+    ref = ref_of(request)
+    channel = rig.channel
+    calls = {"pay": lambda: channel.pay(request), "query": lambda: channel.query(ref)}
+    answer = await calls.get(call, lambda: channel.cancel(ref))()
+    if answer.verdict is Verdict.UNKNOWN:
+        assert is_failure(answer) == away
+    else:
+        assert call == "pay"
+
+
+async def test_a_closed_trade_is_an_answer() -> None:
+    """A payer who closes a trade must not close the account to all others."""
+    rig = AlipayRig()
+    rig.answers(alipay_answer("query", CLOSED))
+    answer = await rig.channel.query(ref_of(rig.request(ORDER)))
+    assert (answer.verdict, answer.channel_code) == (Verdict.UNKNOWN, "TRADE_CLOSED")
+    assert not is_failure(answer)
+
+
+@pytest.mark.parametrize("cancelled", [CANCELLED, NOT_CANCELLED])
+@pytest.mark.parametrize(
+    ("found", "away"),
+    [
+        ({**CLOSED, "trade_status": "NEW_STATE"}, False),
+        *((said, True) for said in SYSTEM_ERRORS),
+    ],
+)
+async def test_an_undo_that_stays_unknown_is_answered_as_its_last_question_was(
+    cancelled: dict[str, object], found: dict[str, object], away: bool
+) -> None:
+    rig = AlipayRig()
+    rig.answers(alipay_answer("cancel", cancelled), alipay_answer("query", found))
+    undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
+    assert undone.verdict is Verdict.UNKNOWN
+    assert is_failure(undone) == away
+
+
+@pytest.mark.parametrize("state", ["TRADE_SUCCESS", "WAIT_BUYER_PAY"])
+async def test_a_cancel_whose_trade_is_seen_open_was_answered(state: str) -> None:
+    rig = AlipayRig()
+    rig.answers(
+        alipay_answer("cancel", CANCELLED),
+        alipay_answer("query", paid(ORDER, "19.90", trade_status=state)),
+    )
+    undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
+    assert (undone.verdict, is_failure(undone)) == (Verdict.UNKNOWN, False)
+
+
+@pytest.mark.parametrize("more", [{"retry_flag": "Y"}, {"action": "new"}])
+async def test_a_cancel_that_alipay_wants_again_was_answered(more: dict[str, str]) -> None:
+    rig = AlipayRig()
+    rig.answers(alipay_answer("cancel", {**CANCELLED, **more}))
+    undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
+    assert (undone.verdict, is_failure(undone)) == (Verdict.UNKNOWN, False)
 
 
 async def test_a_text_that_cannot_be_written_is_not_sent() -> None:

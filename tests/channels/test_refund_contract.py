@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from channels.port import Verdict, refunds_of
 from domain.ids import is_channel_number
+from gateway.breaker import is_failure
 from tests.channels.refund_rigs import AlipayRefundRig, RefundRig
+from tests.channels.rigs import alipay_answer
 from tests.channels.test_contract import MUTATION, mutated
 from tests.channels.test_contract import RIGS as EVERY_RIG
 
@@ -96,6 +98,49 @@ async def test_a_refund_beyond_the_payment_is_declined(rig: RefundRig) -> None:
     answer = await rig.ability.refund(rig.refund_request(1991))
     assert answer.verdict is Verdict.DECLINED
     assert rig.returned_fen() == 0
+
+
+ANSWERED = {
+    "unlisted sub code",
+    "empty purse",
+    "discordant",
+    "not a trade to refund",
+}
+"""Faults of Alipay's in which it speaks, verified, of the refund that was asked for."""
+
+
+@pytest.mark.parametrize("fault", AlipayRefundRig().refund_faults())
+async def test_only_what_the_channel_itself_says_of_the_refund_is_an_answer(fault: str) -> None:
+    """An empty purse must not close the account; a system error, or what nobody signed, may."""
+    rig = AlipayRefundRig()
+    rig.refund_faults()[fault]()
+    answer = await rig.ability.refund(rig.refund_request(500))
+    assert is_failure(answer) == (fault not in ANSWERED)
+
+
+@pytest.mark.parametrize(
+    ("fault", "away"),
+    [
+        ("still in work", False),
+        ("unlisted sub code", False),
+        ("system error", True),
+        ("busy", True),
+        ("refunded, signed by another", True),
+    ],
+)
+async def test_so_it_is_for_a_question_about_a_refund(fault: str, away: bool) -> None:
+    rig = AlipayRefundRig()
+    rig.refund_faults()[fault]()
+    asked = await rig.ability.query_refund(rig.refund_request(500))
+    assert (asked.verdict, is_failure(asked)) == (Verdict.UNKNOWN, away)
+
+
+def test_a_refund_that_moved_no_money_was_answered() -> None:
+    rig = AlipayRefundRig()
+    request = rig.refund_request(500)
+    fields = {**rig.refunded(request.payment.order_no, "N"), "refund_fee": "5.00"}
+    answer = rig.read_refund(alipay_answer("refund", fields), request)
+    assert (answer.verdict, is_failure(answer)) == (Verdict.UNKNOWN, False)
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS, ids=[f"{a}: {b}" for a, b in FAULTS])

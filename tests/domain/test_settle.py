@@ -204,6 +204,7 @@ GOOD = {"amount_fen": 1990, "currency": "CNY", "order_no": ORDER.channel_order_n
         ({"currency": "cny"}, "currency_mismatch"),
         ({"order_no": "OTHER"}, "order_mismatch"),
         ({"amount_fen": 1, "currency": "USD"}, "amount_mismatch"),
+        ({"amount_fen": 1, "currency": "USD", "order_no": "OTHER"}, "order_mismatch"),
     ],
 )
 def test_what_the_channel_says_is_compared(said: dict[str, object], reason: str) -> None:
@@ -222,6 +223,34 @@ def test_parked_is_never_paid_and_posts_nothing(status: Status) -> None:
     assert (moved.standing.version, moved.standing.parked_reason) == (4, "why")
     assert (moved.standing.channel_trade_no, moved.standing.captured_fen) == ("T1", 3)
     assert list(moved.postings) == []
+
+
+PROOF = {"trade_no": "T9", "reference": "R9", "paid_at_ms": 4}
+
+
+def test_a_parked_proof_of_payment_is_kept_until_a_person_decides() -> None:
+    """An undo that finds nothing parks it again; it does not close it."""
+    proven = parked(payment(Status.SUBMITTED), "amount_mismatch", at(Event.PAID, **PROOF))
+    standing = proven.standing
+    assert (standing.channel_trade_no, standing.channel_reference, standing.paid_at_ms) == (
+        "T9", "R9", 4,
+    )  # fmt: skip
+    undoing = step(Payment(ORDER, standing), at(Event.UNDO))
+    assert undoing is not None
+    undone = step(Payment(ORDER, undoing.standing), at(Event.UNDONE_UNPAID))
+    assert undone is not None
+    assert undone.standing.parked_reason == "undone_as_unpaid_after_payment"
+
+
+def test_a_parked_proof_takes_nothing_from_what_was_known() -> None:
+    """It has no number and no time of its own; and what proves nothing leaves all as it was."""
+    before = payment(Status.PENDING, channel_trade_no="T1", channel_reference="R1")
+    bare = parked(before, "why", at(Event.PAID)).standing
+    assert (bare.channel_trade_no, bare.channel_reference, bare.paid_at_ms) == ("T1", "R1", 5)
+    earlier = payment(Status.PENDING, paid_at_ms=2)
+    assert parked(earlier, "why", at(Event.PAID, **PROOF)).standing.paid_at_ms == 2
+    lost = parked(before, "why", at(Event.ANSWER_LOST, **PROOF)).standing
+    assert (lost.channel_trade_no, lost.paid_at_ms) == ("T1", 0)
 
 
 NOTICES = [
@@ -255,7 +284,8 @@ REFUNDED = [{"returned_fen": 1}, {"refunding_fen": 1}]
 def test_a_payment_with_refunds_is_not_undone(numbers: dict[str, int], status: Status) -> None:
     before = payment(status, captured_fen=1990, **numbers)
     assert has_refunds(before.standing)
-    assert step(before, at(Event.UNDO)) is None
+    for event in (Event.UNDO, Event.GIVE_UP):
+        assert step(before, at(event)) is None
 
 
 def test_a_reversed_payment_has_no_refunds() -> None:

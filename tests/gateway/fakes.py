@@ -13,25 +13,35 @@ from channels.port import (
     PaymentRef,
     PayRequest,
     PollSchedule,
+    RefundAnswer,
+    RefundRequest,
     UndoAnswer,
     Verdict,
 )
 from domain.errors import Unavailable
 from domain.payment import Payment
+from domain.refund import Refund
 from gateway.guard import Protection, guarded
 from gateway.live import Live
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
 from gateway.payments import Draft, Payments
 from gateway.recovery import Recovery
+from gateway.refund_settlement import RefundSettlement
+from gateway.refunds import RefundAsk, Refunds
 from gateway.routes import Route, Routes
 from gateway.settlement import Settlement
 from gateway.sources import RandomIds, SystemClock
 from gateway.store.port import Job, JobKind, Store
 from tests.support.waiting import eventually
 
-Scripted = Answer | UndoAnswer | Exception | Callable[[], Awaitable[Any]]
-FAST = PollSchedule(query_after_s=(0.01,) * 20, undo_retry_s=(0.01, 0.01, 0.02))
+Scripted = Answer | UndoAnswer | RefundAnswer | Exception | Callable[[], Awaitable[Any]]
+FAST = PollSchedule(
+    query_after_s=(0.01,) * 20,
+    undo_retry_s=(0.01, 0.01, 0.02),
+    refund_retry_s=(0.01, 0.01, 0.02),
+)
+DAY_S = 24 * 3600
 
 
 class FakeChannel:
@@ -80,17 +90,41 @@ class FakeChannel:
         said = script.pop(0) if len(script) > 1 else script[0]
         if isinstance(said, Exception):
             raise said
-        if isinstance(said, Answer | UndoAnswer):
+        if isinstance(said, Answer | UndoAnswer | RefundAnswer):
             return said
         return await said()
 
 
+class RefundingChannel(FakeChannel):
+    """A fake that can also refund."""
+
+    def __init__(self, schedule: PollSchedule = FAST) -> None:
+        super().__init__(schedule)
+        self.refunds: list[Scripted] = [RefundAnswer(verdict=Verdict.SUCCEEDED)]
+        self.refund_queries: list[Scripted] = [RefundAnswer(verdict=Verdict.UNKNOWN)]
+
+    def new_refund_no(self) -> str:
+        return self._ids.new()
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        answer: RefundAnswer = await self._next("refund", self.refunds)
+        return answer
+
+    async def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        answer: RefundAnswer = await self._next("query_refund", self.refund_queries)
+        return answer
+
+
 class SteppedClock(SystemClock):
-    """The machine's, of which a test may skip some."""
+    """The machine's, of which a test may skip some: of what elapses, or of the days."""
 
     def __init__(self) -> None:
         super().__init__()
         self.skipped_s = 0.0
+        self.later_s = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.later_s * 1000
 
     def monotonic_s(self) -> float:
         return super().monotonic_s() + self.skipped_s
@@ -139,14 +173,15 @@ class House:
         till_wait_s: float = 5,
         others: Mapping[str, FakeChannel] | None = None,
         breaker: tuple[int, float] | None = None,
+        patience_s: float = DAY_S,
     ) -> None:
         """``others``: further accounts, each of the merchant of its name; ``breaker``: a guard
-        for every account, with so many failures and seconds open.
+        for every account, with so many failures and seconds open; ``patience_s``: when what
+        nobody settles is parked.
         """
         self.flaky = FlakyStore(store)
         self.store: Any = self.flaky
         self.channel = channel or FakeChannel()
-        self.refund_jobs: list[Job] = []
         self.clock = SteppedClock()
         self.metrics = Metrics()
         self._capture = LogCapture()
@@ -163,6 +198,24 @@ class House:
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
+            patience_s=patience_s,
+        )
+        self.refund_settlement = RefundSettlement(
+            store=self.store,
+            routes=self.routes,
+            notices=self.notices,
+            clock=self.clock,
+            metrics=self.metrics,
+            log=self.log,
+            patience_s=patience_s,
+        )
+        self.refunds = Refunds(
+            store=self.store,
+            settlement=self.refund_settlement,
+            routes=self.routes,
+            clock=self.clock,
+            ids=RandomIds(),
+            max_in_flight=8,
         )
         self.payments = Payments(
             store=self.store,
@@ -222,8 +275,8 @@ class House:
         )
 
     async def finish_refund(self, job: Job) -> None:
-        """Stands for the refunds' own work."""
-        self.refund_jobs.append(job)
+        """What recovery does about a leased refund."""
+        await self.refund_settlement.finish(job)
 
     def said(self, event: str) -> Sequence[Any]:
         """The log lines of one event."""
@@ -242,6 +295,42 @@ class House:
         await self.payments.run(live)
         await eventually(lambda: not self.payments.in_flight())
         return await self.now(live.payment)
+
+    async def refunding(
+        self, payment: Payment, number: str = "r1", amount_fen: int = 500
+    ) -> Refund:
+        """A refund just begun; its sending goes on by itself."""
+        ask = RefundAsk(
+            merchant_refund_no=number, amount_fen=amount_fen, reason="", fingerprint=b"f"
+        )
+        refund, _ = await self.refunds.create("M1", payment.order.id, ask)
+        return refund
+
+    async def refunded(self, payment: Payment, number: str = "r1", amount_fen: int = 500) -> Refund:
+        """Run a refund to the end of what this process does about it."""
+        refund = await self.refunding(payment, number, amount_fen)
+        await eventually(lambda: not self.refunds.in_flight())
+        return await self.refund_now(refund)
+
+    async def refund_now(self, refund: Refund) -> Refund:
+        """As the store holds it."""
+        found: Refund | None = await self.store.refund(refund.order.id)
+        assert found is not None
+        return found
+
+    async def leased(self, kind: JobKind) -> Job:
+        """The one open job, taken by another worker whatever its time."""
+        (job,) = await self.store.lease(kind, "a1", 2**53, 2**53, 9)
+        taken: Job = job
+        return taken
+
+    def fall_silent(self) -> None:
+        """The channel is away: its breaker is open."""
+        guard = self.routes._guard("a1")
+        assert guard is not None
+        while not guard.is_down():
+            guard.breaker.failed(guard.breaker.mark, self.clock.monotonic_s())
+            self.clock.skipped_s += 1
 
     async def now(self, payment: Payment) -> Payment:
         """As the store holds it."""

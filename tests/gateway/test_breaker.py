@@ -148,3 +148,10 @@ def test_what_could_not_be_written_says_nothing_of_the_channel() -> None:
     """One terminal that sends nonsense must not close an account to all others."""
     assert not is_failure(Answer(verdict=Verdict.NOT_SENT, unwritable=True))
     assert is_failure(Answer(verdict=Verdict.NOT_SENT))
+
+
+def test_what_the_channel_itself_said_is_an_answer_though_it_settles_nothing() -> None:
+    """A closed trade or an empty purse, verified: the channel is there."""
+    for kind in (Answer, UndoAnswer, RefundAnswer):
+        assert is_failure(kind(verdict=Verdict.UNKNOWN))
+        assert not is_failure(kind(verdict=Verdict.UNKNOWN, answered=True))

@@ -91,6 +91,15 @@ async def test_a_case_shows_what_may_be_decided_and_what_it_would_do(
     assert [line.event for line in view.history] == [Event.SUBMIT, Event.PAID]
 
 
+async def test_a_card_number_in_a_reason_is_kept_masked(shop: Shop, cases: Cases) -> None:
+    payment = await parked_payment(shop)
+    view = await cases.resolve(
+        case_id(payment.order.id), Decision.RETRY, by="wang", why="card 9900000000000010 called"
+    )
+    [kept] = view.decisions
+    assert kept.why == "card 990000******0010 called"
+
+
 async def test_what_the_till_heard_as_not_paid_is_not_offered_as_paid(
     shop: Shop, cases: Cases
 ) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from domain.payment import Event
 from gateway.cli.installation import Installation
 from gateway.cli.main import application
-from gateway.cli.session import session
+from gateway.cli.session import session, show
 from gateway.store.port import Account, Merchant
 from tests.gateway.booked import Shop
 from tests.support.postgres import in_a_thread
@@ -156,6 +156,27 @@ def test_an_adjustment_moves_a_balance_and_still_verifies(posgate: Run) -> None:
     assert balances == {"channel:unionpay_card:a1": 1990, "merchant:m1": -1900, "suspense": -90}
     assert "posted already" in posgate(*adjust, status=1).stderr
     assert posgate("ledger", "verify", "--json")["wrong"] == 0
+
+
+def test_a_card_number_in_the_reason_of_an_adjustment_is_kept_masked(
+    posgate: Run, installed: Installation
+) -> None:
+    posgate("ledger", "adjust", "--debit", "merchant:m1", "--credit", "suspense", "--amount", "90",
+            "--by", "wang", "--why", "card 9900000000000010")  # fmt: skip
+    whole = b"".join(file.read_bytes() for file in installed.folder.rglob("*") if file.is_file())
+    assert b"card 990000******0010" in whole
+    assert b"9900000000000010" not in whole
+
+
+def test_what_others_wrote_is_text_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither markup of ours nor a command to the terminal."""
+    row = {"endpoint": "m1:[fd12::5]:9", "why": "[/b]\x9b2J\x1b[2J奶茶"}
+    for rows in ([row], [row, row]):
+        show(rows, as_json=False)
+        said = capsys.readouterr().out
+        assert "m1:[fd12::5]:9" in said
+        assert "[/b]\\x9b2J\\x1b[2J奶茶" in said
+        assert "\x9b" not in said and "\x1b" not in said
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,8 @@ def test_a_merchants_dead_notices_are_replayed_and_nobody_elses(
         ("evt_1", "--merchant", "m1", "--state", "dead"),
         ("--merchant", "m1"),
         ("--merchant", "m1", "--state", "pending"),
+        ("evt_1", "--state", "dead"),
+        ("evt_1", "--since", "2026-11-22"),
         ("--merchant", "m1", "--state", "dead", "--since", "yesterday"),
     ],
 )
@@ -212,6 +214,8 @@ def test_a_missing_header_is_named_and_a_wrong_secret_is_not_valid(
     words = ("notify", "verify", "--secret", "env:POSGATE_TEST_SECRET", "--json")
     without = head.replace(b"Posgate-Nonce", b"X-Nonce") + b"\r\n\r\n" + body
     assert posgate(*words, stdin=without, status=1)[0]["missing"] == "Posgate-Nonce"
+    strange = (head + b"\r\n\r\n" + body).replace(b": 1700000000", b": 170000000\xb2")
+    assert posgate(*words, stdin=strange, status=1)[0]["sent_at"] is None
     monkeypatch.setenv("POSGATE_TEST_SECRET", "another")
     assert posgate(*words, stdin=head + b"\r\n\r\n" + body, status=1)[0]["valid"] is False
     refused = posgate("notify", "verify", "--secret", SECRET, stdin=b"", status=2)

@@ -235,7 +235,7 @@ async def test_a_failing_endpoint_is_probed_ever_more_rarely_and_loses_no_attemp
     outbox: Outbox,
 ) -> None:
     """After five failures running: one attempt after 1, 2, 4, 8 s …, 60 s at most."""
-    outbox.network.answers["dead.example"] = 500
+    outbox.network.answers["dead.example"] = 503
     notices = await outbox.put_all([("https://dead.example/", "m1")] * 40)
     async with outbox.working(schedule_s=(10_000,) * 9):
         await outbox.has_failed(5)
@@ -261,6 +261,63 @@ async def test_an_endpoint_that_is_back_gets_all_that_waited(outbox: Outbox) -> 
             await outbox.until(notice, NoticeState.DELIVERED)
     assert outbox.said("endpoint is back")
     assert len(outbox.network.sent) == 25
+
+
+def failing_for(outbox: Outbox, fault: int | Exception) -> set[bytes]:
+    """An endpoint that fails for the bodies that a test puts into the set, and takes the rest."""
+    broken: set[bytes] = set()
+
+    async def answer(delivery: Delivery) -> int:
+        if delivery.body not in broken:
+            return 200
+        if isinstance(fault, int):
+            return fault
+        raise fault
+
+    outbox.network.answers["shop.example"] = answer
+    return broken
+
+
+async def test_what_an_endpoint_refuses_hardly_holds_up_what_it_takes(outbox: Outbox) -> None:
+    """It answers, so it is there: 30 refused notices cost the next one a second each."""
+    broken = failing_for(outbox, 500)
+    refused = [await outbox.put() for _ in range(30)]
+    broken |= {notice.body for notice in refused}
+    async with outbox.working(schedule_s=(10_000,) * 3):
+        await outbox.has_failed(5)
+        outbox.clock.move(0.01)
+        good = await outbox.put()
+        for count in range(6, 31):
+            outbox.clock.move(1)
+            await outbox.has_failed(count)
+        outbox.clock.move(1)
+        await outbox.until(good, NoticeState.DELIVERED)
+        outbox.clock.move(60)
+        await asyncio.sleep(0.03)
+        assert [(await outbox.now(one)).attempts for one in refused] == [1] * 30
+    assert not outbox.said("endpoint is back")
+
+
+async def test_attempts_before_their_time_do_not_shorten_the_24_hours(outbox: Outbox) -> None:
+    """Silence for some notices, success for others: the silent ones are tried to the end."""
+    broken = failing_for(outbox, AnswerLost("no answer in time"))
+    silent = [await outbox.put() for _ in range(5)]
+    broken |= {notice.body for notice in silent}
+    async with outbox.working(schedule_s=(100, 100)):
+        for attempt in range(1, 5):
+            for notice in silent:
+                await outbox.attempts(notice, attempt)
+            good = await outbox.put()
+            outbox.clock.move(1)
+            await outbox.until(good, NoticeState.DELIVERED)
+        for notice in silent:
+            assert (await outbox.now(notice)).state is NoticeState.PENDING
+        outbox.clock.move(200)
+        for _ in range(10):
+            outbox.clock.move(60)
+            await asyncio.sleep(0.02)
+        for notice in silent:
+            assert (await outbox.now(notice)).state is NoticeState.DEAD
 
 
 async def test_the_bounds_hold(outbox: Outbox) -> None:
@@ -346,7 +403,7 @@ async def test_no_line_of_the_log_shows_the_url_or_a_secret(outbox: Outbox) -> N
     assert "notice dead" in text
     assert "sesame" not in text
     assert "secret" not in text
-    assert "sesame" not in repr(outbox.network.to("shop.example")[0].headers)
+    assert "sesame" not in repr(outbox.network.to("shop.example")[0])
 
 
 async def test_an_intranet_is_reached_when_it_is_allowed(outbox: Outbox) -> None:

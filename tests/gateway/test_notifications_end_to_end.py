@@ -82,3 +82,20 @@ async def test_a_url_that_would_never_be_called_is_refused_at_the_door(
         reply = await running.api.pay(APPROVED, notify_url=url)
         assert (reply.status, reply.code, reply.field) == (422, "notify_url_refused", "notify_url")
         assert await place.charges() == []
+
+
+async def test_a_repeat_is_answered_although_its_url_is_refused_by_now(place: Place) -> None:
+    """Paid under one configuration and sent again under another: 422 would say "not charged"."""
+    url = "http://127.0.0.1:9/paid"
+    async with place.gateway() as before:
+        paid = await before.api.pay(APPROVED, "again", notify_url=url)
+        assert paid.status == 201
+    place.configure(notifications={"allow": [], "allow_http": False})
+    async with place.gateway() as after:
+        again = await after.api.pay(APPROVED, "again", notify_url=url)
+        assert (again.status, again.json["id"]) == (200, paid.json["id"])
+        other = await after.api.pay(APPROVED, "again", notify_url=url, amount=1)
+        assert (other.status, other.code) == (409, "order_conflict")
+        new = await after.api.pay(APPROVED, "new", notify_url=url)
+        assert (new.status, new.code) == (422, "notify_url_refused")
+    assert len(await place.charges()) == 1

@@ -1,14 +1,17 @@
 """The client that posts to merchants, on real sockets: vetted, bounded, once."""
 
 import asyncio
+import functools
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from channels.http import GuardedClient
 from channels.port import AnswerLost, NotSent
@@ -137,6 +140,39 @@ async def test_a_name_that_is_not_there_is_not_a_refusal(monkeypatch: pytest.Mon
             await it.post("http://shop.example/", {}, b"x")
 
 
+async def test_a_name_server_that_hangs_holds_one_thread_for_each_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever asks again waits for the same look-up, so that other names are still found."""
+    answered = threading.Event()
+    names, slow = Names("127.0.0.1"), Names("127.0.0.1")
+
+    def ask(host: str, *rest: Any) -> list[Any]:
+        if host == "slow.example":
+            answered.wait(10)
+            return slow(host, *rest)
+        return names(host, *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    async with (
+        serving(Endpoint()) as endpoint,
+        client(connect_timeout_s=0.05, max_lookups=2) as it,
+        client(max_lookups=2) as patient,
+    ):
+        for _ in range(5):
+            with pytest.raises(NotSent, match="no connection in time"):
+                await it.post(f"http://slow.example:{endpoint.port}/", {}, b"x")
+        assert await it.post(f"http://shop.example:{endpoint.port}/", {}, b"x") == 204
+        waiting = [
+            asyncio.create_task(patient.post(f"http://slow.example:{endpoint.port}/", {}, b"x"))
+            for _ in range(3)
+        ]
+        await asyncio.sleep(0.05)
+        answered.set()
+        assert await asyncio.gather(*waiting) == [204] * 3
+    assert slow.asked == 2
+
+
 async def test_a_closed_port_is_not_sent() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -200,6 +236,32 @@ async def test_a_header_flood_is_no_answer() -> None:
     async with serving(Endpoint(flood)) as endpoint, client() as it:
         with pytest.raises(AnswerLost):
             await it.post(f"http://127.0.0.1:{endpoint.port}/", {}, b"x")
+
+
+async def test_an_endless_answer_before_the_answer_comes_in_sips() -> None:
+    """Interim answers without end: the loop is never busy with more than a small piece."""
+    pieces: list[int] = []
+
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 103 \r\n\r\n" * 1000)
+            await writer.drain()
+
+    class Watched(ResponseHandler):
+        def data_received(self, data: bytes) -> None:
+            pieces.append(len(data))
+            super().data_received(data)
+
+    async with serving(Endpoint(b"", then=pour)) as endpoint, client(timeout_s=0.3) as it:
+        assert it._session is not None
+        connector = it._session.connector
+        connector._factory = functools.partial(  # type: ignore[union-attr]
+            Watched, loop=asyncio.get_running_loop()
+        )
+        with pytest.raises(AnswerLost, match="no answer in time"):
+            await it.post(f"http://127.0.0.1:{endpoint.port}/", {}, b"x")
+    assert len(pieces) > 10
+    assert max(pieces) <= 16_384
 
 
 async def test_a_certificate_is_verified(installation_template: Path) -> None:

@@ -143,13 +143,13 @@ async def test_with_nothing_due_it_looks_once_an_interval(house: House) -> None:
 
     async def look(kind: JobKind, *_rest: object) -> None:
         looks.append(kind)
+        house.flaky.before["due_lanes"] = look
 
     house.flaky.before["due_lanes"] = look
     async with at_work(house.recovery(interval_s=3600)):
-        await asyncio.sleep(0.05)
-        house.flaky.before["due_lanes"] = look
-        await asyncio.sleep(0.05)
-    assert looks == [JobKind.SETTLE]
+        await asyncio.sleep(0.1)
+    assert len(looks) == 2
+    assert set(looks) == {JobKind.SETTLE, JobKind.REFUND}
 
 
 def hanging() -> tuple[FakeChannel, Callable[[], int]]:
@@ -341,3 +341,33 @@ async def test_refunds_are_finished_by_the_same_worker(
     assert done == [f"ref_{number}" for number in range(5)]
     assert len(house.said("recovery gives way")) == 1
     assert len(house.said("recovery fault")) == 1
+
+
+async def test_neither_kind_always_takes_the_last_free_place(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One place, much to pay and much to refund: both have their turns."""
+    order: list[str] = []
+
+    async def due_lanes(kind: JobKind, *_rest: object) -> list[str]:
+        return ["a1"]
+
+    async def lease(kind: JobKind, *_rest: object) -> list[Job]:
+        order.append(kind.value)
+        return [refund_job(len(order))] if kind is JobKind.REFUND else [payment_job]
+
+    async def finish(_job: Job) -> None:
+        await asyncio.sleep(0)
+
+    async def settled(_live: object, *, at_once: bool) -> None:
+        await asyncio.sleep(0)
+
+    await left_open(house, 1)
+    (payment_job,) = await house.store.jobs(JobKind.SETTLE, "", 10)
+    monkeypatch.setattr(house.flaky, "due_lanes", due_lanes, raising=False)
+    monkeypatch.setattr(house.flaky, "lease", lease, raising=False)
+    monkeypatch.setattr(house, "finish_refund", finish)
+    monkeypatch.setattr(house.settlement, "settle", settled)
+    async with at_work(house.recovery(max_at_once=1)):
+        await eventually(lambda: len(order) >= 8)
+    assert abs(order[:8].count("refund") - order[:8].count("settle")) <= 2

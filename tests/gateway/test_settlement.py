@@ -14,7 +14,6 @@ from domain.payment import Event, Payment, Status
 from domain.refund import Refund, RefundOrder, RefundStanding, RefundStatus, reserve
 from domain.settle import Happened
 from gateway import booking as booking_module
-from gateway import settlement as settlement_module
 from gateway.live import Live, bare_request
 from gateway.store.port import RefundClaim, RefundClaimed, Store, TerminalReply
 from tests.gateway.fakes import FakeChannel, House, draft
@@ -202,6 +201,40 @@ async def test_paid_while_reversing_and_undone_as_unpaid_is_parked(house: House)
     assert payment.standing.parked_reason == "undone_as_unpaid_after_payment"
 
 
+async def test_paid_while_reversing_and_undone_by_who_does_not_tell_went_back(
+    house: House,
+) -> None:
+    """The proof came while the undo was on its way; what is told later is read with it."""
+    release = asyncio.Event()
+
+    async def not_told() -> UndoAnswer:
+        await release.wait()
+        return NOT_TOLD
+
+    house.channel.pays, house.channel.queries, house.channel.cancels = [LOST], [MISSING], [not_told]
+    live = await house.begun()
+    await house.payments.run(live)
+    await eventually(lambda: "cancel" in house.channel.calls)
+    elsewhere = _live(await house.now(live.payment))
+    await house.settlement.apply_answer(elsewhere, PAID, house.channel)
+    release.set()
+    await eventually(lambda: house.payments.in_flight() == 0)
+    payment = await house.now(live.payment)
+    assert (payment.standing.status, payment.standing.parked_reason) == (Status.REVERSED, "")
+    assert await house.held(payment) == 0
+
+
+async def test_a_late_yes_and_an_undo_that_does_not_tell_went_back(house: House) -> None:
+    house.channel.pays, house.channel.queries, house.channel.cancels = [LOST], [MISSING], [NOT_TOLD]
+    closed = await house.paid()
+    assert closed.standing.status is Status.CLOSED
+    again = _live(closed)
+    await house.settlement.apply_answer(again, PAID, house.channel)
+    await house.settlement.settle(again, at_once=True)
+    payment = await house.now(closed)
+    assert (payment.standing.status, payment.standing.parked_reason) == (Status.REVERSED, "")
+
+
 async def test_a_reply_kept_elsewhere_does_not_stop_the_move(house: House) -> None:
     """Another process answered the repeat meanwhile: its reply stands, the money still moves."""
     mine, theirs = sample_reply(b"mine"), sample_reply(b"theirs")
@@ -239,18 +272,6 @@ async def test_a_claim_that_took_too_long_sends_nothing(
     assert not refused.value.nothing_begun
     assert house.channel.calls == []
     assert house.payments.in_flight() == 0
-
-
-async def test_an_undo_that_nobody_answers_is_parked_in_the_end(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every retry is bounded: after a day a person is called, and nothing is closed."""
-    monkeypatch.setattr(settlement_module, "_UNDO_PATIENCE_S", -1)
-    house.channel.pays, house.channel.queries = [LOST], [MISSING]
-    house.channel.cancels = [SILENT] * 3
-    payment = await house.paid()
-    assert payment.standing.status is Status.REVERSING
-    assert payment.standing.parked_reason == "undo_not_answered"
 
 
 async def test_an_undo_is_tried_until_it_is_answered(house: House) -> None:
@@ -301,6 +322,37 @@ async def test_a_contradiction_is_parked(
     assert await house.open_jobs() == []
     assert [line["reason"] for line in house.said("payment parked")] == [reason]
     assert b"posgate_parked_total 1.0" in house.metrics.exposition()
+
+
+@pytest.mark.parametrize("said", [{"amount_fen": 1989}, {"currency": "USD"}])
+async def test_a_parked_proof_of_payment_outlasts_a_cancel_that_finds_nothing(
+    house: House, said: dict[str, Any]
+) -> None:
+    """Signed and of this order, though it does not fit: whoever paid must not be forgotten."""
+    house.channel.pays = [Answer(verdict=Verdict.SUCCEEDED, trade_no="T9", paid_at_ms=7, **said)]
+    house.channel.cancels = [CLOSED]
+    payment = await house.paid()
+    assert (payment.standing.channel_trade_no, payment.standing.paid_at_ms) == ("T9", 7)
+    (line,) = house.said("channel answer needs eyes")
+    assert line["trade_no"] == "T9"
+    await house.payments.cancel(payment)
+    await eventually(lambda: not house.payments.in_flight())
+    await eventually(lambda: "cancel" in house.channel.calls)
+    await eventually(lambda: len(house.said("payment parked")) == 2)
+    now = (await house.now(payment)).standing
+    assert (now.status, now.parked_reason) == (
+        Status.REVERSING, "undone_as_unpaid_after_payment",
+    )  # fmt: skip
+
+
+async def test_what_is_said_of_another_order_proves_nothing_of_this_one(house: House) -> None:
+    house.channel.pays = [
+        Answer(verdict=Verdict.SUCCEEDED, amount_fen=1, order_no="OTHER", trade_no="T9")
+    ]
+    payment = await house.paid()
+    standing = payment.standing
+    assert standing.parked_reason == "order_mismatch"
+    assert (standing.channel_trade_no, standing.paid_at_ms) == ("", 0)
 
 
 async def test_a_success_that_cannot_be_stored_is_told_to_nobody(house: House) -> None:
@@ -450,6 +502,25 @@ async def test_a_cancelled_task_leaves_the_order_open(house: House) -> None:
     assert (await house.now(live.payment)).standing.status is Status.SUBMITTED
     assert house.payments.in_flight() == 0
     assert await house.open_jobs() == [live.payment.order.id]
+
+
+@pytest.mark.parametrize(
+    ("fault", "level", "event"),
+    [
+        (Unavailable("the store is down"), "warning", "left to recovery"),
+        (ZeroDivisionError(), "error", "background work failed"),
+    ],
+)
+async def test_a_store_that_is_away_is_no_defect_of_the_work_behind_an_answer(
+    house: House, fault: Exception, level: str, event: str
+) -> None:
+    async def fails() -> None:
+        raise fault
+
+    house.payments.spawn(fails())
+    await eventually(lambda: bool(house.said(event)))
+    (line,) = [*house.said("left to recovery"), *house.said("background work failed")]
+    assert line["log_level"] == level
 
 
 async def test_draining_takes_nothing_new_and_waits(house: House) -> None:

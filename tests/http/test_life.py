@@ -1,14 +1,16 @@
 """Draining, and what a new process makes of what the old one left."""
 
 import asyncio
+import ssl
 from typing import Any
 
+import orjson
 import pytest
 
 from channels.port import AnswerLost, HttpRequest, HttpResponse, Send
 from gateway.store.port import JobKind, Store
 from sandbox.scenarios import ALIPAY_CODES, Scenario
-from tests.support.gateway import Place, Running, with_seams
+from tests.support.gateway import Place, Running, scanned, with_seams
 from tests.support.waiting import eventually
 
 APPROVED = ALIPAY_CODES[Scenario.APPROVED]
@@ -30,29 +32,87 @@ class Gate:
         return held
 
 
-async def test_draining_refuses_the_new_and_finishes_the_old(place: Place) -> None:
-    """What SIGTERM does: 503 for a new payment, readiness off, the open one is told its end."""
+class Line:
+    """One connection of a till that is written to by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, running: Running) -> "Line":
+        trust = ssl.create_default_context(cafile=str(running.place.installation.ca_file))
+        port = running.bound.api_port
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=trust))
+
+    async def heard(self) -> bytes:
+        """All that comes until the gateway hangs up."""
+        async with asyncio.timeout(10):
+            return await self.reader.read()
+
+
+def written(running: Running, number: str) -> tuple[bytes, bytes]:
+    """A signed payment as bytes: all but the end of its body, and that end."""
+    body = orjson.dumps(scanned(APPROVED, number))
+    head = (
+        "POST /v1/payments HTTP/1.1\r\nHost: pos.example\r\nContent-Type: application/json\r\n"
+        f"Authorization: {running.api.authorization('POST', '/v1/payments', body)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body[:9], body[9:]
+
+
+async def test_draining_finishes_the_old_and_hangs_up(place: Place) -> None:
+    """SIGTERM: no new connection, idle ones closed at once, the others after their answer."""
     gate = Gate()
     async with with_seams(place, wrap_send=gate).gateway() as running:
-        first = asyncio.create_task(running.api.pay(APPROVED, "old", wait_s=20))
+        idle, fresh, half, asked = [await Line.to(running) for _ in range(4)]
+        idle.writer.write(b"GET /healthz HTTP/1.1\r\nHost: pos.example\r\n\r\n")
+        alive = await idle.reader.readuntil(b'"alive"}')
+        assert b"connection: close" not in alive.lower()
+        start, end = written(running, "half")
+        half.writer.write(start)
+        asked.writer.write(b"".join(written(running, "old")))
         await gate.reached.wait()
+        await eventually(lambda: running.gateway.api_door.in_flight() == 2)
         stopping = asyncio.create_task(running.gateway.stop(20))
-
-        async def is_draining() -> bool:
-            return not (await running.api.send("GET", "/readyz")).json["accepting"]
-
-        await eventually(is_draining)
-        ready = await running.api.send("GET", "/readyz")
-        assert (ready.status, ready.json["ready"]) == (503, False)
-        refused = await running.api.pay(APPROVED, "new")
-        assert (refused.status, refused.code) == (503, "unavailable")
-        assert (await running.api.find("old")).json["status"] == "submitted"
-        assert (await running.api.find("new")).status == 404
+        assert await idle.heard() == b""
+        assert await fresh.heard() == b""
+        with pytest.raises(OSError):
+            await Line.to(running)
+        half.writer.write(end)
+        refused = await half.heard()
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nconnection: close\r\n" in refused.lower()
+        assert b'"unavailable"' in refused
+        assert not stopping.done()
         gate.opened.set()
-        paid = await first
-        assert (paid.status, paid.json["status"]) == (201, "succeeded")
+        paid = await asked.heard()
+        assert paid.startswith(b"HTTP/1.1 201 ")
+        assert b"\r\nconnection: close\r\n" in paid.lower()
+        assert b'"succeeded"' in paid
         await stopping
     assert len(await place.charges()) == 1
+
+
+async def test_a_till_that_dials_again_never_meets_the_one_that_leaves(place: Place) -> None:
+    """Two gateways on one port, one of them draining: the other gets all that comes."""
+    gate = Gate()
+    async with with_seams(place, wrap_send=gate).gateway() as leaving:
+        place.configure(http={"port": leaving.bound.api_port})
+        first = asyncio.create_task(leaving.api.pay(APPROVED, "first", wait_s=20))
+        await gate.reached.wait()
+        async with place.gateway() as taking:
+            stopping = asyncio.create_task(leaving.gateway.stop(20))
+            await eventually(lambda: not leaving.gateway.core.payments.accepting())
+            for _ in range(20):
+                paid = await taking.api.call(
+                    "POST", "/v1/payments", scanned(APPROVED), Connection="close"
+                )
+                assert paid.status == 201
+            assert not stopping.done()
+            gate.opened.set()
+            assert (await first).json["status"] == "succeeded"
+            await stopping
 
 
 async def test_a_payment_that_outlasts_the_drain_is_left_to_recovery(place: Place) -> None:

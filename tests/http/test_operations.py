@@ -3,15 +3,19 @@
 import re
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 
+from domain.errors import InvalidRequest
 from domain.payment import Status
 from domain.refund import RefundStatus
 from gateway.bootstrap import Gateway
 from gateway.cli.terminal_client import TerminalClient
+from gateway.http.bodies import parse_create_payment
+from gateway.http.openapi import openapi_document
 from sandbox.scenarios import ALIPAY_CODES, Scenario
-from tests.support.gateway import Place, Running
+from tests.support.gateway import Place, Running, scanned
 
 module_loop = pytest.mark.asyncio(loop_scope="module")
 
@@ -90,6 +94,29 @@ async def test_the_document_resolves_and_knows_every_state(standing: Running) ->
     operations = [call["operationId"] for calls in document["paths"].values()
                   for call in calls.values()]  # fmt: skip
     assert len(operations) == len(set(operations)) == 7
+
+
+def test_the_documents_bounds_of_a_payment_are_the_doors() -> None:
+    """What just fits is taken, what is one more is refused."""
+    fields = openapi_document()["components"]["schemas"]["CreatePayment"]["properties"]
+    names, texts = fields["metadata"]["propertyNames"], fields["metadata"]["additionalProperties"]
+    code = fields["method"]["properties"]["auth_code"]
+
+    def taken(*, extra: int = 0, many: int = 0, name: int = 0, text: int = 0) -> bool:
+        metadata = {f"{n:02d}" + "n" * (names["maxLength"] - 2): "t" * texts["maxLength"]
+                    for n in range(fields["metadata"]["maxProperties"] + many)}  # fmt: skip
+        if name or text:
+            key, value = metadata.popitem()
+            metadata["n" * (len(key) + name)] = value + "t" * text
+        body = scanned("2" * (code["maxLength"] + extra), metadata=metadata)
+        try:
+            parse_create_payment(orjson.dumps(body))
+        except InvalidRequest:
+            return False
+        return True
+
+    assert taken()
+    assert not any((taken(extra=1), taken(many=1), taken(name=1), taken(text=1)))
 
 
 @module_loop

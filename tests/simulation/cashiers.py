@@ -183,7 +183,7 @@ class Cashier:
             "currency": "CNY",
             "subject": "奶茶",
             "method": {"type": "auth_code", "auth_code": code},
-            "wait_s": self._rng.choice((0, 1, 5, 30)),
+            "wait_s": self._rng.choice((0, 1, 5, 12)),
         }
         if order.notify_url:
             body["notify_url"] = order.notify_url
@@ -248,10 +248,10 @@ class Cashier:
 
     async def _follow(self, order: Order) -> None:
         """Look until it is final, for a while."""
-        for _ in range(12):
+        for _ in range(8):
             if _last(order).get("status") in _FINAL:
                 return
-            await asyncio.sleep(self._rng.random() * 8)
+            await asyncio.sleep(self._rng.random() * 12)
             await self.look(order)
 
     async def _refund(self, order: Order) -> None:

@@ -164,8 +164,8 @@ def _config(till_wait_s: float) -> Config:
             "store": {"url": "sqlite:///nowhere.db"},
             "keys": {"master_key": "file:master.key"},
             "payments": {"till_wait_s": till_wait_s},
-            "recovery": {"interval_s": 2.0, "lease_s": 20.0},
-            "notifications": {"interval_s": 3.0},
+            "recovery": {"interval_s": 4.0, "lease_s": 20.0},
+            "notifications": {"interval_s": 5.0},
         }
     )
 
@@ -208,7 +208,7 @@ async def _provision(
         "app_id": APP_ID,
         "seller_id": SELLER_ID,
         "timeout_s": "5",
-        "query_after_s": "2,2,2,3,3,3,3,3",
+        "query_after_s": "2,3,4,5,6,7,8",
     }
     card = {
         "host": "card.example",

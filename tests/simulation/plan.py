@@ -44,6 +44,9 @@ class StoreFaults:
     hang: float = 0.0
     hang_s: float = 0.0
     latency_s: float = 0.002
+    outage_every_s: float = 0.0
+    """Mean time between two outages of the whole store; 0: none."""
+    outage_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +104,11 @@ def _store(rng: random.Random) -> StoreFaults:
     return StoreFaults(
         fail_before=some(0.4, 0.03),
         fail_after=some(0.4, 0.03),
-        hang=some(0.4, 0.01),
+        hang=some(0.5, 0.02),
         hang_s=round(rng.uniform(0.5, 40.0), 1),
         latency_s=rng.choice((0.0005, 0.002, 0.02)),
+        outage_every_s=rng.choice((0.0, 0.0, 20.0, 60.0)),
+        outage_s=round(rng.uniform(0.5, 12.0), 1),
     )
 
 
@@ -115,6 +120,7 @@ def draw(seed: int) -> Plan:
     paths = [CLEAN if is_calm else _line(rng, trouble=trouble) for _ in range(5)]
     terminals = rng.randint(3, 5)
     cashiers = rng.randint(3, 5)
+    flood = rng.random()
     return Plan(
         seed=seed,
         nodes=2 if rng.random() < 0.4 else 1,
@@ -133,5 +139,5 @@ def draw(seed: int) -> Plan:
         max_crashes=rng.randint(1, 15),
         clock_jump_s=0.0 if is_calm or rng.random() < 0.6 else rng.choice((3.0, 60.0, 3700.0)),
         till_wait_s=rng.choice((20.0, 45.0, 45.0)),
-        repeats=1000 if rng.random() < 0.01 else rng.choice((1, 3, 20)),
+        repeats=1000 if flood < 0.01 else 20 if flood < 0.08 else rng.choice((1, 2, 4)),
     )

@@ -284,11 +284,20 @@ MUTANTS = (
         "        if claimed and self._clock.now_ms() > due_at_ms - int(route.channel.timeout_s * 1000):\n",
         "        if claimed and due_at_ms < 0:\n",
     ),
-    _mutant(
+    Mutant(
         "card numbers are handed out again after a restart",
-        "channels/unionpay/card_numbers.py",
-        "                self._spare = await self._take_sequence(self._name, BLOCK)\n",
-        "                self._spare = 0 * await self._take_sequence(self._name, BLOCK)\n",
+        (
+            Edit(
+                "channels/unionpay/card_numbers.py",
+                "                self._spare = await self._take_sequence(self._name, BLOCK)\n",
+                "                self._spare = 0 * await self._take_sequence(self._name, BLOCK)\n",
+            ),
+            Edit(
+                "gateway/store/migrations/0001_initial.py",
+                '"unique_together": (("channel_order_no", "channel", "account_id"),),',
+                "",
+            ),
+        ),
     ),
     _mutant(
         "a payer who is still acting is told as paid",
@@ -297,16 +306,17 @@ MUTANTS = (
         "    if standing.status in (Status.SUCCEEDED, Status.REVERSING):\n",
     ),
     _mutant(
-        "a till is told while the outcome is unknown",
-        "gateway/live.py",
-        "    return standing.status in FINAL or standing.status is Status.REVERSING\n",
-        "    return standing.status is not Status.SUBMITTED\n",
+        "a till is told while the payer is still acting",
+        "gateway/booking.py",
+        "        tellable = is_tellable(after)\n",
+        "        tellable = after.standing.status.value != 'submitted'\n",
     ),
     _mutant(
-        "a fault after the claim is answered as a refusal",
-        "gateway/pos/door.py",
-        "                and not error.nothing_begun\n",
-        "                and error.nothing_begun\n",
+        "a fault after the payment is answered as a refusal",
+        "gateway/pos/sales.py",
+        '            self._log.error("silent", payment_id=exchange.payment_id, reason=error.message)\n'
+        "            return None\n",
+        '            raise RefusedError("96", error.message) from error\n',
     ),
     _mutant(
         "what could not be made durable is told",
@@ -348,20 +358,6 @@ MUTANTS = (
         "gateway/refund_settlement.py",
         "        case Verdict.UNKNOWN:\n            return RefundEvent.ANSWER_LOST\n",
         "        case Verdict.UNKNOWN:\n            return RefundEvent.DECLINE\n",
-    ),
-    _mutant(
-        "a cancel of an unknown number is believed",
-        "channels/alipay/adapter.py",
-        "        if answer.verdict is not Verdict.SUCCEEDED or answer.was_paid is not None:\n"
-        "            return answer\n"
-        "        after = await self.query(ref)\n",
-        "        return answer\n        after = await self.query(ref)\n",
-    ),
-    _mutant(
-        "a cancel of what is still being sent is followed at once",
-        "gateway/payments.py",
-        "            if begun and is_answered:\n",
-        "            if begun:\n",
     ),
     _mutant(
         "a notice is not written with what it tells",

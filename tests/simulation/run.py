@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from sandbox.world import World
+from tests.simulation.books import at_rest, captures, ledger_lines
 from tests.simulation.cashiers import Cashier
 from tests.simulation.channel_net import AlipayNet, CardNet
-from tests.simulation.checker import Checker, Violation, at_rest, captures, ledger_lines
+from tests.simulation.checker import Checker, Violation
 from tests.simulation.clock_loop import ClockLoop, Stuck
 from tests.simulation.installation import installation
 from tests.simulation.merchant_net import MerchantNet
@@ -29,9 +30,10 @@ from tests.simulation.tills import Till
 
 LIMIT_S = 4 * 3600.0
 """Virtual seconds after which a seed counts as stuck."""
-REST_S = 3600.0
-"""How long everything may take to come to rest once nothing goes wrong any more."""
-_PEEK_S = 5.0
+REST_S = 9000.0
+"""How long everything may take to come to rest once nothing goes wrong any more: longer than
+the largest jump of a clock that stamped a due time, and the longest pause of a schedule."""
+_PEEK_S = 10.0
 _SNAPSHOT_S = 30.0
 
 
@@ -136,6 +138,7 @@ class Simulation:
         scene.at_rest = True
         for node in self.nodes:
             node.clock.ahead_ms = 0
+            node.spare()
         await self._rest()
         for task in watching:
             task.cancel()

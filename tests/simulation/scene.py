@@ -10,6 +10,7 @@ from tests.simulation.histories import Call, Histories
 from tests.simulation.plan import CLEAN, Line, Plan, StoreFaults, source
 from tests.simulation.trace import Trace
 
+SOUND = StoreFaults()
 SMALL_JUMP_S = 3.0
 """What leases must bear without a thought."""
 START_MS = 1_795_000_000_000
@@ -31,6 +32,7 @@ class Scene:
         """Faults are over for good."""
         self._workers: dict[asyncio.Task[object], int] = {}
         self.histories.clocks_agree = plan.clock_jump_s <= SMALL_JUMP_S
+        self._out = self._outages()
         self.pos_rng = self.source("pos")
         self.defects: list[str] = []
         """What the gateway itself called a fault of its own."""
@@ -62,7 +64,24 @@ class Scene:
 
     def store_faults(self) -> StoreFaults:
         """What the store does now."""
-        return self.plan.store if self.faulty else StoreFaults()
+        return self.plan.store if self.faulty else SOUND
+
+    def _outages(self) -> list[tuple[float, float]]:
+        """When the whole store is away, from its source, in order."""
+        rng, faults = self.source("outages"), self.plan.store
+        found, now_s = [], 0.0
+        while faults.outage_every_s and now_s < self.plan.faults_until_s:
+            now_s += rng.expovariate(1 / faults.outage_every_s)
+            found.append((now_s, now_s + faults.outage_s * rng.random()))
+            now_s = found[-1][1]
+        return found
+
+    def store_is_out(self) -> bool:
+        """Whether the store is away just now."""
+        now_s = self.loop.time()
+        while self._out and self._out[0][1] <= now_s:
+            self._out.pop(0)
+        return bool(self._out) and self.faulty and self._out[0][0] <= now_s
 
     def delay_s(self, rng: random.Random, line: Line) -> float:
         """How long one message is under way on a path."""

@@ -9,7 +9,6 @@ nothing: that is the fence.
 import asyncio
 import inspect
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,32 +54,30 @@ class FaultyDatabase:
         if not inspect.iscoroutinefunction(method):
             return method
 
+        scene, owner, rng = self._scene, self._owner, self._rng
+
         async def call(*values: Any, **named: Any) -> Any:
-            return await self._call(method, *values, **named)
+            faults = scene.store_faults()
+            if not owner.alive:
+                raise Unavailable("a dead gateway has no store")
+            await asyncio.sleep(faults.latency_s * rng.random())
+            if scene.store_is_out():
+                raise Unavailable("the store is away")
+            dice = rng.random()
+            hang_s = rng.random() * faults.hang_s if rng.random() < faults.hang else 0.0
+            hangs_before = hang_s > 0 and rng.random() < 0.5
+            if hangs_before:
+                await asyncio.sleep(hang_s)
+            if dice < faults.fail_before:
+                raise Unavailable("the store failed")
+            done = await method(*values, **named)
+            await asyncio.sleep(0.0 if hangs_before else hang_s)
+            if dice > 1 - faults.fail_after:
+                raise Unavailable("the store failed, perhaps after the commit")
+            return done
 
         self.__dict__[name] = call
         return call
-
-    async def _call(self, method: Callable[..., Any], *values: Any, **named: Any) -> Any:
-        rng, faults = self._rng, self._scene.store_faults()
-        if not self._owner.alive:
-            raise Unavailable("a dead gateway has no store")
-        await asyncio.sleep(faults.latency_s * rng.random())
-        dice = rng.random()
-        hangs = rng.random() < faults.hang
-        hang_before = hangs and rng.random() < 0.5
-        if hang_before:
-            await asyncio.sleep(rng.random() * faults.hang_s)
-        if dice < faults.fail_before:
-            raise Unavailable("the store failed")
-        done = await method(*values, **named)
-        if hangs and not hang_before:
-            await asyncio.sleep(rng.random() * faults.hang_s)
-        else:
-            await asyncio.sleep(faults.latency_s * rng.random())
-        if dice > 1 - faults.fail_after:
-            raise Unavailable("the store failed, perhaps after the commit")
-        return done
 
 
 def faulty_store(scene: Scene, owner: Owner, connection: sqlite3.Connection, log: Log) -> Store:

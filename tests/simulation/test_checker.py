@@ -1,17 +1,21 @@
 """The checker can fail: each invariant, broken on purpose in a sound history, is reported."""
 
+import ast
 import copy
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.simulation.checker import Checker, Violation
-from tests.simulation.histories import Histories, Notification, Order, Sale
+from tests.simulation.histories import Call, Histories, Notification, Order, Sale
 from tests.simulation.plan import CLEAN, StoreFaults, draw
 from tests.simulation.run import Simulation
 
+SHARED = {f"tests.simulation.{name}" for name in ("histories", "books", "legal", "outside_checks")}
 Doctor = Callable[[Histories, sqlite3.Connection], None]
 
 
@@ -204,12 +208,30 @@ def terminal_disagrees(histories: Histories, _: sqlite3.Connection) -> None:
     next(sale for sale in histories.sales if not sale.approved).approved = True
 
 
+def sent_twice(histories: Histories, _: sqlite3.Connection) -> None:
+    histories.calls.append(next(call for call in histories.calls if call.kind == "pay"))
+
+
+def paid_after_its_undo(histories: Histories, _: sqlite3.Connection) -> None:
+    pay = next(call for call in histories.calls if call.kind == "pay")
+    histories.calls.append(replace(pay, kind="cancel", at_s=pay.at_s - 1))
+
+
+def two_workers(histories: Histories, _: sqlite3.Connection) -> None:
+    number = paid_order(histories).seen[-1].body["channel_order_no"]
+    for at_s in range(1000, 1020):
+        histories.calls.append(Call(at_s, 10_000 + at_s % 2, "query", number))
+
+
 DOCTORED: list[tuple[str, Doctor]] = [
     ("I1", capture_lost),
     ("I1", approval_undone_unasked),
     ("I2", unknown_charge),
     ("I2", charged_twice),
     ("I2", surplus_kept),
+    ("I2", sent_twice),
+    ("I2", paid_after_its_undo),
+    ("I2", two_workers),
     ("I3", never_final),
     ("I3", success_never_charged),
     ("I3", parked_unseen),
@@ -230,6 +252,18 @@ DOCTORED: list[tuple[str, Doctor]] = [
     ("I9", told_something_else),
     ("I14", terminal_disagrees),
 ]
+
+
+def test_the_checker_shares_no_code_with_the_product() -> None:
+    folder = Path(__file__).parent
+    for name in ("checker", "outside_checks", "books", "legal", "histories"):
+        tree = ast.parse((folder / f"{name}.py").read_text())
+        for node in ast.walk(tree):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            for module in modules:
+                root = module.partition(".")[0]
+                assert root in sys.stdlib_module_names or module in SHARED, f"{name}: {module}"
 
 
 def test_a_sound_history_passes(sound: Simulation) -> None:

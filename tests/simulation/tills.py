@@ -98,16 +98,18 @@ class Till:
         sale = Sale(own.identity.terminal_id, key, amount_fen, scene.loop.time())
         scene.histories.sales.append(sale)
         scene.trace.line("sale", key, amount_fen)
+        on_its_way = False
         if rng.random() < 0.03:
             sale.reversal_first = True
-            await self._reverse(sale, request, once=True)
+            on_its_way = not await self._reverse(sale, request, once=True)
         outcome = await self._try(sale, request)
         if outcome is not None and outcome.approved:
             sale.approved = True
         if sale.replies and sale.replies[-1].signed and rng.random() < 0.1:
             await self._contradict(sale, request)
-        if sale.approved and rng.random() < 0.05:
-            sale.approved = False  # the printer jammed: what was approved is reversed
+        if sale.approved and (on_its_way or rng.random() < 0.05):
+            # the printer jammed, or a reversal is still on its way: what was approved goes back
+            sale.approved = False
             await self._reverse(sale, request)
         elif outcome is None or (not sale.approved and not self._believes(sale, outcome)):
             await self._reverse(sale, request)
@@ -154,8 +156,8 @@ class Till:
         if found is not None:
             sale.conflict_replies.append(self._reply(*found))
 
-    async def _reverse(self, sale: Sale, request: Request, *, once: bool = False) -> None:
-        """0400 until it is answered."""
+    async def _reverse(self, sale: Sale, request: Request, *, once: bool = False) -> bool:
+        """0400 until it is answered (``once``: or not); whether it was."""
         while True:
             if not self._terminal.signed_in:
                 await self._sign_in()
@@ -165,9 +167,9 @@ class Till:
             if found is not None:
                 sale.reversal_replies.append(self._reply(*found))
                 if found[0].is_reversal_done:
-                    return
+                    return True
             if once:
-                return
+                return False
             await asyncio.sleep(self._rng.random() * 5)
 
     async def _exchange(

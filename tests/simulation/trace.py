@@ -15,7 +15,7 @@ class Trace:
 
     def line(self, what: str, *details: object) -> None:
         """One thing that happened."""
-        text = f"{self._now_s():.6f} {what} {' '.join(map(str, details))}"
+        text = f"{self._now_s()!r} {what} {details!r}"
         self._hash.update(text.encode())
         self.count += 1
         if self.lines is not None:

@@ -7,10 +7,10 @@ import pytest
 
 from gateway.logs import make_log
 from gateway.metrics import Metrics
-from gateway.pos.listener import PosListener
+from gateway.pos.listener import Handle, PosListener
 from gateway.sources import SystemClock
 from pos_protocol.codec import Message
-from sandbox.scenarios import CARDS, Scenario
+from sandbox.scenarios import ALIPAY_CODES, CARDS, Scenario
 from tests.gateway.pos.conftest import OpenHouse
 from tests.gateway.pos.foreign_terminal import HEADER, TPDU, ForeignTerminal
 from tests.gateway.pos.house import House, Plan, until
@@ -188,6 +188,19 @@ async def test_the_header_and_tpdu_of_each_message_come_back(
     assert refused.raw[:11] == bytes.fromhex("6012340003" + HEADER)
 
 
+def _listener(handle: Handle, max_in_flight: int = 2) -> PosListener:
+    return PosListener(
+        handle=handle,
+        clock=SystemClock(),
+        metrics=Metrics(),
+        log=make_log("error", "json"),
+        max_frame_bytes=4096,
+        max_connections=10,
+        max_in_flight=max_in_flight,
+        idle_timeout_s=60,
+    )
+
+
 async def test_a_peer_that_never_reads_is_not_read_from() -> None:
     """Replies that nobody fetches stop the reading, so memory is bounded; fetching goes on."""
     handled = 0
@@ -197,16 +210,7 @@ async def test_a_peer_that_never_reads_is_not_read_from() -> None:
         handled += 1
         return bytes(60_000)
 
-    listener = PosListener(
-        handle=handle,
-        clock=SystemClock(),
-        metrics=Metrics(),
-        log=make_log("error", "json"),
-        max_frame_bytes=4096,
-        max_connections=10,
-        max_in_flight=1000,
-        idle_timeout_s=60,
-    )
+    listener = _listener(handle, max_in_flight=1000)
     port = await listener.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
     frame, count = message("0820", bitmap(41), "31" * 8), 2000
@@ -221,3 +225,69 @@ async def test_a_peer_that_never_reads_is_not_read_from() -> None:
     assert handled == count
     writer.close()
     await listener.close()
+
+
+async def test_who_drains_hangs_up_the_idle_at_once_and_the_others_after_their_last_reply() -> None:
+    """What was sent on a busy connection is all answered, beyond the bound in flight too."""
+    opened, begun = asyncio.Event(), 0
+
+    async def handle(_payload: bytes, _message: Message) -> bytes:
+        nonlocal begun
+        begun += 1
+        await opened.wait()
+        return b"reply"
+
+    listener = _listener(handle)
+    port = await listener.start("127.0.0.1", 0)
+    idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
+    busy, busy_writer = await asyncio.open_connection("127.0.0.1", port)
+    busy_writer.write(message("0820", bitmap(41), "31" * 8) * 5)
+    await until(lambda: begun == 2 and listener.connections() == 2)
+    listener.hang_up()
+    assert await idle.read() == b""
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", port)
+    assert listener.connections() == 1
+    opened.set()
+    async with asyncio.timeout(5):
+        assert await busy.read() == framed(b"reply") * 5
+    assert begun == 5
+    await until(lambda: listener.connections() == 0)
+    for writer in (idle_writer, busy_writer):
+        writer.close()
+    await listener.close()
+
+
+async def test_a_connection_that_was_accepted_as_the_draining_began_is_hung_up() -> None:
+    async def handle(_payload: bytes, _message: Message) -> bytes:
+        raise AssertionError("nothing is answered")
+
+    class Line(asyncio.Transport):
+        is_closed = False
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    listener, line = _listener(handle), Line()
+    listener.hang_up()
+    listener.connection().connection_made(line)
+    assert line.is_closed
+    assert listener.connections() == 0
+
+
+async def test_a_terminal_that_waits_hears_its_sale_before_a_draining_gateway_hangs_up(
+    house: House,
+) -> None:
+    """SIGTERM in the middle of a sale: approved and closed, while the idle neighbour is gone."""
+    till = await house.signed_in()
+    neighbour = house.terminal(till.who)
+    await neighbour.ask("0820", neighbour.echo())
+    acting = ALIPAY_CODES[Scenario.USER_PAYING]
+    await till.send(till.pack("0200", till.scan_sale(acting)))
+    await until(lambda: house.gateway.core.payments.in_flight() == 1)
+    stopping = asyncio.create_task(house.gateway.stop())
+    assert await neighbour.hears_hang_up() == b""
+    assert not stopping.done()
+    assert (await till.receive())["39"] == "00"
+    assert await till.hears_hang_up() == b""
+    await stopping
