@@ -105,7 +105,7 @@ def _store(rng: random.Random) -> StoreFaults:
         fail_before=some(0.4, 0.03),
         fail_after=some(0.4, 0.03),
         hang=some(0.5, 0.02),
-        hang_s=round(rng.uniform(0.5, 40.0), 1),
+        hang_s=round(rng.uniform(2.0, 60.0), 1),
         latency_s=rng.choice((0.0005, 0.002, 0.02)),
         outage_every_s=rng.choice((0.0, 0.0, 20.0, 60.0)),
         outage_s=round(rng.uniform(0.5, 12.0), 1),

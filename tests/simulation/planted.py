@@ -381,7 +381,7 @@ MUTANTS = (
         "a lost answer of a merchant counts as an acknowledgement",
         "gateway/notifications.py",
         "        except (NotSent, AnswerLost) as fault:\n"
-        "            return _Outcome(str(fault), is_endpoints_fault=True)\n",
+        "            return _Outcome(str(fault), is_endpoints_fault=True, is_away=True)\n",
         "        except (NotSent, AnswerLost) as fault:\n            return _Outcome()\n",
     ),
     _mutant(

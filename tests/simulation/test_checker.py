@@ -73,7 +73,8 @@ def paid_order(histories: Histories) -> Order:
 
 def told(histories: Histories) -> Notification:
     number = paid_order(histories).seen[-1].body["id"]
-    return next(one for one in histories.notifications if one.body["payment"]["id"] == number)
+    about = (one for one in histories.notifications if "payment" in one.body)
+    return next(one for one in about if one.body["payment"]["id"] == number)
 
 
 def capture_lost(histories: Histories, connection: sqlite3.Connection) -> None:
