@@ -59,17 +59,6 @@ class Booking:
     async def apply_answer(self, live: Live, answer: Answer, channel: Channel) -> None:
         """Book what pay or query came to."""
         live.answer = answer
-        if answer.verdict is Verdict.UNKNOWN or answer.advice is Advice.CONFIGURATION:
-            self._log.warning(
-                "channel answer needs eyes",
-                payment_id=live.payment.order.id,
-                channel=live.payment.order.channel,
-                verdict=answer.verdict.value,
-                code=answer.channel_code,
-                detail=answer.channel_message,
-                advice=answer.advice.value if answer.advice is not None else None,
-            )
-        happened = self._happened(answer)
         wrong = ""
         if answer.verdict is Verdict.SUCCEEDED:
             wrong = contradiction(
@@ -78,17 +67,20 @@ class Booking:
                 currency=answer.currency,
                 order_no=answer.order_no,
             )
-        if wrong:
-            self._log.error(
+        if wrong or answer.verdict is Verdict.UNKNOWN or answer.advice is Advice.CONFIGURATION:
+            said = f"{wrong}: it says {answer.amount_fen} {answer.currency}".rstrip()
+            tell = self._log.error if wrong else self._log.warning
+            tell(
                 "channel answer needs eyes",
                 payment_id=live.payment.order.id,
                 channel=live.payment.order.channel,
                 verdict=answer.verdict.value,
                 code=answer.channel_code,
-                detail=f"{wrong}: it says {answer.amount_fen} {answer.currency}".rstrip(),
-                trade_no=answer.trade_no,
+                detail=said if wrong else answer.channel_message,
+                trade_no=answer.trade_no or None,
+                advice=answer.advice.value if answer.advice is not None else None,
             )
-        await self.apply(live, happened, channel, wrong)
+        await self.apply(live, self._happened(answer), channel, wrong)
 
     def _happened(self, answer: Answer) -> Happened:
         match answer.verdict:

@@ -62,7 +62,7 @@ class Endpoints:
         if known.failures < self._pause_after:
             return 0.0
         doubled = min(max(known.absences - self._pause_after, 0), 30) if is_away else 0
-        pause_s = min(_FIRST_PAUSE_S * float(1 << doubled), self._max_pause_s)
+        pause_s = min(_FIRST_PAUSE_S * (1 << doubled), self._max_pause_s)
         known.resumes_at_s = self._clock.monotonic_s() + pause_s
         return pause_s
 

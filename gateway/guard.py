@@ -11,9 +11,9 @@ Rules:
   channel that is back (recovery) hears of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from channels.port import (
     Answer,
@@ -37,6 +37,12 @@ from gateway.logs import Log
 from gateway.metrics import Metrics
 
 _AWAY: Final = "held back: the channel does not answer"
+_NOT_ASKED: Final = Answer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
+_NOT_UNDONE: Final = UndoAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
+_NOT_REFUNDED: Final = RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
+_REFUND_NOT_ASKED: Final = RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
+_R = TypeVar("_R")
+_A = TypeVar("_A", Answer, UndoAnswer, RefundAnswer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,21 +190,19 @@ class GuardedChannel:
 
     async def query(self, ref: PaymentRef) -> Answer:
         """Query, or ``UNKNOWN`` while the channel is away."""
-        guard = self._guard
-        if not guard.passes():
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
-        mark = guard.breaker.mark
-        answer = await self._channel.query(ref)
-        guard.heard(answer, mark)
-        return answer
+        return await self._through(self._channel.query, ref, _NOT_ASKED)
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
         """Cancel, or ``NOT_SENT`` while the channel is away."""
+        return await self._through(self._channel.cancel, ref, _NOT_UNDONE)
+
+    async def _through(self, call: Callable[[_R], Awaitable[_A]], asked: _R, away: _A) -> _A:
+        """Make a call of the background, or answer ``away`` in the channel's place."""
         guard = self._guard
         if not guard.passes():
-            return UndoAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
+            return away
         mark = guard.breaker.mark
-        answer = await self._channel.cancel(ref)
+        answer = await call(asked)
         guard.heard(answer, mark)
         return answer
 
@@ -213,23 +217,11 @@ class GuardedRefunds(GuardedChannel):
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """Refund, or ``NOT_SENT`` while the channel is away."""
-        guard = self._guard
-        if not guard.passes():
-            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
-        mark = guard.breaker.mark
-        answer = await self._refunds.refund(request)
-        guard.heard(answer, mark)
-        return answer
+        return await self._through(self._refunds.refund, request, _NOT_REFUNDED)
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """Ask about a refund, or ``UNKNOWN`` while the channel is away."""
-        guard = self._guard
-        if not guard.passes():
-            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
-        mark = guard.breaker.mark
-        answer = await self._refunds.query_refund(request)
-        guard.heard(answer, mark)
-        return answer
+        return await self._through(self._refunds.query_refund, request, _REFUND_NOT_ASKED)
 
 
 def guarded(channel: Channel, guard: Guard) -> Channel:

@@ -32,16 +32,15 @@ from domain.refund import (
     parked_refund,
     refund_step,
 )
+from gateway.booking import LEASE_MARGIN_S
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
 from gateway.routes import Routes
-from gateway.settlement import reference
+from gateway.settlement import GONE_ACCOUNT_S, pause_for_age, reference
 from gateway.store.port import Job, JobKind, RefundAdvance, Store
 
 _STEPS_IN_A_ROW: Final = 4
-_LEASE_MARGIN_S: Final = 5.0
-_GONE_ACCOUNT_S: Final = 300.0
 _LIVE_FENCE: Final = 0
 
 
@@ -120,9 +119,9 @@ class RefundSettlement:
         if channel is None or ability is None:
             self._log.error("account gone", account_id=refund.order.account_id)
             if self._is_old(refund):
-                await self._park_alone(refund, "account_gone")
+                await self._park(refund, "account_gone")
                 return
-            later_ms = self._clock.now_ms() + int(_GONE_ACCOUNT_S * 1000)
+            later_ms = self._clock.now_ms() + int(GONE_ACCOUNT_S * 1000)
             await self._store.renew(
                 JobKind.REFUND, job.subject, later_ms, job.fence, given_back=True
             )
@@ -149,7 +148,7 @@ class RefundSettlement:
             if not work.may_be_sent and await self._has_ended(work):
                 return
         if self._is_old(work.refund):
-            await self._park(work, "refund_not_answered")
+            work.refund = await self._park(work.refund, "refund_not_answered")
             return
         await self._give_back(work)
 
@@ -161,8 +160,7 @@ class RefundSettlement:
 
     async def _give_back(self, work: RefundWork) -> None:
         """Leave it alone until later: the longer, the older it is."""
-        pauses, waited_s = work.channel.schedule.refund_retry_s, self._waited_s(work.refund)
-        later_s = min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
+        later_s = pause_for_age(work.channel.schedule.refund_retry_s, self._waited_s(work.refund))
         await self._store.renew(
             JobKind.REFUND,
             work.refund.order.id,
@@ -228,7 +226,7 @@ class RefundSettlement:
                 advice=answer.advice.value if answer.advice is not None else None,
             )
         if answer.verdict is Verdict.SUCCEEDED and (wrong := _contradiction(work.request, answer)):
-            await self._park(work, wrong)
+            work.refund = await self._park(work.refund, wrong)
             return
         happened = RefundHappened(
             event=_event(answer.verdict),
@@ -245,35 +243,32 @@ class RefundSettlement:
             if await self._persist(work, payment, move, happened):
                 return
 
-    async def _park(self, work: RefundWork, reason: str) -> None:
-        now_ms = self._clock.now_ms()
-        happened = RefundHappened(event=RefundEvent.ANSWER_LOST, at_ms=now_ms)
-        while not is_refund_over(work.refund):
-            move = parked_refund(work.refund, reason)
-            if await self._persist(work, None, move, happened):
-                return
-
-    async def _park_alone(self, refund: Refund, reason: str) -> None:
-        """Park a refund whose channel is not there; one that moved meanwhile is let be."""
-        move, now_ms = parked_refund(refund, reason), self._clock.now_ms()
-        change = RefundAdvance(
-            refund=refund.order,
-            previous=refund.standing.status,
-            event=RefundEvent.ANSWER_LOST,
-            standing=move.standing,
-            at_ms=now_ms,
-            due_at_ms=None,
-        )
-        if await self._store.advance_refund(change):
-            self._count(Refund(refund.order, move.standing))
+    async def _park(self, refund: Refund, reason: str) -> Refund:
+        """Set it aside for a person, unless it is over by now; as it stands afterwards."""
+        while not is_refund_over(refund):
+            move = parked_refund(refund, reason)
+            change = RefundAdvance(
+                refund=refund.order,
+                previous=refund.standing.status,
+                event=RefundEvent.ANSWER_LOST,
+                standing=move.standing,
+                at_ms=self._clock.now_ms(),
+                due_at_ms=None,
+            )
+            if await self._store.advance_refund(change):
+                refund = Refund(refund.order, move.standing)
+                self._count(refund)
+            else:
+                refund = await self._reload(refund)
+        return refund
 
     async def _persist(
-        self, work: RefundWork, payment: Payment | None, move: RefundStep, happened: RefundHappened
+        self, work: RefundWork, payment: Payment, move: RefundStep, happened: RefundHappened
     ) -> bool:
         """Commit a move; where it lost, the refund is read again."""
         before, after = work.refund, Refund(work.refund.order, move.standing)
         notice = None
-        if move.notice and payment is not None and move.payment is not None:
+        if move.notice and move.payment is not None:
             told = Payment(payment.order, move.payment)
             notice = self._notices.of_refund(told, after, move.notice, happened.at_ms)
         change = RefundAdvance(
@@ -293,11 +288,14 @@ class RefundSettlement:
             if notice is not None:
                 self._notices.committed()
             return True
-        stored = await self._store.refund(before.order.id)
+        work.refund = await self._reload(before)
+        return False
+
+    async def _reload(self, refund: Refund) -> Refund:
+        stored = await self._store.refund(refund.order.id)
         if stored is None:
             raise Unavailable("the store no longer shows a refund that it acknowledged")
-        work.refund = stored
-        return False
+        return stored
 
     def _count(self, refund: Refund) -> None:
         standing = refund.standing
@@ -311,7 +309,7 @@ class RefundSettlement:
 
     def lease_until_ms(self, channel: Channel, pause_s: float = 0.0) -> int:
         """When another worker may take over: after one pause, a call and a query."""
-        lease_s = pause_s + 2 * channel.timeout_s + _LEASE_MARGIN_S
+        lease_s = pause_s + 2 * channel.timeout_s + LEASE_MARGIN_S
         return self._clock.now_ms() + int(lease_s * 1000)
 
 

@@ -16,6 +16,7 @@ Rules:
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, assert_never
 
 import orjson
@@ -35,7 +36,7 @@ from gateway.routes import Routes
 from gateway.store.port import JobKind, Store
 
 _UNDO_TRIES_IN_A_ROW: Final = 3
-_GONE_ACCOUNT_S: Final = 300.0
+GONE_ACCOUNT_S: Final = 300.0
 _WATCH_S: Final = 0.25
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
 
@@ -64,6 +65,11 @@ def reference(payment: Payment) -> PaymentRef:
         entry_mode=entry_mode(order),
         reference=standing.channel_reference,
     )
+
+
+def pause_for_age(pauses: Sequence[float], waited_s: float) -> float:
+    """The pause of a schedule that suits work of this age: a quarter of it, or the longest."""
+    return min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
 
 
 class _LeaseLost(Exception):
@@ -100,7 +106,7 @@ class Settlement(Booking):
             if channel is None:
                 self._log.error("account gone", account_id=live.payment.order.account_id)
                 if not await self._park_if_old(live, "account_gone"):
-                    await self._give_back(live, _GONE_ACCOUNT_S)
+                    await self._give_back(live, GONE_ACCOUNT_S)
                 return
             if live.payment.standing.status is not Status.REVERSING and not await self._ask(
                 live, channel, at_once=at_once
@@ -149,7 +155,8 @@ class Settlement(Booking):
     async def begin_undo(self, live: Live, channel: Channel, event: Event, why: Decline) -> bool:
         """Persist that the payment is being undone; from here it ends closed or reversed.
 
-        ``False`` when somebody else had begun, or nothing needs it. ``event`` is ``GIVE_UP`` (leaves alone what is paid by now) or ``UNDO``.
+        ``False`` when somebody else had begun, or nothing needs it. ``event`` is
+        ``GIVE_UP`` (leaves alone what is paid by now) or ``UNDO``.
         """
         happened = Happened(event=event, at_ms=self._clock.now_ms(), decline=why)
         return await self.apply(live, happened, channel)
@@ -196,8 +203,7 @@ class Settlement(Booking):
 
     def _later_s(self, live: Live, channel: Channel) -> float:
         """How long to leave it alone: the longer, the older it is."""
-        pauses, waited_s = channel.schedule.undo_retry_s, self._waited_s(live)
-        return min((s for s in pauses if s * 4 >= waited_s), default=pauses[-1])
+        return pause_for_age(channel.schedule.undo_retry_s, self._waited_s(live))
 
     async def _apply_undo(self, live: Live, answer: UndoAnswer, channel: Channel) -> bool:
         now_ms = self._clock.now_ms()

@@ -104,7 +104,7 @@ def _store(rng: random.Random) -> StoreFaults:
     return StoreFaults(
         fail_before=some(0.4, 0.03),
         fail_after=some(0.4, 0.03),
-        hang=some(0.5, 0.02),
+        hang=0.06 if rng.random() < 0.1 else some(0.5, 0.02),
         hang_s=round(rng.uniform(2.0, 60.0), 1),
         latency_s=rng.choice((0.0005, 0.002, 0.02)),
         outage_every_s=rng.choice((0.0, 0.0, 20.0, 60.0)),
@@ -123,7 +123,7 @@ def draw(seed: int) -> Plan:
     flood = rng.random()
     return Plan(
         seed=seed,
-        nodes=2 if rng.random() < 0.4 else 1,
+        nodes=2 if rng.random() < 0.5 else 1,
         terminals=terminals,
         sales_each=50 // terminals,
         cashiers=cashiers,
