@@ -4,11 +4,12 @@ Rules:
 
 * Every request to the channel is counted where it leaves, at ``send``: a cancel that
   asks twice costs two.
-* A payment is urgent: it never waits, and what it takes beyond the budget is a debt
-  that the others wait for. With more than a second of debt no new payment begins.
-* Everything else (queries, undos, refunds) waits for its turn, in order, a bounded
-  time: longer than that is told as not sent, and comes again later.
-* Nothing is saved up but what a late timer would lose (``_CREDIT_S``).
+* No second holds more than the budget. Nothing is saved up but what a late timer would
+  lose (``_CREDIT_S``), and the pace is slower by as much.
+* A payment is urgent: it takes the next free place and leaves at its time, before
+  everything else. With more than a second of places taken no new payment begins.
+* Everything else (queries, undos, refunds) waits until no place is taken, in order, a
+  bounded time: longer than that is told as not sent, and comes again later.
 """
 
 import asyncio
@@ -31,16 +32,18 @@ class Budget:
     __slots__ = ("_paid_until_s", "_step_s")
 
     def __init__(self, calls_per_s: float, now_s: float) -> None:
-        self._step_s = 1 / calls_per_s
+        self._step_s = (1 + _CREDIT_S) / calls_per_s
         self._paid_until_s = now_s
 
     def wait_s(self, now_s: float) -> float:
         """How long until a request is within the budget; 0 for now."""
         return max(0.0, self._paid_until_s - now_s)
 
-    def take(self, now_s: float) -> None:
-        """A request leaves now, within the budget or as a debt."""
-        self._paid_until_s = max(self._paid_until_s, now_s - _CREDIT_S) + self._step_s
+    def take(self, now_s: float) -> float:
+        """Take the next free place; how long until it comes, 0 for now."""
+        place_s = max(self._paid_until_s, now_s - _CREDIT_S)
+        self._paid_until_s = place_s + self._step_s
+        return max(0.0, place_s - now_s)
 
     def is_overdrawn(self, now_s: float) -> bool:
         """Whether no new payment may begin."""
@@ -66,11 +69,13 @@ class BudgetedSend:
         """Send within the budget; raises :class:`NotSent` also when the wait is too long."""
         if not self._urgent.get():
             await self._wait()
-        self._budget.take(self._clock.monotonic_s())
+        place_in_s = self._budget.take(self._clock.monotonic_s())
+        if place_in_s > 0:
+            await asyncio.sleep(place_in_s)
         return await self._send(request)
 
     async def urgently(self, call: Awaitable[_T]) -> _T:
-        """Await ``call``, whose requests do not wait: a payment."""
+        """Await ``call``, whose requests go before all others: a payment."""
         mark = self._urgent.set(True)
         try:
             return await call
@@ -86,7 +91,7 @@ class BudgetedSend:
         return self._budget.is_too_long(self._waiting)
 
     async def _wait(self) -> None:
-        """Wait for a turn; whoever gets it takes it before anything else runs."""
+        """Wait for a turn; whoever gets it takes the place of now before anything else runs."""
         if self.is_crowded():
             raise NotSent("too many requests wait for the account's calls_per_s")
         began_s = self._clock.monotonic_s()

@@ -1,5 +1,6 @@
 """Which account serves a payment, and which accounts can be opened at all."""
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -176,7 +177,7 @@ class CallingChannel(FakeChannel):
 
 
 async def test_an_account_with_a_budget_is_counted_where_its_requests_leave() -> None:
-    """A payment goes on credit until a second is owed; then no new one is admitted."""
+    """Payments take places ahead until a second is full; then no new one is admitted."""
     sent: list[HttpRequest] = []
 
     async def send(request: HttpRequest) -> HttpResponse:
@@ -188,17 +189,21 @@ async def test_an_account_with_a_budget_is_counted_where_its_requests_leave() ->
 
     plugin = MappingProxyType({"fake": ChannelPlugin("fake", (), build)})
     services = dataclasses.replace(SERVICES, send=send)
-    limited = account(settings_json='{"calls_per_s":"2"}')
+    limited = account(settings_json='{"calls_per_s":"3"}')
     routes = build_routes([limited], plugin, services, SEALER, 45, PROTECTION)
     route = routes.choose("M1", "fake")
     assert route.guard is not None
-    assert routes.at_once("a1", 64) == 2
+    assert routes.at_once("a1", 64) == 3
+    payments = list[asyncio.Task[Answer]]()
     for _ in range(3):
         route.guard.admit()
-        await route.channel.pay(bare_request(sample_order(1)))
-    assert len(sent) == 3
+        payments.append(asyncio.create_task(route.channel.pay(bare_request(sample_order(1)))))
+        await asyncio.sleep(0)
+    assert len(sent) == 1
     with pytest.raises(ChannelDown):
         route.guard.admit()
+    for payment in payments:
+        payment.cancel()
     assert not routes.is_down("a1")
 
 
