@@ -36,7 +36,7 @@ crash: $(VENV)/development
 	bash tests/provide.sh
 	$(BIN)/python -m tests.crash --kills $(or $(KILLS),500) --database-kills $(or $(DBKILLS),50) --redis-rounds $(or $(REDISROUNDS),10) $(if $(SEED),--seed $(SEED))
 
-# The fuzzer over codec, tag lists, fields, session and describe: make fuzz INPUTS=20000000,
+# The fuzzer over codec, tag lists, fields, session, describe and server: make fuzz INPUTS=20000000,
 # the same inputs again with SEED=n.
 fuzz: $(VENV)/development
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),20000000) $(if $(SEED),--seed $(SEED))

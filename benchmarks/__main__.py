@@ -38,6 +38,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--outage-seconds", type=float, default=_DEFAULT.outage_s, help="how long it stands"
     )
+    parser.add_argument(
+        "--terminals", type=int, default=_DEFAULT.terminals, help="connected in that metric"
+    )
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="where to write")
     parser.add_argument(
         "--table", type=Path, help="print a result file as a Markdown table, measure nothing"
@@ -77,6 +80,7 @@ def main() -> int:
         callers=arguments.callers,
         outage_payments=arguments.outage_payments,
         outage_s=arguments.outage_seconds,
+        terminals=arguments.terminals,
     )
     try:
         results, notes = asyncio.run(_measure(arguments.names, plan))

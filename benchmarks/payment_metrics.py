@@ -12,6 +12,7 @@ from benchmarks.codec import codec
 from benchmarks.outage import outage
 from benchmarks.postgres import PostgresServer
 from benchmarks.scene import Door, Scene
+from benchmarks.terminals import terminals
 from benchmarks.windows import Load, Plan, Series, run_window
 
 CARD_RATE: Final = 2_315.0
@@ -129,6 +130,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "barcode_payment": barcode_payment,
         "card_sale_fixed": card_sale_fixed,
         "mixed": mixed,
+        "terminals": terminals,
         "outage": outage,
     }
 )

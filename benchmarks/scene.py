@@ -12,7 +12,7 @@ import ssl
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -145,21 +145,32 @@ class Scene:
     async def gateway_side(
         self, door: Door, *, callers: int = 0, wait_s: int | None = None
     ) -> Side:
-        """A load generator for one of the gateway's doors.
+        """A load generator for one of the gateway's doors, of fewer ``callers`` if given.
 
-        ``callers`` and ``wait_s`` (how long a payment's answer may wait) are for codes.
+        ``wait_s`` (how long a payment's answer may wait) is for codes.
         """
+        callers = callers or self._callers
         if door == "card":
-            keys = [
-                {"terminal_id": terminal.terminal_id, "tmk": terminal.tmk}
-                for terminal in self._terminals
-            ]
-            spec = {**self._addresses["pos"], "terminals": keys}
+            spec = self._terminals_spec(self._terminals[:callers])
         else:
             port = urlsplit(self._addresses["api"]["base_url"]).port
             spec = {**self._barcode_spec(port or 0), "wait_s": wait_s}
-            spec["callers"] = callers or self._callers
+            spec["callers"] = callers
         return await self._side(door, spec, self.gateway.pid, is_floor=False)
+
+    async def crowd(self, first: int) -> Child:
+        """The terminals from number ``first`` on, which only sign in: ``benchmarks.crowd``."""
+        file = self._write("crowd", self._terminals_spec(self._terminals[first:]))
+        crowd = await Child.start("crowd", "benchmarks.crowd", [file], self.folder, piped=True)
+        self._children.append(crowd)
+        await crowd.hear(_CONNECT_TIMEOUT_S)
+        return crowd
+
+    def _terminals_spec(self, terminals: Sequence[InstalledTerminal]) -> dict[str, Any]:
+        keys = [
+            {"terminal_id": terminal.terminal_id, "tmk": terminal.tmk} for terminal in terminals
+        ]
+        return {**self._addresses["pos"], "terminals": keys}
 
     async def floor_side(self, door: Door) -> Side:
         """A floor program and a load generator for it."""

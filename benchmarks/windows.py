@@ -34,6 +34,7 @@ class Plan:
     callers: int = 128
     outage_payments: int = 10_000
     outage_s: float = 600.0
+    terminals: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,13 @@ class Series:
         """The median over the windows."""
         return round(statistics.median(window[name] for window in self._windows), 2)
 
+    def values(self, name: str) -> list[float]:
+        """Each window's own, in order."""
+        return [window[name] for window in self._windows]
+
     def span(self, name: str) -> tuple[float, float]:
         """The lowest and the highest of the windows."""
-        values = [window[name] for window in self._windows]
+        values = self.values(name)
         return min(values), max(values)
 
 

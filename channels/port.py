@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from channels.card import CardAction, CardData, HoldRef
 from domain.clock import Clock
 from domain.decline import DeclineReason
 from domain.ids import IdSource
 from domain.record import record
-from signing.pos import CipherKey
 
 
 class Verdict(enum.Enum):
@@ -94,42 +94,12 @@ class UndoAnswer:
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalPin:
-    """An encrypted PIN block as a terminal sent it, and the terminal's PIN key.
-
-    The link's adapter hands block and keys to one call of
-    ``signing.pos.translate_pin_block``; the clear PIN never leaves that call.
-    """
-
-    block: bytes = field(repr=False)
-    key: CipherKey
-    with_pan: bool
-
-
-@record
-class CardData:
-    """What a terminal read from a card. Lives in memory only, never in the store.
-
-    ``repr`` is masked.
-    """
-
-    pan: str
-    entry_mode: str
-    expiry: str = ""
-    sequence: str = ""
-    track2: str = ""
-    track3: str = ""
-    icc_data: bytes = b""
-    pin: TerminalPin | None = None
-
-    def __repr__(self) -> str:
-        return f"CardData(pan={self.pan[:6]}…{self.pan[-4:]})"
-
-
 @record
 class PayRequest:
-    """One payment to be made now; exactly one of ``auth_code`` and ``card`` is set."""
+    """One payment to be made now; exactly one of ``auth_code`` and ``card`` is set.
+
+    ``original`` is the hold that a ``COMPLETE`` takes its money from (``None`` otherwise).
+    """
 
     order_no: str
     amount_fen: int
@@ -140,6 +110,8 @@ class PayRequest:
     card: CardData | None = None
     store_id: str = ""
     terminal_id: str = ""
+    action: CardAction = CardAction.SALE
+    original: HoldRef | None = None
 
     def __repr__(self) -> str:
         return f"PayRequest(order_no={self.order_no!r}, amount_fen={self.amount_fen})"
@@ -150,7 +122,10 @@ class PaymentRef:
     """A payment made before, named as its channel knows it.
 
     ``trade_no`` is the channel's own number where it gave one; ``entry_mode`` and
-    ``reference`` repeat F22 and F37 of a card sale (``""`` otherwise).
+    ``reference`` repeat F22 and F37 of a card sale (``""`` otherwise). ``action`` is what
+    the payment did, so that an undo is of that kind; ``original_no`` is the order number
+    of the hold that a ``COMPLETE`` took (``""`` otherwise). ``paid_at_ms`` is when the
+    channel took the money, by its own clock where it said (0: not known).
     """
 
     order_no: str
@@ -160,11 +135,18 @@ class PaymentRef:
     trade_no: str = ""
     entry_mode: str = ""
     reference: str = ""
+    action: CardAction = CardAction.SALE
+    original_no: str = ""
+    paid_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequest:
-    """A refund of ``amount_fen`` of a payment, under a number that serves every repeat."""
+    """A refund of ``amount_fen`` of a payment, under a number that serves every repeat.
+
+    ``repeated``: it may have been sent before. What is sent never depends on it; a channel
+    that cannot be asked reads a "no" with more care.
+    """
 
     refund_no: str
     payment: PaymentRef
@@ -172,6 +154,7 @@ class RefundRequest:
     currency: str
     reason: str
     created_at_ms: int
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +163,9 @@ class RefundAnswer:
 
     ``SUCCEEDED``: the payer has the money. ``PENDING``: the channel took it and pays it
     out later. ``DECLINED``: its definitive no; nothing was and will be returned under
-    this number. ``not_found`` marks an ``UNKNOWN`` answer that says "no such refund":
-    sending it again under the same number is safe. ``amount_fen`` and ``refund_no`` are
+    this number. ``not_found`` marks an ``UNKNOWN`` answer that says "no such refund", or
+    comes in the place of a channel that cannot be asked: sending it again under the same
+    number is safe, and all that can be done. ``amount_fen`` and ``refund_no`` are
     the channel's words (``None`` and ``""`` where it said none).
     """
 

@@ -30,7 +30,12 @@ from channels.alipay.codes import (
 from channels.codes import CODE_TABLE, TABLE_VERSION
 from channels.port import Setting, Verdict
 from channels.registry import plugins
-from channels.unionpay.card_codes import REVERSAL_CODES, SALE_CODES
+from channels.unionpay.card_codes import (
+    COMPLETION_CODES,
+    REFUND_CODES,
+    REVERSAL_CODES,
+    SALE_CODES,
+)
 from domain import refund
 from domain.decline import CASHIER_TEXTS, DeclineReason
 from domain.payment import FINAL, SAME, TRANSITIONS, UNSETTLED, Event, Status
@@ -254,9 +259,15 @@ def _declines() -> str:
         "and the gateway asks.\n\n"
         + _alipay()
         + "\n## UnionPay card host\n\nFrom `channels/unionpay/card_codes.py`: what F39 of a 0210 "
-        "means. A code that is not here is **unknown**, and the gateway reverses.\n\n"
+        "or 0110 means. A code that is not here is **unknown**, and the gateway reverses.\n\n"
         + _card()
-        + "\nWhat ends a reversal (F39 of a 0410): "
+        + "\nA completion is refused by "
+        + _more(COMPLETION_CODES)
+        + " as well, and so is a void or a refund, to which "
+        + _codes_of(sorted(SALE_CODES.keys() - REFUND_CODES.keys()))
+        + " is no answer: it is sent again, as after every code that is not here. The refusal of "
+        "such a repeat is **unknown**, too, unless the account's `repeats_answered_alike` says "
+        "that this host keeps its answers.\n\nWhat ends a reversal (F39 of a 0410): "
         + ", ".join(f"`{code}`" for code in REVERSAL_CODES)
         + ". Anything else is repeated.\n\n"
         "## Scanned codes\n\n"
@@ -322,6 +333,11 @@ def _card() -> str:
             by_meaning.setdefault(_code(sale.reason.value), []).append(code)
     rows = [[name, _codes_of(codes)] for name, codes in by_meaning.items()]
     return _table(["Means", "F39"], rows)
+
+
+def _more(codes: Mapping[str, object]) -> str:
+    """The codes that mean something here and nothing for a sale."""
+    return _codes_of(sorted(codes.keys() - SALE_CODES.keys()))
 
 
 def _codes() -> str:

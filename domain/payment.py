@@ -11,6 +11,9 @@ Rules:
   makes it ``reversing``, and recovery gives the money back.
 * From ``reversing`` a payment can only end ``closed`` (nothing was paid) or
   ``reversed`` (it was paid and went back).
+* A hold (a card pre-authorisation) is a payment that rests ``authorized``: nothing was
+  taken, so it has no ledger entry and its undo always ends ``closed``. What is taken of it
+  later is a payment of its own, a completion; the hold stays ``authorized``.
 
 The diagram in ``docs/payment_states.md`` is generated from this table.
 """
@@ -232,8 +235,16 @@ TRANSITIONS: Final[Mapping[Status, Mapping[Event, Cell]]] = MappingProxyType(
 FINAL: Final = frozenset({_S.SUCCEEDED, _S.FAILED, _S.REVERSED, _S.CLOSED})
 """Nothing more is asked of the channel (a late success can still reopen)."""
 
+RESTING: Final = FINAL | {_S.AUTHORIZED}
+"""Nobody asks the channel about these: final, or held until somebody takes or releases it."""
+
 UNSETTLED: Final = frozenset({_S.SUBMITTED, _S.PENDING, _S.UNKNOWN, _S.REVERSING})
 """Recovery owns these until the channel has answered."""
+
+HOLD_METHOD: Final = "card_authorisation"
+"""The ``Order.method`` of a hold."""
+COMPLETION_METHOD: Final = "card_completion"
+"""The ``Order.method`` of a payment that takes its money from a hold."""
 
 
 def apply(status: Status, event: Event) -> Status:

@@ -3,7 +3,8 @@
 Rules: pure; the postings belong to the transition and are written in its commit;
 a step that changes nothing returns ``None``. What a channel says is compared with
 the order here, and a contradiction is *parked*: never paid, never dropped, a human
-decides.
+decides. Of a hold nothing is taken, so whoever books the channel's word about one asks
+:func:`meant` first what it is.
 """
 
 import enum
@@ -14,7 +15,7 @@ from typing import Final
 
 from domain.decline import Decline
 from domain.ledger import Posting, capture, channel_receivable, merchant_payable, reversal
-from domain.payment import Event, Order, Payment, Standing, Status, apply
+from domain.payment import HOLD_METHOD, Event, Order, Payment, Standing, Status, apply
 from domain.record import record
 
 
@@ -35,6 +36,13 @@ class Happened:
 _FOR_A_PARKED_ONE: Final = frozenset({Event.UNDO, Event.UNDONE_PAID, Event.UNDONE_UNPAID})
 """A parked payment waits for a person, who may undo it; nothing else moves it."""
 
+
+_OF_A_HOLD: Final[Mapping[Event, Event]] = MappingProxyType(
+    {Event.PAID: Event.AUTHORIZE, Event.UNDONE_PAID: Event.UNDONE_UNPAID}
+)
+"""A channel that says yes to a hold holds; one that undid it had taken nothing."""
+
+_PROOFS: Final = frozenset({Event.PAID, Event.AUTHORIZE})
 
 _TOLD_NOT_PAID: Final = frozenset({Status.FAILED, Status.CLOSED, Status.REVERSING})
 """The till heard that it is not paid: no answer and no person can make it succeed."""
@@ -59,6 +67,11 @@ class Step:
     standing: Standing
     postings: Sequence[Posting] = ()
     notice: str = ""
+
+
+def meant(order: Order, event: Event) -> Event:
+    """What ``event`` is for this payment, where its channel has one word for two things."""
+    return _OF_A_HOLD.get(event, event) if order.method == HOLD_METHOD else event
 
 
 def step(payment: Payment, happened: Happened) -> Step | None:
@@ -166,13 +179,15 @@ def parked(payment: Payment, reason: str, proof: Happened | None = None) -> Step
     now = payment.standing
     status = Status.REVERSING if now.status in _TOLD_NOT_PAID else Status.UNKNOWN
     standing = replace(now, status=status, version=now.version + 1, parked_reason=reason)
-    if proof is not None and proof.event is Event.PAID:
+    if proof is not None and proof.event in _PROOFS:
         standing = replace(
             standing,
             channel_trade_no=proof.trade_no or now.channel_trade_no,
             channel_reference=proof.reference or now.channel_reference,
-            paid_at_ms=now.paid_at_ms or proof.paid_at_ms or proof.at_ms,
         )
+    if proof is not None and proof.event is Event.PAID:
+        paid_at_ms = now.paid_at_ms or proof.paid_at_ms or proof.at_ms
+        standing = replace(standing, paid_at_ms=paid_at_ms)
     return Step(standing)
 
 
@@ -190,7 +205,7 @@ class Decision(enum.Enum):
     RETRY = "retry"
     """Ask the channel again, as if it had never been parked."""
     PAID = "paid"
-    """The channel has the money and keeps it: the payment succeeded."""
+    """The channel has the money and keeps it: the payment succeeded (a hold: it holds)."""
     NOT_PAID = "not-paid"
     """The channel never took the money, or has nothing of it."""
     RETURNED = "returned"
@@ -204,7 +219,7 @@ DECIDED: Final[Mapping[Decision, Event]] = MappingProxyType(
         Decision.RETURNED: Event.UNDONE_PAID,
     }
 )
-"""What a decision stands for in a payment's history; ``RETRY`` is a deed, no event."""
+"""What a decision stands for (by :func:`meant`) in a history; ``RETRY`` is a deed, no event."""
 
 
 def decided(payment: Payment, decision: Decision, at_ms: int) -> Step | None:
@@ -218,7 +233,7 @@ def decided(payment: Payment, decision: Decision, at_ms: int) -> Step | None:
     freed = replace(now, parked_reason="", version=now.version + 1)
     if decision is Decision.RETRY:
         return Step(freed)
-    event = DECIDED[decision]
+    event = meant(payment.order, DECIDED[decision])
     status = apply(now.status, event)
     if status is now.status:
         return None
@@ -226,7 +241,8 @@ def decided(payment: Payment, decision: Decision, at_ms: int) -> Step | None:
         return None
     if status is Status.REVERSED and now.refunding_fen:
         return None  # its refunds end first
-    paid_at_ms = (now.paid_at_ms or at_ms) if decision is not Decision.NOT_PAID else 0
+    took_money = event is Event.PAID or event is Event.UNDONE_PAID
+    paid_at_ms = (now.paid_at_ms or at_ms) if took_money else 0
     before = replace(now, parked_reason="", paid_at_ms=paid_at_ms)
     happened = Happened(event=event, at_ms=at_ms, paid_at_ms=paid_at_ms)
     return _moved(Payment(payment.order, before), status, happened)

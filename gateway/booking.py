@@ -6,6 +6,7 @@ Rules:
   store holds, so a late answer meets the state it really finds.
 * Standing, event, ledger lines, notice and the terminal's reply are one commit, and
   nobody is told anything before it.
+* A hold is released by whoever takes it, as it is completed: never both.
 * A store that stumbles is tried again a few times; one that stays away is a fault, and
   recovery books the answer later.
 """
@@ -18,13 +19,14 @@ from channels.port import Advice, Answer, Channel, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, Unavailable
-from domain.payment import UNSETTLED, Event, Payment
-from domain.settle import Happened, Step, contradiction, parked, step
+from domain.payment import UNSETTLED, Event, Order, Payment, Status
+from domain.settle import Happened, Step, contradiction, meant, parked, step
+from gateway.holds import next_taking
 from gateway.live import Live, is_tellable
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
-from gateway.store.port import Advance, Store
+from gateway.store.port import Advance, Store, TakenHold
 
 STORE_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 LEASE_MARGIN_S: Final = 5.0
@@ -80,12 +82,12 @@ class Booking:
                 trade_no=answer.trade_no or None,
                 advice=answer.advice.value if answer.advice is not None else None,
             )
-        await self.apply(live, self._happened(answer), channel, wrong)
+        await self.apply(live, self._happened(live.payment.order, answer), channel, wrong)
 
-    def _happened(self, answer: Answer) -> Happened:
+    def _happened(self, order: Order, answer: Answer) -> Happened:
         match answer.verdict:
             case Verdict.SUCCEEDED:
-                event, decline = Event.PAID, None
+                event, decline = meant(order, Event.PAID), None
             case Verdict.DECLINED:
                 reason = answer.reason or DeclineReason.DECLINED
                 event, decline = Event.DECLINE, Decline(reason, answer.channel_code)
@@ -116,6 +118,7 @@ class Booking:
 
         Raises:
             Unavailable: the store stayed away; nothing may be told to anybody.
+            Conflict: ``hold_is_taken``; a completion has the hold that was to be released.
         """
         payment, is_fresh = live.payment, False
         while True:
@@ -153,6 +156,7 @@ class Booking:
         notice = None
         if move.notice:
             notice = self._notices.of_payment(after, move.notice, happened.at_ms)
+        is_held = before.standing.status is Status.AUTHORIZED
         change = Advance(
             payment_id=before.order.id,
             merchant_no=before.order.merchant_no,
@@ -165,6 +169,7 @@ class Booking:
             postings=move.postings,
             reply=reply,
             notice=notice,
+            takes=await self._release(after) if is_held else None,
         )
         try:
             moved = await self._advance(change)
@@ -176,9 +181,17 @@ class Booking:
             moved = await self._advance(dataclasses.replace(change, reply=None))
         if moved and reply is not None:
             live.reply = reply
+        if moved and change.due_at_ms is not None:
+            live.leased_until_ms = change.due_at_ms
         if moved and notice is not None:
             self._notices.committed()
         return moved
+
+    async def _release(self, after: Payment) -> TakenHold | None:
+        """What a hold that moves takes: itself, when it begins to be released."""
+        if after.standing.status is Status.REVERSING:
+            return await next_taking(self._store, after.order.id)
+        return None
 
     async def _advance(self, change: Advance) -> bool:
         for pause_s in STORE_RETRY_S:

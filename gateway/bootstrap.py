@@ -7,7 +7,6 @@ no thread and no HTTP client is there then.
 """
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,24 +14,27 @@ from channels.http import HttpClient
 from channels.port import ChannelServices, NotSent, Send
 from domain.errors import ConfigurationError
 from gateway.accounts import build_routes
-from gateway.config import LoadedConfig
+from gateway.config import LoadedConfig, PosSection
 from gateway.core import Core, Ground, build_core
 from gateway.delivery import MerchantNetwork
 from gateway.guard import Protection
 from gateway.http.door import ApiDoor
 from gateway.http.nonces import Nonces, make_nonces
 from gateway.http.operations import Operations
+from gateway.http.pos_carrier import CarrierBounds, PosCarrier
 from gateway.http.server import ApiServer
 from gateway.keys import open_sealer
 from gateway.logs import Log, make_log
 from gateway.metrics import Metrics
 from gateway.notifications import Deliver, Delivery
+from gateway.pos.catalogue import read_catalogue
 from gateway.pos.door import PosDoor
 from gateway.pos.listener import PosListener
 from gateway.routes import Routes
 from gateway.seams import Seams
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.port import Store
+from gateway.tls import server_context
 from signing.keywrap import Sealer
 
 __all__ = ["Bound", "Gateway", "Seams"]
@@ -42,13 +44,15 @@ _DRAIN_MARGIN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The addresses that the gateway really listens on."""
+    """The addresses that the gateway really listens on; a POS port of 0 is closed."""
 
     pos_host: str
     pos_port: int
     api_host: str
     api_port: int
     api_tls: bool
+    pos_tls_port: int = 0
+    pos_https_port: int = 0
 
 
 class Gateway:
@@ -72,6 +76,7 @@ class Gateway:
         self._routes: Routes | None = None
         self._core: Core | None = None
         self._api: ApiServer | None = None
+        self._carrier: PosCarrier | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._notifier: asyncio.Task[None] | None = None
 
@@ -156,6 +161,7 @@ class Gateway:
                 sealer=self._sealer,
                 nonces=self._nonces,
                 deliver=await self._deliverer(),
+                catalogue=read_catalogue(config.pos.downloads, self._loaded.path),
                 metrics=self.metrics,
                 log=self.log,
             )
@@ -193,13 +199,61 @@ class Gateway:
 
     async def _open_doors(self) -> Bound:
         pos, http = self._loaded.config.pos, self._loaded.config.http
+        api_tls = None
+        if http.tls is not None:
+            files = http.tls.certificate_file, http.tls.key_file
+            api_tls = server_context("http.tls", *map(self._loaded.path, files))
         self._api = self._make_api(http.max_body_bytes)
         try:
-            pos_port = await self.pos_listener.start(pos.host, pos.port)
-            api_port = await self._api.start(http.host, http.port, self._tls())
+            pos_port = await self.pos_listener.start(pos.host, pos.port) if pos.plain else 0
+            tls_port, https_port = await self._open_pos_tls(pos)
+            api_port = await self._api.start(http.host, http.port, api_tls)
         except OSError as error:
             raise ConfigurationError(f"cannot listen: {error.strerror or error}") from None
-        return Bound(pos.host, pos_port, http.host, api_port, http.tls is not None)
+        return Bound(
+            pos.host, pos_port, http.host, api_port, http.tls is not None, tls_port, https_port
+        )
+
+    async def _open_pos_tls(self, pos: PosSection) -> tuple[int, int]:
+        """The POS door's ports under TLS, 0 for one that stays closed."""
+        if pos.tls is None:
+            return 0, 0
+        path, client_ca = self._loaded.path, pos.tls.client_ca_file
+        context = server_context(
+            "pos.tls",
+            path(pos.tls.certificate_file),
+            path(pos.tls.key_file),
+            path(client_ca) if client_ca is not None else None,
+        )
+        tls_port = https_port = 0
+        if pos.tls_port is not None:
+            tls_port = await self.pos_listener.start_tls(pos.host, pos.tls_port, context)
+        if pos.https_port is not None:
+            self._carrier = self._make_carrier(pos)
+            https_port = await self._carrier.start(pos.host, pos.https_port, context)
+        return tls_port, https_port
+
+    def _make_carrier(self, pos: PosSection) -> PosCarrier:
+        carrier = PosCarrier(
+            handle=self.pos_door.handle,
+            metrics=self.metrics,
+            log=self.log,
+            bounds=CarrierBounds(
+                max_frame_bytes=pos.max_frame_bytes,
+                max_connections=pos.max_connections,
+                max_in_flight=pos.https_max_in_flight,
+                idle_timeout_s=pos.idle_timeout_s,
+                frame_timeout_s=pos.frame_timeout_s,
+                keepalive_s=pos.keepalive_s,
+                handshake_timeout_s=pos.handshake_timeout_s,
+                max_handshakes=pos.max_handshakes,
+            ),
+        )
+        watch = self.metrics.watch
+        watch("posgate_carrier_connections", "Open HTTPS POS connections", carrier.connections)
+        watch("posgate_carrier_handshakes", "Their TLS handshakes", carrier.handshakes)
+        watch("posgate_carrier_in_flight", "HTTPS POS messages in flight", carrier.in_flight)
+        return carrier
 
     def _make_api(self, max_body_bytes: int) -> ApiServer:
         assert self._routes is not None
@@ -210,19 +264,6 @@ class Gateway:
             channels=self._routes.health,
         )
         return ApiServer(door=self.api_door, operations=operations, max_body_bytes=max_body_bytes)
-
-    def _tls(self) -> ssl.SSLContext | None:
-        section = self._loaded.config.http.tls
-        if section is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        files = self._loaded.path(section.certificate_file), self._loaded.path(section.key_file)
-        try:
-            context.load_cert_chain(*files)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"http.tls: cannot load {files[0]}: {error}") from None
-        return context
 
     def _watch(self, core: Core) -> None:
         """Everything bounded shows how full it is."""
@@ -236,12 +277,17 @@ class Gateway:
         watch("posgate_payments_in_flight", "Payments in flight", core.payments.in_flight)
         watch("posgate_refunds_in_flight", "Refunds in flight", core.refunds.in_flight)
         watch("posgate_pos_connections", "Open POS connections", core.pos_listener.connections)
+        watch("posgate_pos_handshakes", "POS TLS handshakes", core.pos_listener.handshakes)
+        watch("posgate_pos_in_flight", "POS messages in flight", core.pos_listener.in_flight)
+        watch("posgate_pos_reachable", "Terminals a push reaches", core.pos_listener.reachable)
         watch("posgate_api_in_flight", "Requests in flight", core.api_door.in_flight)
 
     async def stop(self, drain_s: float | None = None) -> None:
         """Take nothing new, finish what is in flight, close in the order of the flow."""
         if self._core is not None:
             await self._drain(self._core, drain_s)
+        if self._carrier is not None:
+            await self._carrier.close()
         if self._api is not None:
             await self._api.close()
         for worker in (self._recovery, self._notifier):
@@ -262,6 +308,8 @@ class Gateway:
         patience_s = self._loaded.config.payments.till_wait_s + _DRAIN_MARGIN_S
         patience_s = patience_s if drain_s is None else drain_s
         core.pos_listener.hang_up()
+        if self._carrier is not None:
+            self._carrier.hang_up()
         if self._api is not None:
             await self._api.hang_up()
         until_s = self._seams.clock.monotonic_s() + patience_s

@@ -24,6 +24,7 @@ Rules:
 import enum
 from typing import Final
 
+from channels.card_abilities import BalanceAnswer
 from channels.port import Answer, RefundAnswer, UndoAnswer, Verdict
 
 _ROW_S: Final = 1.0
@@ -97,11 +98,11 @@ class Breaker:
         self._retry_s = now_s + self._open_s
 
 
-def is_failure(answer: Answer | UndoAnswer | RefundAnswer) -> bool:
+def is_failure(answer: Answer | UndoAnswer | RefundAnswer | BalanceAnswer) -> bool:
     """Whether a call came to nothing that counts as an answer."""
     verdict = answer.verdict
     if verdict is not _UNKNOWN and verdict is not _NOT_SENT:
         return False
-    if answer.answered or (isinstance(answer, Answer) and answer.unwritable):
+    if answer.answered or (isinstance(answer, (Answer, BalanceAnswer)) and answer.unwritable):
         return False
-    return isinstance(answer, UndoAnswer) or not answer.not_found
+    return isinstance(answer, (UndoAnswer, BalanceAnswer)) or not answer.not_found

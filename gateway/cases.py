@@ -19,7 +19,7 @@ from domain.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from domain.ledger import Posting
 from domain.payment import Deed, Payment
 from domain.refund import Refund, RefundEvent, RefundStep, decided_refund
-from domain.settle import DECIDED, Decision, Step, decided
+from domain.settle import DECIDED, Decision, Step, decided, meant
 from gateway.logs import mask_text
 from gateway.notices import NoticeWriter
 from gateway.store.port import (
@@ -193,7 +193,7 @@ class Cases:
             payment_id=before.order.id,
             merchant_no=before.order.merchant_no,
             previous=before.standing.status,
-            event=Deed.RETRY if again else DECIDED[decision],
+            event=Deed.RETRY if again else meant(before.order, DECIDED[decision]),
             standing=step.standing,
             at_ms=now_ms,
             due_at_ms=now_ms if again else None,

@@ -9,18 +9,26 @@ Rules:
 * Relative paths are relative to the configuration file.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from domain.errors import ConfigurationError
+from gateway.config_faults import faults, repeated_keys
 from gateway.outbound import read_allowance
 
 _Port = Annotated[int, Field(ge=0, le=65535)]
+_OptionalPort = Annotated[int | None, Field(ge=0, le=65535)]
 _Seconds = Annotated[float, Field(gt=0, le=86_400)]
 _Count = Annotated[int, Field(ge=1, le=10_000_000)]
 _SecretReference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
@@ -48,23 +56,89 @@ class KeysSection(_Section):
     """64 hexadecimal digits. Lost means that nothing sealed opens again."""
 
 
+class DownloadsSection(_Section):
+    """What terminals download: YAML or JSON files, each a list of texts of hexadecimal digits.
+
+    Each text is one entry as it goes into F62, a BER-TLV list; a list has at most 99.
+    """
+
+    parameters: str | None = None
+    """Terminal parameters (60.3 = 360)."""
+    program: str | None = None
+    """Terminal management (364)."""
+    public_keys: str | None = None
+    """Chip public keys (370); an entry has one 9F06 of 5 bytes and one 9F22."""
+    applications: str | None = None
+    """Chip applications (380); an entry has one 9F06."""
+    black_list: str | None = None
+    """Black list (390). It goes out without a MAC, to whoever names a known terminal."""
+    contactless: str | None = None
+    """Contactless parameters (394)."""
+    announce: bool = False
+    """Whether a sign-in tells a terminal to fetch what it has not, or not the newest of."""
+
+
+class PosTlsSection(_Section):
+    """Server certificate and key of `pos.tls_port` and `pos.https_port`, PEM files."""
+
+    certificate_file: str
+    """The certificate and its chain."""
+    key_file: str
+    """Its private key, unencrypted, readable by the gateway's user alone."""
+    client_ca_file: str | None = None
+    """Authorities of terminals' certificates; with it a terminal must show one of theirs."""
+
+
 class PosSection(_Section):
-    """The TCP door of POS terminals."""
+    """The door of POS terminals: plain TCP, TCP under TLS, HTTPS."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: _Port = 8583
     """TCP port; 0 lets the system choose."""
+    plain: bool = True
+    """Whether `port` is open; `false` leaves it to TLS alone."""
+    tls: PosTlsSection | None = None
+    """TLS 1.2 or newer for the two ports below."""
+    tls_port: _OptionalPort = None
+    """Port of TCP under TLS; 0 lets the system choose, without it there is none."""
+    https_port: _OptionalPort = None
+    """Port of messages in HTTPS bodies; 0 lets the system choose, without it there is none."""
     max_frame_bytes: Annotated[int, Field(ge=64, le=65_535)] = 4096
     """The longest message; a longer one closes its connection."""
     max_connections: _Count = 20_000
-    """Open connections; one more is closed at once."""
+    """Open connections, plain and TLS together, and as many of HTTPS; one more is closed at
+    once."""
+    max_in_flight: _Count = 16_384
+    """Messages being answered on all connections, plain and TLS; more wait for their turn."""
     max_in_flight_per_connection: _Count = 128
-    """Messages being answered; at the bound reading pauses."""
+    """Messages being answered on one; at the bound reading pauses."""
+    https_max_in_flight: _Count = 2048
+    """Messages of HTTPS being answered; one more gets 503."""
     idle_timeout_s: _Seconds = 3600
-    """A connection that is silent for so long is closed."""
+    """A connection that is silent for so long is closed (HTTPS: after 75 s at most)."""
+    frame_timeout_s: _Seconds = 30
+    """A message that began to arrive so long ago and is not whole closes its connection."""
+    keepalive_s: _Seconds = 60
+    """After so long a silence TCP asks whether the peer lives; after twice that it is gone."""
+    handshake_timeout_s: _Seconds = 10
+    """How long a TLS handshake may take."""
+    max_handshakes: _Count = 512
+    """TLS handshakes under way at each port; one more ends the one that takes longest."""
+    push: bool = False
+    """Whether messages that nobody asked for may go to terminals; only for those that know
+    them ([push](pos_protocol.md#push))."""
+    max_pushes_per_connection: _Count = 16
+    """Pushes that wait until nothing is in flight; one more is not taken."""
     working_key_hours: Annotated[int, Field(ge=1, le=24)] = 24
     """How long a sign-in holds; after that a terminal is told 77."""
+    downloads: DownloadsSection = DownloadsSection()
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PosSection":
+        if self.tls is None and not (self.tls_port is None and self.https_port is None):
+            raise ValueError("tls_port and https_port need the section tls")
+        return self
 
 
 class TlsSection(_Section):
@@ -275,16 +349,6 @@ class LoadedConfig:
         return f"sqlite:///{self.path(url.removeprefix('sqlite:///'))}"
 
 
-_MENDS = {
-    "extra_forbidden": "remove it, or check its spelling",
-    "missing": "add it",
-    "string_pattern_mismatch": "see its form in config.yaml",
-    "string_type": "write text in quotes",
-    "int_type": "write a whole number",
-    "float_type": "write a number",
-}
-
-
 def load(file: Path) -> LoadedConfig:
     """Read and check ``file``.
 
@@ -302,7 +366,7 @@ def load(file: Path) -> LoadedConfig:
         raise ConfigurationError(f"{file}:{line_no}: not UTF-8; save it as UTF-8") from None
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        repeated = [] if root is None else list(_repeated(root))
+        repeated = [] if root is None else list(repeated_keys(root))
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -323,42 +387,5 @@ def load(file: Path) -> LoadedConfig:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_faults(file, root, error))) from None
+        raise ConfigurationError("\n".join(faults(file, root, error))) from None
     return LoadedConfig(config, file.resolve().parent)
-
-
-def _repeated(node: yaml.Node, place: str = "") -> Iterator[tuple[int, str]]:
-    """Line and key of whatever a mapping has twice: YAML lets the last one win silently."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        name = f"{place}{key.value}"
-        if name in seen:
-            yield key.start_mark.line + 1, name
-        seen.add(name)
-        yield from _repeated(value, f"{name}.")
-
-
-def _faults(file: Path, root: yaml.Node, error: ValidationError) -> list[str]:
-    lines = []
-    for fault in error.errors(include_input=False, include_url=False):
-        place = ".".join(str(part) for part in fault["loc"])
-        mend = _MENDS.get(fault["type"], "change the value")
-        message = fault["msg"][:1].lower() + fault["msg"][1:]
-        line = _line_of(root, fault["loc"])
-        lines.append(f"{file}:{line}: {place}: {message}; {mend}")
-    return lines
-
-
-def _line_of(root: yaml.Node, location: tuple[Any, ...]) -> int:
-    """The line of the deepest part of ``location`` that the file has."""
-    node, line = root, root.start_mark.line + 1
-    for part in location:
-        if not isinstance(node, yaml.MappingNode):
-            break
-        found = next((pair for pair in node.value if pair[0].value == str(part)), None)
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return line

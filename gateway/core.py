@@ -22,8 +22,10 @@ from gateway.notices import NoticeWriter
 from gateway.notifications import Deliver, Notifier, NotifierBounds
 from gateway.outbound import refusal
 from gateway.payments import Payments
+from gateway.pos.catalogue import Catalogue
 from gateway.pos.door import PosDoor
-from gateway.pos.listener import PosListener
+from gateway.pos.handlers import Means, pos_handlers
+from gateway.pos.listener import ListenerBounds, PosListener
 from gateway.recovery import Recovery
 from gateway.refund_settlement import RefundSettlement
 from gateway.refunds import Refunds
@@ -45,6 +47,7 @@ class Ground:
     sealer: Sealer
     nonces: Nonces
     deliver: Deliver
+    catalogue: Catalogue
     metrics: Metrics
     log: Log
 
@@ -99,7 +102,7 @@ def build_core(ground: Ground) -> Core:
     )
     payments = _payments(ground, settlement)
     refunds = _refunds(ground, refund_settlement)
-    pos_door = _pos_door(ground, payments, directory)
+    pos_door = _pos_door(ground, payments, refunds, directory)
     return Core(
         payments=payments,
         refunds=refunds,
@@ -185,18 +188,33 @@ def _recovery(
     )
 
 
-def _pos_door(ground: Ground, payments: Payments, directory: Directory) -> PosDoor:
-    return PosDoor(
+def _pos_door(
+    ground: Ground, payments: Payments, refunds: Refunds, directory: Directory
+) -> PosDoor:
+    means = Means(
         store=ground.store,
+        routes=ground.routes,
         payments=payments,
+        refunds=refunds,
         directory=directory,
         sealer=ground.sealer,
         clock=ground.seams.clock,
         ids=ground.seams.ids,
         random_bytes=ground.seams.random_bytes,
+        catalogue=ground.catalogue,
+        announces=ground.config.pos.downloads.announce,
+        key_life_ms=ground.config.pos.working_key_hours * 3_600_000,
+        log=ground.log,
+    )
+    rooms = pos_handlers(means)
+    return PosDoor(
+        handlers=rooms.handlers,
+        admit=rooms.admit,
+        directory=directory,
+        clock=ground.seams.clock,
         metrics=ground.metrics,
         log=ground.log,
-        working_key_hours=ground.config.pos.working_key_hours,
+        key_life_ms=means.key_life_ms,
     )
 
 
@@ -207,10 +225,18 @@ def _pos_listener(ground: Ground, door: PosDoor) -> PosListener:
         clock=ground.seams.clock,
         metrics=ground.metrics,
         log=ground.log,
-        max_frame_bytes=section.max_frame_bytes,
-        max_connections=section.max_connections,
-        max_in_flight=section.max_in_flight_per_connection,
-        idle_timeout_s=section.idle_timeout_s,
+        bounds=ListenerBounds(
+            max_frame_bytes=section.max_frame_bytes,
+            max_connections=section.max_connections,
+            max_in_flight=section.max_in_flight,
+            max_in_flight_per_connection=section.max_in_flight_per_connection,
+            idle_timeout_s=section.idle_timeout_s,
+            frame_timeout_s=section.frame_timeout_s,
+            keepalive_s=section.keepalive_s,
+            handshake_timeout_s=section.handshake_timeout_s,
+            max_handshakes=section.max_handshakes,
+            max_pushes=section.max_pushes_per_connection if section.push else 0,
+        ),
     )
 
 

@@ -10,14 +10,17 @@ memory only.
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 import orjson
 
 from domain.clock import Clock
 from gateway.store.port import ApiKey, Merchant, ProvisioningStore, Terminal, TerminalSession
+from gateway.terminal_options import mac_of, read_options
+from pos_protocol.dialect import Dialect
 from signing.keywrap import Sealer
-from signing.pos import MAC_ALGORITHMS, CipherKey, MacFunction, WorkingKeys
+from signing.pos import CipherKey, KeyScheme, MacFunction, WorkingKeys
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -29,6 +32,23 @@ class OpenKeys:
 
     pin: CipherKey
     mac: CipherKey
+    track: CipherKey | None = None
+
+
+class KeptKeys:
+    """Working keys that are opened when they are first needed: most terminals are silent."""
+
+    __slots__ = ("_opened", "_read")
+
+    def __init__(self, read: Callable[[], OpenKeys]) -> None:
+        self._read = read
+        self._opened: OpenKeys | None = None
+
+    def open(self) -> OpenKeys:
+        """The keys, opened once; ``SealError`` when they do not open."""
+        if self._opened is None:
+            self._opened = self._read()
+        return self._opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +59,9 @@ class KnownTerminal:
     terminal: Terminal
     session: TerminalSession | None
     mac: MacFunction
-    keys: OpenKeys | None
-    previous_keys: OpenKeys | None
+    dialect: Dialect
+    keys: KeptKeys | None
+    previous_keys: KeptKeys | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,26 +204,31 @@ class Directory:
             return None
         keys = previous = None
         if session is not None and session.signed_in:
-            keys = self._open_keys(terminal, session.keys_sealed)
-            previous = self._open_keys(terminal, session.previous_keys_sealed)
+            keys = self._kept_keys(terminal, session.keys_sealed)
+            previous = self._kept_keys(terminal, session.previous_keys_sealed)
+        dialect = read_options(terminal)
         return KnownTerminal(
             merchant=merchant,
             terminal=terminal,
             session=session,
-            mac=MAC_ALGORITHMS[terminal.mac],
+            mac=mac_of(dialect),
+            dialect=dialect,
             keys=keys,
             previous_keys=previous,
         )
 
-    def _open_keys(self, terminal: Terminal, sealed: bytes) -> OpenKeys | None:
-        if not sealed:
-            return None
+    def _kept_keys(self, terminal: Terminal, sealed: bytes) -> KeptKeys | None:
+        return KeptKeys(partial(self._open_keys, terminal, sealed)) if sealed else None
+
+    def _open_keys(self, terminal: Terminal, sealed: bytes) -> OpenKeys:
         context = session_context(terminal.merchant_no, terminal.terminal_id)
-        pin, mac, _track = orjson.loads(self._sealer.open(sealed, context))
+        pin, mac, track = orjson.loads(self._sealer.open(sealed, context))
         algorithm = "sm4" if terminal.key_scheme == "sm4" else "des"
+        has_track_key = terminal.key_scheme == KeyScheme.TDES_TDK.value
         return OpenKeys(
             pin=CipherKey(bytes.fromhex(pin), algorithm),
             mac=CipherKey(bytes.fromhex(mac), algorithm),
+            track=CipherKey(bytes.fromhex(track), algorithm) if has_track_key and track else None,
         )
 
     def master_key(self, terminal: Terminal) -> CipherKey:

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from channels.card import CardAction, CardData
+from channels.card_abilities import BalanceAnswer, Balances, balance_of, takes_action
 from channels.port import (
     Answer,
     Channel,
@@ -41,8 +43,9 @@ _NOT_ASKED: Final = Answer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
 _NOT_UNDONE: Final = UndoAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
 _NOT_REFUNDED: Final = RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
 _REFUND_NOT_ASKED: Final = RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_AWAY)
+_BALANCE_NOT_ASKED: Final = BalanceAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
 _R = TypeVar("_R")
-_A = TypeVar("_A", Answer, UndoAnswer, RefundAnswer)
+_A = TypeVar("_A", Answer, UndoAnswer, RefundAnswer, BalanceAnswer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +132,7 @@ class Guard:
         """Whether a call would go through, be it as a probe."""
         return self.breaker.lets_through(self._now_s())
 
-    def heard(self, answer: Answer | UndoAnswer | RefundAnswer, mark: int) -> None:
+    def heard(self, answer: Answer | UndoAnswer | RefundAnswer | BalanceAnswer, mark: int) -> None:
         """What a call came to; ``mark`` is what :attr:`breaker` showed when it began."""
         breaker = self.breaker
         before = breaker.state
@@ -164,6 +167,10 @@ class GuardedChannel:
         self.schedule: PollSchedule = channel.schedule
         self.timeout_s: float = channel.timeout_s
         self.new_order_no: Callable[[], str] = channel.new_order_no
+
+    def takes(self, action: CardAction) -> bool:
+        """What the channel takes; a sale, where it does not say."""
+        return takes_action(self._channel, action)
 
     def health(self) -> ChannelHealth:
         """Not ready while the breaker is not closed."""
@@ -221,14 +228,45 @@ class GuardedRefunds(GuardedChannel):
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """Ask about a refund, or ``UNKNOWN`` while the channel is away."""
+        if not self.schedule.query_after_s:
+            # It cannot be asked: the adapter answers in its place, which tells nothing of it.
+            return await self._refunds.query_refund(request)
         return await self._through(self._refunds.query_refund, request, _REFUND_NOT_ASKED)
+
+
+class GuardedBalances(GuardedChannel):
+    """A channel that tells balances, behind its guard."""
+
+    def __init__(self, channel: Channel, balances: Balances, guard: Guard) -> None:
+        super().__init__(channel, guard)
+        self._balances = balances
+
+    async def balance(self, card: CardData) -> BalanceAnswer:
+        """Ask, or ``NOT_SENT`` while the channel is away."""
+        return await self._through(self._balances.balance, card, _BALANCE_NOT_ASKED)
+
+
+class GuardedCards(GuardedRefunds):
+    """A channel that can refund and tell balances, behind its guard."""
+
+    def __init__(
+        self, channel: Channel, refunds: Refunds, balances: Balances, guard: Guard
+    ) -> None:
+        super().__init__(channel, refunds, guard)
+        self._balances = balances
+
+    async def balance(self, card: CardData) -> BalanceAnswer:
+        """As :meth:`GuardedBalances.balance`."""
+        return await self._through(self._balances.balance, card, _BALANCE_NOT_ASKED)
 
 
 def guarded(channel: Channel, guard: Guard) -> Channel:
     """``channel`` behind ``guard``, with the abilities that it has."""
-    refunds = refunds_of(channel)
-    return (
-        GuardedChannel(channel, guard)
-        if refunds is None
-        else GuardedRefunds(channel, refunds, guard)
-    )
+    refunds, balances = refunds_of(channel), balance_of(channel)
+    if refunds is not None and balances is not None:
+        return GuardedCards(channel, refunds, balances, guard)
+    if refunds is not None:
+        return GuardedRefunds(channel, refunds, guard)
+    if balances is not None:
+        return GuardedBalances(channel, balances, guard)
+    return GuardedChannel(channel, guard)

@@ -236,6 +236,8 @@ def _faults_of_numbers(payment: Payment) -> Iterable[str]:
         yield "it succeeded, and nothing was captured"
     if now.status is Status.REVERSED and returned != captured:
         yield f"it is reversed, and {captured - returned} was not returned"
+    if now.status is Status.AUTHORIZED and captured:
+        yield f"it is only authorized, and {captured} was captured"
     ended_unpaid = now.status in (Status.CLOSED, Status.FAILED)
     if ended_unpaid and captured != returned:
         yield f"it ended {now.status.value}, and {captured - returned} is held"

@@ -7,29 +7,31 @@ configuration; it decides nothing: the store does.
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from channels.port import Answer, PayRequest
 from domain.errors import Unavailable
-from domain.payment import FINAL, Order, Payment, Status
+from domain.payment import RESTING, Order, Payment, Status
 from gateway.store.port import TerminalReply
 
-ReplyFor = Callable[[Payment, Answer | None], TerminalReply]
-"""Encodes and seals what a terminal is told; called once, before the commit."""
+ReplyFor = Callable[[Payment, Answer | None], TerminalReply | None]
+"""Encodes and seals what a terminal is told, before the commit; ``None``: nothing yet."""
+
+_TELLABLE: Final = RESTING | {Status.REVERSING}
 
 
 def is_tellable(payment: Payment) -> bool:
-    """Whether the till can be told: final, or undo begun.
+    """Whether the till can be told: final, held, or undo begun.
 
     A parked payment tells it nothing: "not paid" could be wrong, and silence makes a
     terminal reverse, which undoes it.
     """
-    standing = payment.standing
-    return standing.status in FINAL or standing.status is Status.REVERSING
+    return payment.standing.status in _TELLABLE
 
 
 def is_over(payment: Payment) -> bool:
-    """Whether nothing more happens by itself: final, or parked for a human."""
-    return payment.standing.status in FINAL or bool(payment.standing.parked_reason)
+    """Whether nothing more happens by itself: final, held, or parked for a human."""
+    return payment.standing.status in RESTING or bool(payment.standing.parked_reason)
 
 
 def is_settled(payment: Payment) -> bool:
@@ -60,6 +62,7 @@ class Live:
         "answer",
         "fault",
         "fence",
+        "leased_until_ms",
         "payment",
         "reply",
         "reply_for",
@@ -72,10 +75,16 @@ class Live:
         request: PayRequest,
         reply_for: ReplyFor | None = None,
         fence: int = 0,
+        leased_until_ms: int = 0,
     ) -> None:
-        """``fence`` of the lease under which it is worked on; 0 for one begun here."""
+        """``fence`` of the lease under which it is worked on; 0 for one begun here.
+
+        ``leased_until_ms`` is when it ends as far as is known; from then on another may work
+        on it.
+        """
         self.payment = payment
         self.fence = fence
+        self.leased_until_ms = leased_until_ms
         self.request = request
         self.reply_for = reply_for
         self.answer: Answer | None = None

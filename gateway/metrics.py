@@ -110,6 +110,11 @@ class Metrics:
             "POS connections over the bound",
             registry=self.registry,
         )
+        self.failed_handshakes = Counter(
+            "posgate_failed_handshakes_total",
+            "TLS handshakes at the POS ports that came to nothing",
+            registry=self.registry,
+        )
         self.bad_frames = Counter(
             "posgate_bad_frames_total", "POS connections closed for a frame", registry=self.registry
         )

@@ -16,51 +16,27 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
-from channels.port import Answer, CardData, Channel, PayRequest, Verdict
+from channels.card import CardAction
+from channels.card_abilities import takes_action
+from channels.port import Answer, Channel, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
 from domain.payment import Event, Order, Payment, Standing, Status, apply
-from domain.record import record
 from domain.settle import has_refunds
+from gateway.draft import Draft, order_of, request_of
+from gateway.holds import hold_is_taken
 from gateway.live import Live, ReplyFor, bare_request, is_over
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.routes import Route, Routes
-from gateway.settlement import Settlement, details
+from gateway.settlement import Settlement
 from gateway.store.port import Claim, PaymentStore, TerminalReply
 
 _PEEK_S: Final = 0.1
 _DRAIN_PEEK_S: Final = 0.02
 _CANCELLED: Final = Decline(DeclineReason.CANCELLED)
-
-
-@record
-class Draft:
-    """A payment as a door understood it; exactly one of ``auth_code`` and ``card``."""
-
-    merchant_no: str
-    door: str
-    order_key: str
-    fingerprint: bytes
-    amount_fen: int
-    currency: str
-    subject: str
-    method: str
-    channel: str
-    auth_code: str = ""
-    card: CardData | None = None
-    terminal_id: str = ""
-    store_id: str = ""
-    notify_url: str = ""
-    metadata_json: str = ""
-    expires_in_s: int = 0
-    pan_sealed: bytes = b""
-    pan_token: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"Draft({self.door!r}, {self.order_key!r}, amount_fen={self.amount_fen})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +91,8 @@ class Payments:
         The caller of a payment that is not ``replayed`` must :meth:`run` its ``live``.
 
         Raises:
-            Conflict: the key exists with other content.
-            Unprocessable: no account for the channel.
+            Conflict: the key exists with other content, or ``hold_is_taken``.
+            Unprocessable: no account for the channel, or none that does this.
             Unavailable: draining, over the bound, or the store is down. Nothing was sent.
             ChannelDown: the channel does not answer now. Nothing was begun.
         """
@@ -125,7 +101,7 @@ class Payments:
         if first is not None:
             if await first.is_claimed():
                 return Begun(_same(first.payment, draft), first, True)
-            return Begun(_same(await self._stored(key), draft), None, True)
+            return Begun(_same(await self._stored(draft), draft), None, True)
         try:
             route, order = self._admit(draft)
         except (Unavailable, Unprocessable) as refusal:
@@ -137,13 +113,20 @@ class Payments:
                 refusal.nothing_begun = True
             raise
         standing = Standing(status=Status.SUBMITTED, version=1)
-        live = Live(Payment(order, standing), _request(order, draft), reply_for)
+        live = Live(Payment(order, standing), request_of(order, draft), reply_for)
         self._live[key] = live
         claimed = False
         try:
             due_at_ms = self._settlement.lease_until_ms(route.channel)
+            live.leased_until_ms = due_at_ms
             claimed = await self._store.claim(
-                Claim(order=order, standing=standing, event=Event.SUBMIT, due_at_ms=due_at_ms)
+                Claim(
+                    order=order,
+                    standing=standing,
+                    event=Event.SUBMIT,
+                    due_at_ms=due_at_ms,
+                    takes=draft.takes,
+                )
             )
         finally:
             if not claimed:
@@ -157,7 +140,7 @@ class Payments:
             raise Unavailable("the claim took too long; nothing was sent")
         if claimed:
             return Begun(live.payment, live, False)
-        return Begun(_same(await self._stored(key), draft), None, True)
+        return Begun(_same(await self._stored(draft), draft), None, True)
 
     def _admit(self, draft: Draft) -> tuple[Route, Order]:
         """The account and order of a new payment, or why there can be none now."""
@@ -165,40 +148,32 @@ class Payments:
             raise Unavailable("shutting down: send the payment again")
         if len(self._live) >= self._max_in_flight:
             raise Unavailable("too many payments in flight: send the payment again")
-        route = self._routes.choose(draft.merchant_no, draft.channel)
+        route = self._route(draft)
         if route.guard is not None:
             route.guard.admit()
-        return route, self._order(draft, route.account_id, route.channel)
-
-    def _order(self, draft: Draft, account_id: str, channel: Channel) -> Order:
-        now_ms = self._clock.now_ms()
-        patience_s = min(self.till_wait_s, draft.expires_in_s or self.till_wait_s)
-        return Order(
-            id=self._ids.new("pay_"),
-            merchant_no=draft.merchant_no,
-            door=draft.door,
-            order_key=draft.order_key,
-            fingerprint=draft.fingerprint,
-            amount_fen=draft.amount_fen,
-            currency=draft.currency,
-            subject=draft.subject,
-            method=draft.method,
-            channel=draft.channel,
-            account_id=account_id,
-            channel_order_no=channel.new_order_no(),
-            terminal_id=draft.terminal_id,
-            store_id=draft.store_id,
-            notify_url=draft.notify_url,
-            pan_sealed=draft.pan_sealed,
-            pan_token=draft.pan_token,
-            metadata_json=draft.metadata_json,
-            details_json=details(draft.card.entry_mode) if draft.card is not None else "",
-            created_at_ms=now_ms,
-            till_deadline_ms=now_ms + int(patience_s * 1000),
+        return route, order_of(
+            draft,
+            order_id=self._ids.new("pay_"),
+            account_id=route.account_id,
+            channel_order_no=route.channel.new_order_no(),
+            now_ms=self._clock.now_ms(),
+            patience_s=min(self.till_wait_s, draft.expires_in_s or self.till_wait_s),
         )
 
-    async def _stored(self, key: tuple[str, str, str]) -> Payment:
-        payment = await self._store.payment_by_order(*key)
+    def _route(self, draft: Draft) -> Route:
+        if draft.account_id:
+            route = self._routes.of_account(draft.account_id)
+        else:
+            route = self._routes.choose(draft.merchant_no, draft.channel)
+        if draft.action is not CardAction.SALE and not takes_action(route.channel, draft.action):
+            raise Unprocessable("action_not_supported", f"no {draft.action.value} at this account")
+        return route
+
+    async def _stored(self, draft: Draft) -> Payment:
+        """The payment whose key kept this one out, or what else did."""
+        payment = await self._store.payment_by_order(draft.merchant_no, draft.door, draft.order_key)
+        if payment is None and draft.takes is not None:
+            raise hold_is_taken()
         if payment is None:
             raise Unavailable("the store refused a key that it does not show")
         return payment
@@ -307,7 +282,8 @@ class Payments:
         the background; wait for it on the returned ``live``.
 
         Raises:
-            Conflict: ``payment_has_refunds``; what is left of it is refunded, not undone.
+            Conflict: ``payment_has_refunds``, what is left of it is refunded, not undone;
+                ``hold_is_taken``, its completion is undone, not the hold.
             Unavailable: the store is down; nothing was begun.
         """
         order = payment.order
@@ -349,8 +325,8 @@ class Payments:
             payment = await self._store.payment(payment.order.id) or payment
         return payment
 
-    async def refuse_beforehand(self, order: Order, reply: TerminalReply) -> bool:
-        """Remember a reversal that came before its sale: the sale's key is taken, closed.
+    async def refuse_beforehand(self, order: Order, reply: TerminalReply | None = None) -> bool:
+        """Take the key of a sale that must not come any more: it is closed from the start.
 
         ``False`` when the sale got there first.
         """
@@ -384,17 +360,3 @@ def _refuse_refunded(payment: Payment) -> None:
         raise Conflict(
             "payment_has_refunds", "a part of it was refunded: refund what is left instead"
         )
-
-
-def _request(order: Order, draft: Draft) -> PayRequest:
-    return PayRequest(
-        order_no=order.channel_order_no,
-        amount_fen=order.amount_fen,
-        currency=order.currency,
-        subject=order.subject,
-        created_at_ms=order.created_at_ms,
-        auth_code=draft.auth_code,
-        card=draft.card,
-        store_id=order.store_id,
-        terminal_id=order.terminal_id,
-    )

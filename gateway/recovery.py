@@ -209,7 +209,7 @@ class Recovery:
         self._metrics.recovered.inc()
         log = self._log.bind(payment_id=order.id, channel=order.channel)
         log.info("recovery takes over", status=payment.standing.status.value)
-        live = Live(payment, bare_request(order), fence=job.fence)
+        live = Live(payment, bare_request(order), fence=job.fence, leased_until_ms=job.due_at_ms)
         try:
             await self._settlement.settle(live, at_once=True)
         except Unavailable as error:

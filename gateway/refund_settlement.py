@@ -14,7 +14,7 @@ Rules:
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from channels.port import Advice, Channel, RefundAnswer, RefundRequest, Verdict, refunds_of
@@ -178,6 +178,7 @@ class RefundSettlement:
     async def _send(self, work: RefundWork) -> RefundAnswer:
         """Send it; a "no" is believed once the channel knows no such refund."""
         before, work.may_be_sent = work.may_be_sent, True
+        work.request = replace(work.request, repeated=before)
         answer = await self._call(work, "refund")
         if answer.verdict is Verdict.NOT_SENT:
             work.may_be_sent = before

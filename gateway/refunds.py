@@ -12,12 +12,13 @@ Rules:
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from channels.port import Channel, refunds_of
 from channels.port import Refunds as RefundAbility
 from domain.clock import Clock
+from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
 from domain.payment import Payment
@@ -146,6 +147,39 @@ class Refunds:
         return refund, await self._store.claim_refund(
             RefundClaim(refund=refund, payment=after, due_at_ms=due_at_ms)
         )
+
+    async def refuse_beforehand(self, payment: Payment, ask: RefundAsk) -> bool:
+        """Take the number of a refund that must not come any more: one that is born failed.
+
+        It reserves nothing and nothing is sent. ``False`` when the number or the payment
+        moved meanwhile: look again.
+        """
+        now_ms = self._clock.now_ms()
+        order = RefundOrder(
+            id=self._ids.new("ref_"),
+            payment_id=payment.order.id,
+            merchant_no=payment.order.merchant_no,
+            merchant_refund_no=ask.merchant_refund_no,
+            fingerprint=ask.fingerprint,
+            amount_fen=ask.amount_fen,
+            currency=payment.order.currency,
+            reason=ask.reason,
+            channel=payment.order.channel,
+            account_id=payment.order.account_id,
+            channel_refund_no=self._ids.new(),
+            created_at_ms=now_ms,
+        )
+        standing = RefundStanding(
+            status=RefundStatus.FAILED,
+            version=1,
+            done_at_ms=now_ms,
+            decline=Decline(DeclineReason.CANCELLED),
+        )
+        seen = replace(payment.standing, version=payment.standing.version + 1)
+        claim = RefundClaim(
+            refund=Refund(order, standing), payment=Payment(payment.order, seen), due_at_ms=None
+        )
+        return await self._store.claim_refund(claim) is RefundClaimed.WON
 
     def _begin(
         self, refund: Refund, payment: Payment, channel: Channel, ability: RefundAbility

@@ -50,6 +50,17 @@ class Routes:
             )
         return route
 
+    def of_account(self, account_id: str) -> Route:
+        """An account by its name, enabled or not: for what was begun there.
+
+        Raises:
+            Unprocessable: ``channel_not_open``, it is gone.
+        """
+        route = self._by_account.get(account_id)
+        if route is None:
+            raise Unprocessable("channel_not_open", f"the account {account_id} is gone")
+        return route
+
     def channel(self, account_id: str) -> Channel | None:
         """The channel of an open payment's account, enabled or not."""
         route = self._by_account.get(account_id)

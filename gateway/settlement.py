@@ -16,17 +16,27 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, assert_never
 
 import orjson
 
+from channels.card import CardAction
 from channels.port import Answer, Channel, PaymentRef, UndoAnswer, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Unavailable
-from domain.payment import UNSETTLED, Deed, Event, Order, Payment, Status
-from domain.settle import Happened
+from domain.payment import (
+    COMPLETION_METHOD,
+    HOLD_METHOD,
+    UNSETTLED,
+    Deed,
+    Event,
+    Payment,
+    Status,
+)
+from domain.settle import Happened, meant
 from gateway.booking import LEASE_MARGIN_S, Booking
 from gateway.live import Live, is_over, is_settled
 from gateway.logs import Log
@@ -39,31 +49,34 @@ _UNDO_TRIES_IN_A_ROW: Final = 3
 GONE_ACCOUNT_S: Final = 300.0
 _WATCH_S: Final = 0.25
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
+_ACTIONS: Final[Mapping[str, CardAction]] = MappingProxyType(
+    {HOLD_METHOD: CardAction.AUTHORISE, COMPLETION_METHOD: CardAction.COMPLETE}
+)
+"""What a payment did with a card; every other method sold."""
 
 
-def details(entry_mode: str) -> str:
+def details(entry_mode: str, original_no: str = "") -> str:
     """What an undo needs after a restart, as the text that an order keeps."""
+    if original_no:
+        return f'{{"entry_mode":"{entry_mode}","original_no":"{original_no}"}}'
     return f'{{"entry_mode":"{entry_mode}"}}' if entry_mode else ""
-
-
-def entry_mode(order: Order) -> str:
-    """F22 of a card sale, ``""`` for everything else."""
-    if not order.details_json:
-        return ""
-    return str(orjson.loads(order.details_json).get("entry_mode", ""))
 
 
 def reference(payment: Payment) -> PaymentRef:
     """The payment as its channel knows it."""
     order, standing = payment.order, payment.standing
+    kept = orjson.loads(order.details_json) if order.details_json else {}
     return PaymentRef(
         order_no=order.channel_order_no,
         amount_fen=order.amount_fen,
         currency=order.currency,
         created_at_ms=order.created_at_ms,
         trade_no=standing.channel_trade_no,
-        entry_mode=entry_mode(order),
+        entry_mode=str(kept.get("entry_mode", "")),
         reference=standing.channel_reference,
+        paid_at_ms=standing.paid_at_ms,
+        action=_ACTIONS.get(order.method, CardAction.SALE),
+        original_no=str(kept.get("original_no", "")),
     )
 
 
@@ -213,7 +226,9 @@ class Settlement(Booking):
                 if paid is None:  # it does not tell, and what we know may have come meanwhile
                     known = (await self.reload(live.payment)).standing
                     paid = known.captured_fen > 0 or known.paid_at_ms > 0
-                event = Event.UNDONE_PAID if paid else Event.UNDONE_UNPAID
+                event = meant(
+                    live.payment.order, Event.UNDONE_PAID if paid else Event.UNDONE_UNPAID
+                )
                 await self.apply(live, Happened(event=event, at_ms=now_ms), channel)
                 return True
             case Verdict.DECLINED:
@@ -233,10 +248,14 @@ class Settlement(Booking):
         try:
             kept = await self._store.renew(JobKind.SETTLE, payment_id, due_at_ms, live.fence)
         except Unavailable:
+            # as long as it lasts nobody else can have it; longer would be a guess
+            if self._clock.now_ms() + int(pause_s * 1000) >= live.leased_until_ms:
+                raise
             self._log.warning("lease not renewed", payment_id=payment_id)
         else:
             if not kept:
                 raise _LeaseLost
+            live.leased_until_ms = due_at_ms
         await asyncio.sleep(pause_s)
 
     async def _give_back(self, live: Live, later_s: float) -> None:

@@ -59,6 +59,11 @@ class HostSession:
         self._dialect = dialect
         self.closed = False
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of a frame that is not whole yet."""
+        return self._reader.buffered_bytes
+
     def receive_data(self, data: bytes) -> list[Received | BadFrame]:
         """What ``data`` completes; ``b""`` is the end of the stream. Never raises."""
         if self.closed:

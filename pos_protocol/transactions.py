@@ -31,6 +31,7 @@ __all__ = [
     "batch_of",
     "identify",
     "is_reply",
+    "is_request",
     "missing_fields",
     "reply_mti",
     "request_mti",
@@ -40,6 +41,8 @@ __all__ = [
 _K = TransactionKind
 _MONEY_MTIS: Final = frozenset({"0100", "0200", "0220", "0400"})
 _SCAN_ENTRY: Final = "03"
+_ASKING: Final = ("0", "2", "4", "6")
+"""The third digit of a request's MTI."""
 _Key = tuple[str, str | bytes | None, str | bytes | None, str, bool]
 
 
@@ -113,9 +116,14 @@ def reply_mti(mti: str) -> str:
     Raises:
         CodecError: not a request's four digits.
     """
-    if not (len(mti) == 4 and mti.isascii() and mti.isdigit() and mti[2] in "0246"):
+    if not (len(mti) == 4 and mti.isascii() and mti.isdigit() and mti[2] in _ASKING):
         raise CodecError(0, -1, "not the MTI of a request")
     return f"{mti[:2]}{int(mti[2]) + 1}{mti[3]}"
+
+
+def is_request(mti: str) -> bool:
+    """Whether a host may answer it: :func:`reply_mti` has an answer's MTI for it."""
+    return mti[2:3] in _ASKING
 
 
 def request_mti(mti: str) -> str:

@@ -1,24 +1,38 @@
-"""The simulated card host's own orders.
+"""The simulated card host's own orders and returns.
 
-Rules: an order is link terminal + batch (60.2) + trace (F11), 20 characters; it is
-charged at most once and returned at most once; a reversal that arrives before its
-sale is remembered and refuses the sale. Amounts are fen.
+Rules: a number is link terminal + batch (60.2) + trace (F11), 20 characters, and belongs
+to one order or one return. An order is charged at most once and never gives back more;
+a hold charges nothing and is taken by one completion at a time; a reversal that arrives
+before its original is remembered and refuses it. Amounts are fen.
 """
 
+import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-Fingerprint = tuple[str, ...]
-"""The fields that tell a repeat of a sale from another sale under the same trace."""
+Fingerprint = tuple[object, ...]
+"""What tells a repeat from another message under the same number."""
 
 
 class BooksFull(Exception):
     """The bound is reached: the host cannot take another order now."""
 
 
+class OrderKind(enum.Enum):
+    """What an order did with its card."""
+
+    SALE = "sale"
+    HOLD = "hold"
+    COMPLETION = "completion"
+
+
 @dataclass(slots=True)
 class CardOrder:
-    """One sale and what the host answered; ``silent`` never answers, not even a repeat."""
+    """A sale, hold or completion and what the host answered.
+
+    ``silent`` never answers, not even a repeat; ``undone`` was reversed. ``held_fen`` is
+    what a hold still holds: 0 once it was taken or released.
+    """
 
     order_no: str
     fingerprint: Fingerprint = field(repr=False)
@@ -26,43 +40,77 @@ class CardOrder:
     response_code: str
     reference: str
     auth_code: str
+    kind: OrderKind = OrderKind.SALE
+    pan: str = field(default="", repr=False)
+    at_ms: int = 0
     charged_fen: int = 0
     returned_fen: int = 0
+    held_fen: int = 0
+    hold_no: str = ""
     silent: bool = False
+    undone: bool = False
+
+
+@dataclass(slots=True)
+class CardReturn:
+    """A void or refund of the order ``original_no`` and what the host answered."""
+
+    return_no: str
+    fingerprint: Fingerprint = field(repr=False)
+    amount_fen: int
+    response_code: str
+    reference: str
+    original_no: str
+    is_void: bool
+    undone: bool = False
 
 
 class CardBooks:
-    """Every order and every number refused for ever, at most ``max_orders`` of both."""
+    """Every order, return and number refused for ever, at most ``max_orders`` of all."""
 
     def __init__(self, max_orders: int) -> None:
         self._max_orders = max_orders
         self._orders: dict[str, CardOrder] = {}
+        self._returns: dict[str, CardReturn] = {}
         self._refused: set[str] = set()
 
     def __iter__(self) -> Iterator[CardOrder]:
         return iter(self._orders.values())
 
     def find(self, order_no: str) -> CardOrder | None:
-        """The sale of this number, if one was taken."""
+        """The order of this number, if one was taken."""
         return self._orders.get(order_no)
 
-    def is_refused(self, order_no: str) -> bool:
-        """Whether a reversal came before any sale of this number."""
-        return order_no in self._refused
+    def find_return(self, return_no: str) -> CardReturn | None:
+        """The void or refund of this number, if one was taken."""
+        return self._returns.get(return_no)
 
-    def refuse(self, order_no: str) -> None:
-        """Remember a reversal without a sale; raises :class:`BooksFull`."""
-        if order_no not in self._refused:
+    def is_refused(self, number: str) -> bool:
+        """Whether a reversal came before anything else of this number."""
+        return number in self._refused
+
+    def refuse(self, number: str) -> None:
+        """Remember a reversal without its original; raises :class:`BooksFull`."""
+        if number not in self._refused:
             self.make_room()
-            self._refused.add(order_no)
+            self._refused.add(number)
 
     def add(self, order: CardOrder) -> None:
-        """Take a new sale; ``ValueError`` if the number is known already."""
-        if order.order_no in self._orders:
-            raise ValueError("an order number is used once")
+        """Take a new order; ``ValueError`` if the number is known already."""
+        self._check_new(order.order_no)
         self._orders[order.order_no] = order
+
+    def add_return(self, one: CardReturn) -> None:
+        """Take a new return; ``ValueError`` if the number is known already."""
+        self._check_new(one.return_no)
+        self._returns[one.return_no] = one
+
+    def _check_new(self, number: str) -> None:
+        if number in self._orders or number in self._returns:
+            raise ValueError("an order number is used once")
 
     def make_room(self) -> None:
         """Raise :class:`BooksFull` if nothing more can be remembered."""
-        if len(self._orders) + len(self._refused) >= self._max_orders:
+        known = len(self._orders) + len(self._returns) + len(self._refused)
+        if known >= self._max_orders:
             raise BooksFull

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sandbox import alipay, unionpay_host
 from sandbox.alipay import AlipayState
+from sandbox.card_state import CardState
 from sandbox.config import SandboxConfig
 from sandbox.effects import Effect
 from sandbox.faults import Faults, strike
-from sandbox.unionpay_host import CardState
 
 ALIPAY: Final = "alipay"
 UNIONPAY_CARD: Final = "unionpay_card"

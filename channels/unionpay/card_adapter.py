@@ -1,12 +1,23 @@
 """A UnionPay card account behind the channel port.
 
-Rules: the dialect has no query, so an unknown sale is undone at once by a 0400
-(the gateway persists that before it asks for it, and repeats it until it is
-answered). Whatever happens after bytes were queued is ``UNKNOWN``; what happens
-before is ``NOT_SENT``, but for a PIN block that cannot be read: that is the
-terminal's, and nothing was sent.
+Rules:
+
+* The dialect has no query. An unknown sale, hold or completion is undone at once by a
+  0400 (the gateway persists that before it asks for it, and repeats it until it is
+  answered). An unknown refund is sent again under its number: a host that keeps its
+  answers says the same, one that does not says 94 (duplicate), which stays ``UNKNOWN``
+  until a person has looked. Nothing is guessed.
+* Whatever happens after bytes were queued is ``UNKNOWN``; what happens before is
+  ``NOT_SENT``, but for a PIN block that cannot be read: that is the terminal's, and
+  nothing was sent.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from channels.card import CardAction, CardData
+from channels.card_abilities import BalanceAnswer
 from channels.port import (
     Answer,
     AnswerLost,
@@ -15,16 +26,28 @@ from channels.port import (
     PaymentRef,
     PayRequest,
     PollSchedule,
+    RefundAnswer,
+    RefundRequest,
     UndoAnswer,
     Verdict,
 )
+from channels.unionpay.card_balance_wire import build_balance, read_balance
 from channels.unionpay.card_codes import PIN_BLOCK_ERROR, SIGN_ON_AGAIN
 from channels.unionpay.card_link import CardLink
+from channels.unionpay.card_messages import (
+    BALANCE,
+    PAYMENTS,
+    REVERSALS,
+    VOIDS,
+    CardMessage,
+    payment_row,
+)
 from channels.unionpay.card_numbers import OrderNumbers
+from channels.unionpay.card_refund_wire import build_refund, read_refund, refund_message
 from channels.unionpay.card_wire import (
-    REVERSAL_REPLY,
-    SALE_REPLY,
     CardAccount,
+    Reply,
+    ZoneKeys,
     build_reversal,
     build_sale,
     is_order_number,
@@ -33,9 +56,24 @@ from channels.unionpay.card_wire import (
     reply_key,
 )
 from domain.decline import DeclineReason
+from domain.errors import Unavailable
 from domain.money import MoneyError
 from pos_protocol.codec import CodecError
 from signing.pos import PinBlockError
+
+_A = TypeVar("_A", Answer, UndoAnswer, RefundAnswer, BalanceAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why there is no answer to read; ``unwritable`` as in ``Answer``."""
+
+    verdict: Verdict
+    text: str
+    unwritable: bool = False
+
+
+_UNREADABLE_PIN: Final = _Fault(Verdict.DECLINED, "the PIN block cannot be read; nothing was sent")
 
 
 class CardChannel:
@@ -70,6 +108,14 @@ class CardChannel:
         """Terminal, batch and trace; raises ``Unavailable`` when none is reserved."""
         return self._numbers.next()
 
+    def new_refund_no(self) -> str:
+        """As :meth:`new_order_no`: a return is a transaction with a trace of its own."""
+        return self._numbers.next()
+
+    def takes(self, action: CardAction) -> bool:
+        """Sales, holds and completions."""
+        return action in PAYMENTS
+
     def health(self) -> ChannelHealth:
         """Ready while signed on and with numbers in reserve."""
         if not self._numbers.available:
@@ -87,43 +133,39 @@ class CardChannel:
         await self._numbers.close()
 
     async def pay(self, request: PayRequest) -> Answer:
-        """A 0200 and its answer."""
-        card, account, link = request.card, self._account, self._link
-        if card is None or not is_order_number(request.order_no, account.terminal_id):
+        """A 0200 or 0100 and its answer."""
+        card, account = request.card, self._account
+        if card is None or not self._is_ours(request):
             return Answer(
                 verdict=Verdict.NOT_SENT,
                 unwritable=True,
                 channel_message="not a card payment of ours",
             )
-        try:
-            keys = await link.keys()
-            payload = build_sale(request, card, account, keys)
-        except PinBlockError:
-            return Answer(
-                verdict=Verdict.DECLINED,
-                reason=DeclineReason.WRONG_PIN,
-                channel_code=PIN_BLOCK_ERROR,
-                channel_message="the PIN block cannot be read; nothing was sent",
-            )
-        except (NotSent, CodecError, MoneyError) as fault:
-            return Answer(
-                verdict=Verdict.NOT_SENT,
-                unwritable=not isinstance(fault, NotSent),
-                channel_message=str(fault),
-            )
-        try:
-            key = reply_key(SALE_REPLY, account.terminal_id, request.order_no[14:])
-            reply = await link.exchange(payload, key)
-            answer = read_sale(reply, request, account, link.accepted_keys(keys))
-        except NotSent as fault:
-            return Answer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except AnswerLost as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=str(fault))
-        except Exception as fault:  # a defect of ours after sending: the money may have moved
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=type(fault).__name__)
-        if answer.channel_code in SIGN_ON_AGAIN:
-            link.sign_on_again()
-        return answer
+        answer = await self._exchange(
+            payment_row(request.action),
+            request.order_no,
+            lambda keys: build_sale(request, card, account, keys),
+            lambda reply, keys: read_sale(reply, request, account, keys),
+        )
+        if not isinstance(answer, _Fault):
+            return answer
+        unreadable = answer is _UNREADABLE_PIN
+        return Answer(
+            verdict=answer.verdict,
+            reason=DeclineReason.WRONG_PIN if unreadable else None,
+            channel_code=PIN_BLOCK_ERROR if unreadable else "",
+            unwritable=answer.unwritable,
+            channel_message=answer.text,
+        )
+
+    def _is_ours(self, request: PayRequest) -> bool:
+        """Our terminal's number, and for a completion, and nothing else, our hold's."""
+        terminal_id, hold = self._account.terminal_id, request.original
+        if not is_order_number(request.order_no, terminal_id):
+            return False
+        if request.action is not CardAction.COMPLETE:
+            return hold is None
+        return hold is not None and is_order_number(hold.order_no, terminal_id)
 
     async def query(self, ref: PaymentRef) -> Answer:
         """The dialect has no query: always ``UNKNOWN``."""
@@ -131,21 +173,109 @@ class CardChannel:
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
         """A 0400 and its answer; repeatable with the same number."""
-        account, link = self._account, self._link
+        account = self._account
         if not is_order_number(ref.order_no, account.terminal_id):
             return UndoAnswer(
                 verdict=Verdict.DECLINED, channel_message="the number of another terminal"
             )
+        answer = await self._exchange(
+            REVERSALS[ref.action],
+            ref.order_no,
+            lambda keys: build_reversal(ref, account, keys),
+            lambda reply, keys: read_reversal(reply, ref, account, keys),
+        )
+        if isinstance(answer, _Fault):
+            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=answer.text)
+        return answer
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        """A void or a 0220 and its answer; repeatable with the same number."""
+        account, payment = self._account, request.payment
+        if payment.action not in VOIDS:
+            return _never_sent(request, "a hold has nothing to return")
+        for number in (request.refund_no, payment.order_no):
+            if not is_order_number(number, account.terminal_id):
+                return _never_sent(request, "the number of another terminal")
+        answer = await self._exchange(
+            refund_message(request),
+            request.refund_no,
+            lambda keys: build_refund(request, account, keys),
+            lambda reply, keys: read_refund(reply, request, account, keys),
+        )
+        if not isinstance(answer, _Fault):
+            return answer
+        if answer.unwritable:
+            return _never_sent(request, answer.text)
+        return RefundAnswer(verdict=answer.verdict, channel_message=answer.text)
+
+    async def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        """The dialect has no query: not known, and to be sent again."""
+        return RefundAnswer(
+            verdict=Verdict.UNKNOWN,
+            not_found=True,
+            channel_message="a card host cannot be asked about a refund",
+        )
+
+    async def balance(self, card: CardData) -> BalanceAnswer:
+        """A balance inquiry and its answer, under a number that nothing else has."""
+        account = self._account
+        try:
+            order_no = self._numbers.next()
+        except Unavailable as fault:
+            return BalanceAnswer(verdict=Verdict.NOT_SENT, channel_message=fault.message)
+        answer = await self._exchange(
+            BALANCE,
+            order_no,
+            lambda keys: build_balance(order_no, card, account, keys),
+            lambda reply, keys: read_balance(reply, order_no, account, keys),
+        )
+        if not isinstance(answer, _Fault):
+            return answer
+        unreadable = answer is _UNREADABLE_PIN
+        return BalanceAnswer(
+            verdict=answer.verdict,
+            reason=DeclineReason.WRONG_PIN if unreadable else None,
+            channel_code=PIN_BLOCK_ERROR if unreadable else "",
+            unwritable=answer.unwritable,
+            channel_message=answer.text,
+        )
+
+    async def _exchange(
+        self,
+        row: CardMessage,
+        number: str,
+        build: Callable[[ZoneKeys], bytes],
+        read: Callable[[Reply, Sequence[ZoneKeys]], _A],
+    ) -> _A | _Fault:
+        """One request under ``number`` and what its answer says, or why there is none."""
+        link = self._link
         try:
             keys = await link.keys()
-            payload = build_reversal(ref, account, keys)
-            key = reply_key(REVERSAL_REPLY, account.terminal_id, ref.order_no[14:])
+            payload = build(keys)
+        except PinBlockError:
+            return _UNREADABLE_PIN
+        except (NotSent, CodecError, MoneyError) as fault:
+            unwritable = not isinstance(fault, NotSent)
+            return _Fault(Verdict.NOT_SENT, str(fault), unwritable=unwritable)
+        try:
+            key = reply_key(row.reply_mti, self._account.terminal_id, number[14:])
             reply = await link.exchange(payload, key)
-            answer = read_reversal(reply, ref, account, link.accepted_keys(keys))
-        except (NotSent, AnswerLost, CodecError, MoneyError) as fault:
-            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=str(fault))
-        except Exception as fault:  # as in pay
-            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=type(fault).__name__)
+            answer = read(reply, link.accepted_keys(keys))
+        except NotSent as fault:
+            return _Fault(Verdict.NOT_SENT, str(fault))
+        except AnswerLost as fault:
+            return _Fault(Verdict.UNKNOWN, str(fault))
+        except Exception as fault:  # a defect of ours after sending: the money may have moved
+            return _Fault(Verdict.UNKNOWN, type(fault).__name__)
         if answer.channel_code in SIGN_ON_AGAIN:
             link.sign_on_again()
         return answer
+
+
+def _never_sent(request: RefundRequest, why: str) -> RefundAnswer:
+    """A refund that can never be sent; one that may have been, under other settings, is open."""
+    if request.repeated:
+        return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=why)
+    return RefundAnswer(
+        verdict=Verdict.DECLINED, reason=DeclineReason.CONFIGURATION, channel_message=why
+    )

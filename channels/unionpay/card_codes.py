@@ -1,6 +1,6 @@
 """What a card host's F39 means to us, as data.
 
-Rules: only a definitive answer ends a sale; a code that says "I do not know" (68,
+Rules: only a definitive answer ends a payment or a refund; a code that says "I do not know" (68,
 91, 92, 96, 98 …), that hints at an earlier sale under the same number (94), or
 that is not listed, is ``UNKNOWN``, and the gateway reverses. A reversal costs a
 message, a wrong "declined" costs a payer's money. The class letters and texts are
@@ -22,7 +22,7 @@ from domain.decline import DeclineReason
 
 @dataclass(frozen=True, slots=True)
 class SaleCode:
-    """The verdict of one F39 of a 0210."""
+    """The verdict of one F39 of a 0110, 0210 or 0230."""
 
     verdict: Verdict
     reason: DeclineReason | None = None
@@ -94,6 +94,35 @@ SALE_CODES: Final[Mapping[str, SaleCode]] = MappingProxyType(
         # be trusted; the link signs on again and the reversal settles it), A7.
     }
 )
+
+COMPLETION_CODES: Final[Mapping[str, SaleCode]] = MappingProxyType(
+    {
+        **SALE_CODES,
+        "25": _refused(_R.NOT_PERMITTED),  # no such hold, or it was taken or released
+        "64": _refused(_R.AMOUNT_LIMIT),  # not the amount of the hold
+    }
+)
+"""As a sale's, and what may be wrong with the hold: nothing was taken from it."""
+
+_NO_ANSWER_TO_A_REFUND: Final = frozenset({"77", "99"})
+"""Our link must sign on again and the refund be sent again: neither a yes nor a no."""
+
+REFUND_CODES: Final[Mapping[str, SaleCode]] = MappingProxyType(
+    {
+        **{
+            code: rule
+            for code, rule in COMPLETION_CODES.items()
+            if code not in _NO_ANSWER_TO_A_REFUND
+        },
+        "25": _refused(_R.NOT_PERMITTED),  # no such payment there, or it was undone
+        "64": _refused(_R.AMOUNT_LIMIT),  # a void of another amount
+        # 22 (too late) and 61 (more than is left) are a sale's already. On purpose not
+        # here, so UNKNOWN: as for a sale, and above all 94, which is what a host without
+        # a memory of its answers says to a repeat of a refund that it made.
+    }
+)
+"""For a void and a refund. A "no" to a *repeat* is believed only of a host that answers
+repeats alike: it may be about the money that the first one returned."""
 
 SIGN_ON_AGAIN: Final = frozenset({"77", "99", "A0"})
 """Answers after which the link fetches new working keys."""

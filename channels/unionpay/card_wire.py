@@ -7,22 +7,28 @@ Rules:
   ``UNKNOWN``, like silence (reference ``pos_protocol.md`` §6), and so is an approval
   of a part (10): the reversal gives the part back.
 * An approval needs a valid MAC. A MAC that is present must verify.
-* The order number is terminal, batch and trace: what a host knows a sale by.
+* The order number is terminal, batch and trace: what a host knows a sale by. A
+  completion names its hold in F61 (and F38), and so does the reversal of one.
 * A track, a PIN block or chip data appear in the request's bytes and nowhere else.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from channels.port import Answer, CardData, PaymentRef, PayRequest, UndoAnswer, Verdict
+from channels.card import CardAction, CardData
+from channels.port import Answer, PaymentRef, PayRequest, UndoAnswer, Verdict
 from channels.unionpay.card_codes import (
+    COMPLETION_CODES,
     REVERSAL_CODES,
     REVERSED,
     SALE_CODES,
     UNLISTED,
 )
+from channels.unionpay.card_messages import REVERSALS, CardMessage, payment_row
+from channels.unionpay.card_time import host_time_ms
+from domain.clock import beijing_texts
 from domain.money import CNY, currency_numeric
 from pos_protocol.codec import MAC_BYTES, Message, encode, encode_with_mac, mac_input
 from signing.pos import (
@@ -34,14 +40,11 @@ from signing.pos import (
     unwrap_working_keys,
 )
 
-SALE_REPLY: Final = "0210"
-REVERSAL_REPLY: Final = "0410"
 SIGN_ON_REPLY: Final = "0810"
 ECHO_REPLY: Final = "0830"
 _MAC_FIELD: Final = 64
-_SALE_TYPE: Final = "22"
-_PURCHASE: Final = "000000"
 _NO_ANSWER: Final = "98"
+_COMPLETE: Final = CardAction.COMPLETE
 _TRACES: Final = 999_999
 _BATCHES: Final = 999_999
 _WITHOUT_PIN: Final = "2"
@@ -57,7 +60,8 @@ class CardAccount:
 
     ``tpdu`` has 5 bytes, ``header`` 6. ``reversal_00_means_paid``: the host answers 00
     only for a sale that it reversed, never for one it did not find.
-    ``declines_need_mac``: the host signs its refusals too.
+    ``declines_need_mac``: the host signs its refusals too. ``repeats_answered_alike``:
+    it answers the repeat of a refund as it answered the first.
     """
 
     merchant_id: str
@@ -68,6 +72,7 @@ class CardAccount:
     mac: MacFunction
     reversal_00_means_paid: bool = True
     declines_need_mac: bool = False
+    repeats_answered_alike: bool = False
 
 
 class ZoneKeys:
@@ -111,26 +116,41 @@ def key_of(message: Message) -> str:
 
 
 def build_sale(request: PayRequest, card: CardData, account: CardAccount, keys: ZoneKeys) -> bytes:
-    """A 0200 with its MAC; the PIN is put under the zone's key in one call.
+    """A sale, hold or completion with its MAC.
 
     Raises:
         signing.pos.PinBlockError: the terminal's PIN block cannot be read.
         pos_protocol.codec.CodecError: a value that the wire cannot carry.
         domain.money.MoneyError: a currency that the link does not speak.
     """
-    order_no = request.order_no
+    row, order_no = payment_row(request.action), request.order_no
     fields: dict[int, str | bytes] = {
         2: card.pan,
-        3: _PURCHASE,
+        3: row.processing,
         4: f"{request.amount_fen:012}",
         11: order_no[14:],
         22: card.entry_mode,
-        25: "00",
+        25: row.condition,
         41: account.terminal_id,
         42: account.merchant_id,
         49: currency_numeric(request.currency),
-        60: _SALE_TYPE + order_no[8:14] + "000",
+        60: row.type_code + order_no[8:14] + "000",
     }
+    add_card(fields, card, keys)
+    hold = request.original
+    if hold is not None:
+        fields[61] = original_of(hold.order_no, hold.held_at_ms)
+        if hold.auth_code:
+            fields[38] = hold.auth_code
+    return encode_with_mac(Message(account.tpdu, account.header, row.mti, fields), keys.code)
+
+
+def add_card(fields: dict[int, str | bytes], card: CardData, keys: ZoneKeys) -> None:
+    """What was read from a card besides F2 and F22; the PIN comes under the zone's key.
+
+    Raises:
+        signing.pos.PinBlockError: the terminal's PIN block cannot be read.
+    """
     if card.expiry:
         fields[14] = card.expiry
     if card.sequence:
@@ -148,7 +168,11 @@ def build_sale(request: PayRequest, card: CardData, account: CardAccount, keys: 
             pin.block, card.pan, source=pin.key, target=keys.pin, source_with_pan=pin.with_pan
         )
         fields[53] = "2600000000000000"  # PAN in the block, double-length key
-    return encode_with_mac(Message(account.tpdu, account.header, "0200", fields), keys.code)
+
+
+def original_of(order_no: str, at_ms: int) -> str:
+    """F61 of a later message: batch and trace of an order, and its day in Beijing if known."""
+    return order_no[8:20] + (beijing_texts(at_ms)[1] if at_ms else "")
 
 
 def build_reversal(ref: PaymentRef, account: CardAccount, keys: ZoneKeys) -> bytes:
@@ -157,19 +181,22 @@ def build_reversal(ref: PaymentRef, account: CardAccount, keys: ZoneKeys) -> byt
     Raises:
         pos_protocol.codec.CodecError, domain.money.MoneyError: as :func:`build_sale`.
     """
+    row = REVERSALS[ref.action]
     fields: dict[int, str | bytes] = {
-        3: _PURCHASE,
+        3: row.processing,
         4: f"{ref.amount_fen:012}",
         11: ref.order_no[14:],
         22: ref.entry_mode or "000",
-        25: "00",
+        25: row.condition,
         39: _NO_ANSWER,
         41: account.terminal_id,
         42: account.merchant_id,
         49: currency_numeric(ref.currency),
-        60: _SALE_TYPE + ref.order_no[8:14] + "000",
+        60: row.type_code + ref.order_no[8:14] + "000",
     }
-    return encode_with_mac(Message(account.tpdu, account.header, "0400", fields), keys.code)
+    if ref.original_no:
+        fields[61] = original_of(ref.original_no, 0)
+    return encode_with_mac(Message(account.tpdu, account.header, row.mti, fields), keys.code)
 
 
 def build_sign_on(account: CardAccount, trace: str) -> bytes:
@@ -210,18 +237,18 @@ def read_sign_on(reply: Message, account: CardAccount) -> ZoneKeys:
 def read_sale(
     reply: Reply, request: PayRequest, account: CardAccount, keys: Sequence[ZoneKeys]
 ) -> Answer:
-    """What a 0210 says; ``keys`` are the sign-ons that its MAC may be under."""
-    message = reply.message
+    """What a 0210 or 0110 says; ``keys`` are the sign-ons that its MAC may be under."""
+    message, row = reply.message, payment_row(request.action)
     code = message.text(39)
-    rule = SALE_CODES.get(code, UNLISTED)
-    approved = rule.verdict is Verdict.SUCCEEDED
+    rule = (COMPLETION_CODES if request.action is _COMPLETE else SALE_CODES).get(code, UNLISTED)
     if rule.verdict is Verdict.UNKNOWN:
         return Answer(verdict=Verdict.UNKNOWN, channel_code=code)
-    if not _echoes(message, SALE_REPLY, request, account, complete=approved):
-        return _distrusted(code, "the answer does not belong to the request")
-    may_be_unsigned = rule.unsigned and not account.declines_need_mac
-    if not _mac_holds(reply, keys, may_be_absent=may_be_unsigned):
-        return _distrusted(code, "the answer's MAC is missing or wrong")
+    approved = rule.verdict is Verdict.SUCCEEDED
+    why = mistrust(
+        reply, row, request, account, keys, complete=approved, may_be_unsigned=rule.unsigned
+    )
+    if why:
+        return Answer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
     if not approved:
         return Answer(verdict=Verdict.DECLINED, reason=rule.reason, channel_code=code)
     reference = message.text(37).strip()
@@ -232,6 +259,7 @@ def read_sale(
         order_no=request.order_no,
         trade_no=reference,
         channel_code=code,
+        paid_at_ms=host_time_ms(message.text(13), message.text(12), request.created_at_ms),
         reference=reference,
         auth_code=message.text(38).strip(),
         icc_data=message.data(55),
@@ -241,41 +269,75 @@ def read_sale(
 def read_reversal(
     reply: Reply, ref: PaymentRef, account: CardAccount, keys: Sequence[ZoneKeys]
 ) -> UndoAnswer:
-    """What a 0410 says; only 00, 12 and 25 end the reversal."""
-    message = reply.message
-    code = message.text(39)
+    """What a 0410 says; only 00, and on the original's day 12 and 25, end the reversal."""
+    code = reply.message.text(39)
     rule = REVERSAL_CODES.get(code)
     if rule is None:
         return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code)
-    if not _echoes(message, REVERSAL_REPLY, ref, account, complete=False):
-        return _undo_distrusted(code, "the answer does not belong to the reversal")
-    may_be_unsigned = rule.unsigned and not account.declines_need_mac
-    if not _mac_holds(reply, keys, may_be_absent=may_be_unsigned):
-        return _undo_distrusted(code, "the answer's MAC is missing or wrong")
+    row = REVERSALS[ref.action]
+    why = mistrust(reply, row, ref, account, keys, complete=False, may_be_unsigned=rule.unsigned)
+    if why:
+        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
+    host_day, own_day = reply.message.text(13), beijing_texts(ref.created_at_ms)[1]
+    if code != REVERSED and host_day and host_day != own_day:
+        # a host also refuses a reversal of another day so: that says nothing of the money
+        why = "refused on another day than the original's"
+        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
     was_paid = rule.was_paid
     if code == REVERSED and not account.reversal_00_means_paid:
         was_paid = None
     return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=was_paid, channel_code=code)
 
 
-def _echoes(
-    message: Message,
-    mti: str,
-    asked: PayRequest | PaymentRef,
+class Asked(Protocol):
+    """What an answer must repeat of a request; no ``amount_fen`` where none was sent."""
+
+    @property
+    def order_no(self) -> str: ...
+    @property
+    def amount_fen(self) -> int | None: ...
+    @property
+    def currency(self) -> str: ...
+
+
+def mistrust(
+    reply: Reply,
+    row: CardMessage,
+    asked: Asked,
     account: CardAccount,
+    keys: Sequence[ZoneKeys],
     *,
     complete: bool,
+    may_be_unsigned: bool,
+) -> str:
+    """Why an answer cannot be believed, ``""`` if it can.
+
+    ``complete``: F3, and F4 if an amount was asked, must be there; ``may_be_unsigned``:
+    F64 may be absent, unless the host signs its refusals too.
+    """
+    if not _echoes(reply.message, row, asked, account, complete=complete):
+        return "the answer does not belong to the request"
+    may_be_absent = may_be_unsigned and not account.declines_need_mac
+    if not _mac_holds(reply, keys, may_be_absent=may_be_absent):
+        return "the answer's MAC is missing or wrong"
+    return ""
+
+
+def _echoes(
+    message: Message, row: CardMessage, asked: Asked, account: CardAccount, *, complete: bool
 ) -> bool:
-    """Whether the answer belongs to what was asked; ``complete``: F3 and F4 must be there."""
-    fields = message.fields
+    """Whether the answer belongs to what was asked."""
+    fields, amount_fen = message.fields, asked.amount_fen
     return (
-        message.mti == mti
+        message.mti == row.reply_mti
         and fields.get(11) == asked.order_no[14:]
         and fields.get(41) == account.terminal_id
         and fields.get(42) == account.merchant_id
-        and fields.get(3, "" if complete else _PURCHASE) == _PURCHASE
-        and (not complete or 4 in fields)
-        and int(message.text(4) or asked.amount_fen) == asked.amount_fen
+        and fields.get(3, "" if complete else row.processing) == row.processing
+        and (
+            amount_fen is None
+            or ((not complete or 4 in fields) and int(message.text(4) or amount_fen) == amount_fen)
+        )
         and fields.get(49, currency_numeric(CNY)) == currency_numeric(asked.currency)
     )
 
@@ -285,11 +347,3 @@ def _mac_holds(reply: Reply, keys: Sequence[ZoneKeys], *, may_be_absent: bool) -
         return may_be_absent
     covered, code = mac_input(reply.payload), reply.payload[-MAC_BYTES:]
     return any(mac_matches(key.code(covered), code) for key in keys)
-
-
-def _distrusted(code: str, why: str) -> Answer:
-    return Answer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
-
-
-def _undo_distrusted(code: str, why: str) -> UndoAnswer:
-    return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)

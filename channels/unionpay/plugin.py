@@ -39,6 +39,12 @@ CARD_SETTINGS: Final[Sequence[Setting]] = (
         "true",
     ),
     Setting("declines_need_mac", "true: the host signs its refusals too", "false"),
+    Setting(
+        "repeats_answered_alike",
+        "true: the host answers the repeat of a refund as it answered the first; "
+        "false: the refusal of a repeat is not believed",
+        "false",
+    ),
 )
 
 
@@ -83,6 +89,7 @@ def _card_account(settings: AccountSettings) -> CardAccount:
         mac=mac,
         reversal_00_means_paid=settings.flag("reversal_00_means_paid"),
         declines_need_mac=settings.flag("declines_need_mac"),
+        repeats_answered_alike=settings.flag("repeats_answered_alike"),
     )
 
 

@@ -11,6 +11,7 @@ from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, print_
 from gateway.config import LoadedConfig, load
 from gateway.http.nonces import make_nonces
 from gateway.keys import open_sealer, read_secret
+from gateway.pos.catalogue import read_catalogue
 from gateway.sources import SystemClock, random_bytes
 from gateway.store.migrate import migrate as migrate_store
 
@@ -65,6 +66,10 @@ def _unprepared(loaded: LoadedConfig) -> Iterator[str]:
         yield error.message
     try:
         make_nonces(config.http.nonces, SystemClock(), config.http.max_nonces)
+    except ConfigurationError as error:
+        yield error.message
+    try:
+        read_catalogue(config.pos.downloads, loaded.path)
     except ConfigurationError as error:
         yield error.message
     files = {"channels.ca_file": config.channels.ca_file}

@@ -133,10 +133,12 @@ class Installation:
         )
         await session.store.add_merchant(merchant)
         key = await self._api_key(session, now_ms)
-        installed = [
-            await self._terminal(session, f"{99100001 + number}", now_ms)
+        made = [
+            _terminal(session, f"{99100001 + number}", random_bytes(16), now_ms)
             for number in range(terminals)
         ]
+        await session.store.add_terminals([terminal for terminal, _ in made])
+        installed = [terminal for _, terminal in made]
         await self._accounts(session, gateway_url, card_host, card_port, now_ms)
         return key, installed
 
@@ -151,23 +153,6 @@ class Installation:
             )
         )
         return key
-
-    async def _terminal(self, session: Session, terminal_id: str, now_ms: int) -> InstalledTerminal:
-        tmk = random_bytes(16)
-        context = master_context(MERCHANT_NO, terminal_id)
-        await session.store.add_terminal(
-            Terminal(
-                merchant_no=MERCHANT_NO,
-                terminal_id=terminal_id,
-                key_scheme="3des",
-                mac="cup-ecb",
-                allow_weak_pin=False,
-                tmk_sealed=session.sealer.seal(tmk, context),
-                tmk_kcv=CipherKey(tmk).kcv().hex().upper(),
-                created_at_ms=now_ms,
-            )
-        )
-        return InstalledTerminal(terminal_id, tmk.hex().upper())
 
     async def _accounts(
         self, session: Session, gateway_url: str, card_host: str, card_port: int, now_ms: int
@@ -207,6 +192,23 @@ class Installation:
                     created_at_ms=now_ms,
                 )
             )
+
+
+def _terminal(
+    session: Session, terminal_id: str, tmk: bytes, now_ms: int
+) -> tuple[Terminal, InstalledTerminal]:
+    """As the store holds it, and as its owner does."""
+    terminal = Terminal(
+        merchant_no=MERCHANT_NO,
+        terminal_id=terminal_id,
+        key_scheme="3des",
+        mac="cup-ecb",
+        allow_weak_pin=False,
+        tmk_sealed=session.sealer.seal(tmk, master_context(MERCHANT_NO, terminal_id)),
+        tmk_kcv=CipherKey(tmk).kcv().hex().upper(),
+        created_at_ms=now_ms,
+    )
+    return terminal, InstalledTerminal(terminal_id, tmk.hex().upper())
 
 
 def _json(settings: dict[str, str]) -> str:

@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "account": "gateway.cli.channel_accounts:accounts",
     "apikey": "gateway.cli.provisioning:api_keys",
     "notify": "gateway.cli.notices:notices",
+    "batches": "gateway.cli.batches:batches",
     "cases": "gateway.cli.cases:cases",
     "jobs": "gateway.cli.jobs:jobs",
     "ledger": "gateway.cli.ledger:ledger",

@@ -11,6 +11,7 @@ keeper.
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ import typer
 import uvloop
 
 from domain.errors import ConfigurationError
-from gateway.bootstrap import Gateway
+from gateway.bootstrap import Bound, Gateway
 from gateway.cli.ready_file import write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
 from gateway.config import LoadedConfig, load
@@ -61,6 +62,7 @@ def serve(
 async def serve_here(gateway: Gateway, ready_file: Path | None, *, kept: bool = False) -> None:
     """Run one gateway in this process until it is told to stop, or its keeper is gone."""
     adopt_library_logs(gateway.log)
+    _allow_many_files()
     stop = _stop_event()
     if kept:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _keeper_gone, stop)
@@ -72,13 +74,29 @@ async def serve_here(gateway: Gateway, ready_file: Path | None, *, kept: bool = 
             write_atomically(
                 ready_file,
                 {
-                    "pos": {"host": bound.pos_host, "port": bound.pos_port},
+                    "pos": _pos_place(bound),
                     "api": {"base_url": f"{scheme}://{bound.api_host}:{bound.api_port}"},
                 },
             )
         await stop.wait()
     finally:
         await gateway.stop()
+
+
+def _pos_place(bound: Bound) -> dict[str, str | int]:
+    """Where terminals may connect; a port that is closed is left out."""
+    ports = {
+        "port": bound.pos_port,
+        "tls_port": bound.pos_tls_port,
+        "https_port": bound.pos_https_port,
+    }
+    return {"host": bound.pos_host} | {name: port for name, port in ports.items() if port}
+
+
+def _allow_many_files() -> None:
+    """As many file descriptors as the system lets us have: each terminal takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _calm_collector() -> None:
@@ -118,8 +136,11 @@ def _check_workers(loaded: LoadedConfig) -> None:
         raise ConfigurationError(
             "http.nonces: several workers need a shared nonce store; set redis://HOST:6379/0"
         )
-    if 0 in (config.pos.port, config.http.port):
-        raise ConfigurationError("pos.port and http.port must be fixed for several workers")
+    pos = config.pos
+    if 0 in (pos.port, pos.tls_port, pos.https_port, config.http.port):
+        raise ConfigurationError(
+            "pos.port, pos.tls_port, pos.https_port and http.port must be fixed for several workers"
+        )
 
 
 async def _serve_with_workers(config: Path, workers: int) -> None:

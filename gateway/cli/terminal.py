@@ -1,266 +1,238 @@
 """``posgate terminal``: provisioning of terminals, and a terminal on the command line.
 
-Rules: batch, trace and the *wrapped* working keys are kept in a state file between
-calls; of the last sale only what a reversal repeats, never a card, PIN or code. A
-card number or code that is given on the command line is a test one; keys come from
-files, the environment or the demo's ``--info`` file.
+Rules: batch, trace, the *wrapped* working keys and the batch's journal are kept in a state
+file between calls; never a card number, a code, a PIN or an authorisation code. A card
+number or code that is given on the command line is a test one; keys come from files, the
+environment or the demo's ``--info`` file. The transactions are a table
+(``terminal_transactions.py``); here is what makes commands of it.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from domain.errors import ConfigurationError, InvalidRequest
-from gateway.cli import provisioning
-from gateway.cli.ready_file import write_atomically
-from gateway.cli.session import JsonOption, fail, print_json, run
-from gateway.cli.terminal_client import SCHEMES, TerminalClient, TerminalPlace
-from gateway.keys import read_secret
-from pos_protocol.card import magnetic_card
-from pos_protocol.message import Message
-from pos_protocol.response_codes import meaning
-from pos_protocol.terminal import Outcome, Request
+from domain.errors import ConfigurationError, PosgateError
+from gateway.cli import terminal_import, terminal_provisioning
+from gateway.cli.session import fail, run
+from gateway.cli.terminal_download import KINDS, download
+from gateway.cli.terminal_given import Given, as_given, parameters
+from gateway.cli.terminal_load import Load, Tally, print_tally, spread
+from gateway.cli.terminal_place import MAX_TERMINALS, At, at_a_place
+from gateway.cli.terminal_receipt import print_receipt, receipt
+from gateway.cli.terminal_script import Day, Played, print_day, read_script
+from gateway.cli.terminal_settlement import settle
+from gateway.cli.terminal_till import Done, Till
+from gateway.cli.terminal_transactions import PLAIN, SELLING, Row, card_for
 
-terminals = typer.Typer(no_args_is_help=True, help="Provision terminals, or be one.")
-terminals.command("add")(provisioning.add_terminal)
-terminals.command("list")(provisioning.list_terminals)
-terminals.command("show")(provisioning.show_terminal)
-terminals.command("disable")(provisioning.disable_terminal)
+terminals = typer.Typer(help="Provision terminals, or be one.")
+terminals.command("add")(terminal_provisioning.add_terminal)
+terminals.command("import")(terminal_import.import_terminals)
+terminals.command("list")(terminal_provisioning.list_terminals)
+terminals.command("show")(terminal_provisioning.show_terminal)
+terminals.command("set")(terminal_provisioning.set_terminal)
+terminals.command("rotate-key")(terminal_provisioning.rotate_key)
+terminals.command("disable")(terminal_provisioning.disable_terminal)
 
-_KEPT_FIELDS: Final = (3, 4, 11, 22, 25, 41, 42, 49, 60)
-_TEST_EXPIRY: Final = "3012"
-
-InfoOption = Annotated[
-    Path | None, typer.Option(help="The demo's --info file: everything else comes from it.")
+CountOption = Annotated[int, typer.Option(min=1, help="So many sales.")]
+RateOption = Annotated[float, typer.Option(min=0, help="Sales a second; 0: as fast as can be.")]
+TerminalsOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MAX_TERMINALS,
+        help="From so many terminals: the --info file's, or those after --terminal-id.",
+    ),
 ]
-HostOption = Annotated[str, typer.Option(help="The gateway's POS address.")]
-PortOption = Annotated[int, typer.Option(help="The gateway's POS port.")]
-MerchantOption = Annotated[str, typer.Option(help="Field 42, 15 characters.")]
-TerminalOption = Annotated[str, typer.Option(help="Field 41, 8 characters.")]
-TmkOption = Annotated[str, typer.Option(help="The master key: file:PATH or env:NAME.")]
-SchemeOption = Annotated[str, typer.Option(help="des, 3des or 3des-tdk.")]
-MacOption = Annotated[str, typer.Option(help="cup-ecb, x9.9 or x9.19.")]
-StateOption = Annotated[Path | None, typer.Option(help="Where batch and trace are kept.")]
-AmountOption = Annotated[int, typer.Option("--amount", min=1, help="Fen.")]
-
-Build = Callable[[TerminalClient, dict[str, Any]], Request]
 
 
-def _place(
-    info: Path | None,
-    host: str,
-    port: int,
-    merchant_id: str,
-    terminal_id: str,
-    tmk: str,
-    key_scheme: str,
-    mac: str,
-) -> TerminalPlace:
-    """Where to sell; a fault in the options leaves with its mend."""
+def _till(at: At) -> Till:
+    """The terminal with its state; a fault in the options leaves with its mend."""
     try:
-        if info is not None:
-            return _place_from(info, terminal_id)
-        if not (merchant_id and terminal_id and tmk):
-            raise ConfigurationError("give --info, or --merchant-id, --terminal-id and --tmk")
-        if key_scheme not in SCHEMES:
-            raise ConfigurationError(f"--key-scheme is one of {', '.join(SCHEMES)}")
-        return TerminalPlace(
-            host=host,
-            port=port,
-            merchant_id=merchant_id,
-            terminal_id=terminal_id,
-            tmk=bytes.fromhex(read_secret(tmk, Path.cwd())),
-            key_scheme=key_scheme,
-            mac=mac,
-        )
-    except ConfigurationError as error:
+        return Till(at.place(), at.state, at.patience)
+    except PosgateError as error:
         fail(error)
-    except ValueError:
-        fail(ConfigurationError(f"{tmk}: a master key is 32 hexadecimal digits"))
 
 
-def _place_from(info: Path, terminal_id: str) -> TerminalPlace:
-    """The wanted terminal of an ``--info`` file, or its first one."""
-    try:
-        pos = orjson.loads(info.read_bytes())["pos"]
-        wanted = [t for t in pos["terminals"] if terminal_id in ("", t["terminal_id"])]
-        if not wanted:
-            raise ConfigurationError(f"{info} has no terminal {terminal_id}")
-        return TerminalPlace(
-            host=pos["host"],
-            port=pos["port"],
-            merchant_id=pos["merchant_id"],
-            terminal_id=wanted[0]["terminal_id"],
-            tmk=bytes.fromhex(wanted[0]["tmk"]),
-            key_scheme=wanted[0]["key_scheme"],
-            mac=wanted[0]["mac"],
-        )
-    except OSError as error:
-        raise ConfigurationError(f"{info}: cannot be read ({error.strerror})") from None
-    except (KeyError, TypeError, ValueError):
-        raise ConfigurationError(f"{info}: not a file of posgate demo --info") from None
+def _do(at: At, row: Row, given: Given) -> None:
+    """One transaction and its slip."""
+    till = _till(at)
 
-
-class _Till:
-    """A terminal with its state file."""
-
-    def __init__(self, place: TerminalPlace, state: Path | None) -> None:
-        self._file = state or Path(f".posgate-terminal-{place.terminal_id}.json")
-        self._state: dict[str, Any] = {"trace": 1, "batch": "000000", "keys": "", "last": None}
-        if self._file.exists():
-            self._state.update(orjson.loads(self._file.read_bytes()))
-        self.client = TerminalClient(place, trace=self._state["trace"], batch=self._state["batch"])
-        if self._state["keys"]:
-            scheme = self.client.terminal.identity.scheme
-            self.client.security.unwrap_keys(scheme, bytes.fromhex(self._state["keys"]))
-
-    async def do(self, build: Build) -> Outcome:
-        """One exchange; the state is kept before sending and after."""
-        request = build(self.client, self._state)
-        self._keep(request)
+    async def work() -> Done:
         try:
-            return await self.client.exchange(request)
+            return await till.do(
+                lambda it: row.build(it, given), card=card_for(till, row, given), clears=row.clears
+            )
         finally:
-            self._keep(request)
-            await self.client.close()
+            await till.close()
 
-    def _keep(self, request: Request) -> None:
-        terminal = self.client.terminal
-        self._state["trace"], self._state["batch"] = terminal.trace, terminal.batch
-        self._state["keys"] = self.client.security.wrapped_keys.hex()
-        if request.message.mti == "0200":
-            fields = request.message.fields
-            self._state["last"] = {str(n): fields[n] for n in _KEPT_FIELDS if n in fields}
-        write_atomically(self._file, self._state)
-
-
-def _last_sale(client: TerminalClient, state: dict[str, Any]) -> Request:
-    if not state["last"]:
-        raise InvalidRequest("nothing_to_reverse", "this terminal has made no sale yet")
-    own = client.terminal.identity
-    fields: dict[int, str | bytes] = {int(n): value for n, value in state["last"].items()}
-    return Request(b"", Message(own.tpdu, own.header, "0200", fields))
-
-
-def _command(name: str, build: Build, text: str) -> None:
-    """Register a transaction that needs nothing but the terminal."""
-
-    def command(
-        info: InfoOption = None,
-        host: HostOption = "127.0.0.1",
-        port: PortOption = 8583,
-        merchant_id: MerchantOption = "",
-        terminal_id: TerminalOption = "",
-        tmk: TmkOption = "",
-        key_scheme: SchemeOption = "3des",
-        mac: MacOption = "cup-ecb",
-        state: StateOption = None,
-        json: JsonOption = False,
-    ) -> None:
-        place = _place(info, host, port, merchant_id, terminal_id, tmk, key_scheme, mac)
-        _do(place, state, build, name, as_json=json)
-
-    command.__doc__ = f"{text}\n\nExample: posgate terminal {name} --info demo.json"
-    terminals.command(name)(command)
-
-
-_command("sign-in", lambda till, _: till.terminal.sign_in(), "Ask for working keys.")
-_command("echo", lambda till, _: till.terminal.echo(), "Ask whether anybody is there.")
-_command(
-    "reverse",
-    lambda till, state: till.terminal.reversal(_last_sale(till, state)),
-    "Reverse this terminal's last sale.",
-)
-
-
-@terminals.command("sale")
-def sale(
-    amount_fen: AmountOption,
-    pan: Annotated[str, typer.Option(help="A test card's number.")],
-    pin: Annotated[str, typer.Option(help="The payer's PIN, if one is typed.")] = "",
-    info: InfoOption = None,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8583,
-    merchant_id: MerchantOption = "",
-    terminal_id: TerminalOption = "",
-    tmk: TmkOption = "",
-    key_scheme: SchemeOption = "3des",
-    mac: MacOption = "cup-ecb",
-    state: StateOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Sell by card.
-
-    Example: posgate terminal sale --info demo.json --amount 1990 --pan 9900000000000010 --pin 123456
-    """
-    place = _place(info, host, port, merchant_id, terminal_id, tmk, key_scheme, mac)
-    card = magnetic_card(pan, _TEST_EXPIRY)
-    _do(
-        place,
-        state,
-        lambda till, _: till.terminal.sale(card, amount_fen, pin),
-        "sale",
-        as_json=json,
-    )
-
-
-@terminals.command("scan")
-def scan(
-    amount_fen: AmountOption,
-    code: Annotated[str, typer.Option(help="The payer's code as scanned.")],
-    info: InfoOption = None,
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 8583,
-    merchant_id: MerchantOption = "",
-    terminal_id: TerminalOption = "",
-    tmk: TmkOption = "",
-    key_scheme: SchemeOption = "3des",
-    mac: MacOption = "cup-ecb",
-    state: StateOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Sell by a scanned code.
-
-    Example: posgate terminal scan --info demo.json --amount 500 --code 280000000000000001
-    """
-    place = _place(info, host, port, merchant_id, terminal_id, tmk, key_scheme, mac)
-    _do(place, state, lambda till, _: till.terminal.qr_sale(code, amount_fen), "scan", as_json=json)
-
-
-def _do(
-    place: TerminalPlace, state: Path | None, build: Build, name: str, *, as_json: bool
-) -> None:
-    async def work() -> Outcome:
-        return await _Till(place, state).do(build)
-
-    outcome = run(work())
-    row = _receipt(place, name, outcome)
-    if as_json:
-        print_json(row)
-    else:
-        table = Table(show_header=False, title="POSGATE")
-        for label, value in row.items():
-            table.add_row(label, str(value))
-        Console().print(table)
-    if not outcome.approved:
+    done = run(work())
+    print_receipt(receipt(till.place, row.name, done), as_json=at.json)
+    if not done.outcome.approved:
         raise typer.Exit(1)
 
 
-def _receipt(place: TerminalPlace, name: str, outcome: Outcome) -> dict[str, Any]:
-    known = meaning(outcome.response_code)
-    return {
-        "transaction": name,
-        "terminal_id": place.terminal_id,
-        "trace": outcome.message.text(11) if outcome.message is not None else "",
-        "approved": outcome.approved,
-        "response_code": outcome.response_code,
-        "text": f"{known.zh} / {known.en}" if known is not None else "",
-        "reference": outcome.reference,
-        "amount_fen": outcome.amount_fen,
-        "fault": outcome.fault.value if outcome.fault is not None else None,
-    }
+def _register(row: Row) -> None:
+    """A row of the table as a command."""
+
+    def command(at: At, **given: Any) -> None:
+        _do(at, row, as_given(given))
+
+    command.__doc__ = f"{row.text}\n\n{_example(row)}"
+    options = parameters(row.needs, row.takes)
+    terminals.command(row.name)(at_a_place(command, options))
+
+
+def _register_selling(row: Row) -> None:
+    """The same for what can be done many times."""
+
+    def command(
+        at: At,
+        count: CountOption = 1,
+        rate: RateOption = 0.0,
+        terminals: TerminalsOption = 1,
+        **given: Any,
+    ) -> None:
+        if count == 1 and terminals == 1:
+            _do(at, row, as_given(given))
+        else:
+            _load(at, row, as_given(given), count=count, rate=rate, terminals=terminals)
+
+    command.__doc__ = f"{row.text}\n\n{_example(row)}"
+    options = parameters(row.needs, row.takes)
+    terminals.command(row.name)(at_a_place(command, options))
+
+
+def _example(row: Row) -> str:
+    return f"Example: posgate terminal {row.name} --info demo.json {row.example}".rstrip()
+
+
+def _load(at: At, row: Row, given: Given, *, count: int, rate: float, terminals: int) -> None:
+    try:
+        places = at.places(spread(count, terminals))
+        if at.state is not None and len(places) > 1:
+            raise ConfigurationError("--state is of one terminal: leave it out with --terminals")
+        tills = [Till(place, at.state, at.patience, keeps_each=False) for place in places]
+    except PosgateError as error:
+        fail(error)
+
+    async def work() -> Tally:
+        return await Load(tills, row, given, count=count, rate=rate).run()
+
+    tally = run(work())
+    print_tally(tally, len(tills), as_json=at.json)
+    if tally.approved != count or tally.left_open:
+        raise typer.Exit(1)
+
+
+for _row in SELLING.values():
+    _register_selling(_row)
+for _row in PLAIN.values():
+    _register(_row)
+
+
+@terminals.command("settle")
+@at_a_place
+def settle_batch(
+    at: At,
+    pan: Annotated[
+        list[str] | None,
+        typer.Option(help="A card of this batch, for the upload; any number of times."),
+    ] = None,
+) -> None:
+    """Settle the batch: totals, the upload that they ask for, the next batch.
+
+    Example: posgate terminal settle --info demo.json --pan 9900000000000010
+    """
+    till = _till(at)
+
+    async def work() -> Any:
+        try:
+            return await settle(till, pan or ())
+        finally:
+            await till.close()
+
+    settled = run(work())
+    row = receipt(till.place, "settle", settled.last)
+    row |= {"kind": "settlement", "batch": settled.batch, **settled.as_dict()}
+    print_receipt(row, as_json=at.json)
+    if settled.hosts is None or not settled.last.outcome.approved:
+        raise typer.Exit(1)
+
+
+@terminals.command("download")
+@at_a_place
+def download_kind(
+    at: At,
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")],
+) -> None:
+    """Fetch what the host has for a terminal, to the last block.
+
+    Example: posgate terminal download keys --info demo.json
+    """
+    if kind not in KINDS:
+        raise typer.BadParameter(f"one of {', '.join(KINDS)}", param_hint="KIND")
+    till = _till(at)
+
+    async def work() -> Any:
+        try:
+            return await download(till, KINDS[kind])
+        finally:
+            await till.close()
+
+    downloaded = run(work())
+    row = receipt(till.place, "download", downloaded.last)
+    row |= {"kind": "download", **downloaded.as_dict()}
+    print_receipt(row, as_json=at.json)
+    if not downloaded.last.outcome.approved:
+        raise typer.Exit(1)
+
+
+def _play(at: At, file: Path) -> None:
+    try:
+        steps = read_script(file)
+    except PosgateError as error:
+        fail(error)
+    till = _till(at)
+
+    async def work() -> list[Played]:
+        return await Day(till).play(steps)
+
+    played = run(work())
+    print_day(played, as_json=at.json)
+    if not all(one.agrees for one in played):
+        raise typer.Exit(1)
+
+
+@terminals.command("run")
+@at_a_place
+def run_script(
+    at: At, file: Annotated[Path, typer.Argument(help="A till's day, as YAML.")]
+) -> None:
+    """Replay a till's day and compare every answer with the one that had to come.
+
+    Example: posgate terminal run docs/examples/day.yaml --info demo.json
+    """
+    _play(at, file)
+
+
+@at_a_place
+def _whole(
+    at: At,
+    context: typer.Context,
+    script: Annotated[
+        Path | None, typer.Option(help="Replay a till's day from this file, as terminal run does.")
+    ] = None,
+) -> None:
+    """Provision terminals, or be one."""
+    if context.invoked_subcommand is not None:
+        if script is not None or at != At():
+            raise typer.BadParameter("options stand after the transaction's name")
+        return
+    if script is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+    _play(at, script)
+
+
+terminals.callback(invoke_without_command=True)(_whole)

@@ -1,11 +1,17 @@
-"""A POS terminal with a socket: what ``posgate terminal`` and the demo sell with."""
+"""A POS terminal with a line to its gateway: what ``posgate terminal`` and the demo sell with.
 
-import asyncio
+Rule: no key leaves this file but in the wrapped form in which it came.
+"""
+
 from dataclasses import dataclass
 from typing import Final
 
-from domain.errors import Unavailable
-from pos_protocol.framing import frame
+from domain.errors import InvalidRequest, Unavailable
+from gateway.cli.terminal_line import Address, line_to
+from gateway.terminal_options import dialect_of, mac_of
+from pos_protocol.codec import body_offset
+from pos_protocol.dialect import Dialect
+from pos_protocol.push import PUSH_MTI
 from pos_protocol.terminal import (
     Outcome,
     Request,
@@ -14,11 +20,12 @@ from pos_protocol.terminal import (
     TerminalScheme,
 )
 from signing.pos import (
-    MAC_ALGORITHMS,
     CipherKey,
     KeyCheckError,
     KeyScheme,
+    PinBlockError,
     encrypt_pin_block,
+    encrypt_track,
     unwrap_working_keys,
 )
 
@@ -26,13 +33,20 @@ SCHEMES: Final = {
     "des": TerminalScheme.DES,
     "3des": TerminalScheme.TDES,
     "3des-tdk": TerminalScheme.TDES_TDK,
+    "sm4": TerminalScheme.SM4,
 }
 ANSWER_TIMEOUT_S: Final = 60.0
+_MAX_PUSHES: Final = 64
+"""So many messages that nobody asked for are passed over while an answer is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalPlace:
-    """Which terminal, with which keys, at which gateway."""
+    """Which terminal, with which keys and options, at which gateway.
+
+    ``options_json`` is that of the terminal as provisioned; for the rest see
+    :class:`gateway.cli.terminal_line.Address`.
+    """
 
     host: str
     port: int
@@ -41,20 +55,30 @@ class TerminalPlace:
     tmk: bytes
     key_scheme: str = "3des"
     mac: str = "cup-ecb"
+    options_json: str = "{}"
+    ca_file: str = ""
+    certificate_file: str = ""
+    https: bool = False
+
+    @property
+    def dialect(self) -> Dialect:
+        """What this terminal does otherwise than the usual one."""
+        return dialect_of(self.key_scheme, self.mac, self.options_json)
 
     def __repr__(self) -> str:
         return f"TerminalPlace({self.terminal_id!r} at {self.host}:{self.port})"
 
 
 class TerminalSecurity:
-    """The terminal's keys, behind ``pos_protocol.terminal.TerminalCrypto``."""
+    """The terminal's keys, behind ``TerminalCrypto`` and ``TrackCipher`` of ``pos_protocol``."""
 
     def __init__(self, place: TerminalPlace) -> None:
         self._scheme = KeyScheme(place.key_scheme)
-        self._master = CipherKey(place.tmk)
-        self._mac = MAC_ALGORITHMS[place.mac]
+        self._master = CipherKey(place.tmk, self._scheme.algorithm)
+        self._mac = mac_of(place.dialect)
         self._mac_key: CipherKey | None = None
         self._pin_key: CipherKey | None = None
+        self._track_key: CipherKey | None = None
         self.wrapped_keys = b""
 
     def unwrap_keys(self, scheme: TerminalScheme, keys: bytes) -> bool:
@@ -65,7 +89,10 @@ class TerminalSecurity:
             working = unwrap_working_keys(self._scheme, self._master, keys)
         except KeyCheckError:
             return False
-        self._mac_key, self._pin_key = CipherKey(working.mac), CipherKey(working.pin)
+        algorithm = self._scheme.algorithm
+        self._mac_key = CipherKey(working.mac, algorithm)
+        self._pin_key = CipherKey(working.pin, algorithm)
+        self._track_key = CipherKey(working.track, algorithm) if working.track else None
         self.wrapped_keys = keys
         return True
 
@@ -77,22 +104,58 @@ class TerminalSecurity:
         """See the protocol."""
         if self._pin_key is None:
             raise Unavailable("sign in first: there is no PIN key")
-        return encrypt_pin_block(pin, pan, self._pin_key)
+        try:
+            return encrypt_pin_block(pin, pan, self._pin_key)
+        except PinBlockError as error:
+            raise InvalidRequest("wrong_pin", f"no PIN can be sent: {error}") from None
+
+    def encrypt_track(self, track: str) -> str:
+        """See the protocol."""
+        if self._track_key is None:
+            raise Unavailable("sign in first: there is no track key")
+        try:
+            return encrypt_track(track, self._track_key)
+        except ValueError as error:
+            raise InvalidRequest("wrong_track", f"the track cannot be encrypted: {error}") from None
 
 
 class TerminalClient:
-    """One terminal on one connection, one message at a time."""
+    """One terminal on one line, one message at a time."""
 
-    def __init__(self, place: TerminalPlace, *, trace: int = 1, batch: str = "000000") -> None:
-        self._place = place
+    def __init__(
+        self,
+        place: TerminalPlace,
+        *,
+        trace: int = 1,
+        batch: str = "000000",
+        patience_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         self.security = TerminalSecurity(place)
         identity = TerminalIdentity(
             terminal_id=place.terminal_id,
             merchant_id=place.merchant_id,
             scheme=SCHEMES[place.key_scheme],
+            dialect=place.dialect,
         )
-        self.terminal = Terminal(identity, self.security, trace=trace, batch=batch)
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.terminal = Terminal(
+            identity, self.security, trace=trace, batch=batch, track_cipher=self.security
+        )
+        address = Address(
+            host=place.host,
+            port=place.port,
+            ca_file=place.ca_file,
+            certificate_file=place.certificate_file,
+            https=place.https,
+        )
+        self._line = line_to(address, patience_s)
+
+    async def connect(self) -> None:
+        """Have a connection; nothing is sent by it.
+
+        Raises:
+            Unavailable: the gateway cannot be reached.
+        """
+        await self._line.connect()
 
     async def exchange(self, request: Request) -> Outcome:
         """Send and wait for the answer.
@@ -100,24 +163,19 @@ class TerminalClient:
         Raises:
             Unavailable: the gateway cannot be reached, or said nothing.
         """
-        try:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection(self._place.host, self._place.port)
-            reader, writer = self._streams
-            writer.write(frame(request.payload))
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                size = int.from_bytes(await reader.readexactly(2))
-                payload = await reader.readexactly(size)
-        except TimeoutError:
-            raise Unavailable(f"no answer within {ANSWER_TIMEOUT_S:.0f} s; reverse it") from None
-        except (OSError, asyncio.IncompleteReadError):
-            raise Unavailable(
-                f"the gateway at {self._place.host}:{self._place.port} cannot be reached or hung up"
-            ) from None
+        payload = await self._line.send(request.payload)
+        for _ in range(_MAX_PUSHES):
+            if not _is_push(payload):
+                break
+            payload = await self._line.receive()
         return self.terminal.read(request, payload)
 
     async def close(self) -> None:
         """Hang up."""
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+        await self._line.close()
+
+
+def _is_push(payload: bytes) -> bool:
+    """Whether this is a message of the host's own accord (``pos_protocol/push.py``)."""
+    body = body_offset(payload)
+    return payload[body : body + 2].hex() == PUSH_MTI

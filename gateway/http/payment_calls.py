@@ -10,11 +10,12 @@ from channels.codes import detect_channel, normalise
 from domain.errors import InvalidRequest, NotFound, Unprocessable
 from domain.ids import is_merchant_number
 from domain.payment import Payment
+from gateway.draft import Draft
 from gateway.http.answers import payment_body
 from gateway.http.bodies import DEFAULT_WAIT_S, CreatePayment, parse_create_payment, refuse_body
 from gateway.http.call import Call, Result, Routes
 from gateway.live import is_over
-from gateway.payments import Begun, Draft, Payments
+from gateway.payments import Begun, Payments
 from signing.keywrap import Sealer
 
 REPLAYED: Final = {"Idempotent-Replayed": "true"}

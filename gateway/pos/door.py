@@ -4,6 +4,7 @@ Rules:
 
 * Who is it (97), is it signed in (77), is its MAC right (A0), is the message whole
   (30), then what it asks; a refusal on the way changes nothing.
+* Settlement and upload have no MAC: of them only sign-in and batch are demanded.
 * A terminal is read again from the store before it is refused for its sign-in or
   MAC: it may have signed in at another process a moment ago.
 * Silence is an answer too: when the outcome could not be made durable, the terminal
@@ -11,35 +12,33 @@ Rules:
 * One canonical log line per message; no field of a card in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from domain.clock import Clock, beijing_texts
 from domain.errors import PosgateError, Unavailable
-from domain.ids import IdSource
-from gateway.directory import Directory, KnownTerminal, OpenKeys
+from gateway.directory import Directory, KeptKeys, KnownTerminal, OpenKeys
 from gateway.logs import Log
 from gateway.metrics import Metrics
-from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
-from gateway.pos.sales import Sales
-from gateway.pos.sign_in import SignIn
 from gateway.pos.translate import F39_OF_ERROR, RefusedError
-from gateway.store.port import Store
 from pos_protocol.codec import MAC_BYTES, Message, encode, mac_input
+from pos_protocol.dialect import STANDARD
+from pos_protocol.header import HostInstruction
+from pos_protocol.numbering import is_in_batch
+from pos_protocol.response_codes import SIGN_IN_AGAIN
 from pos_protocol.session import reply_to
 from pos_protocol.transactions import (
     Transaction,
     TransactionKind,
-    batch_of,
     identify,
-    is_reply,
+    is_request,
     missing_fields,
 )
-from signing.keywrap import Sealer
 from signing.pos import mac_matches
 
-_HOUR_MS: Final = 3_600_000
+_IN_FLIGHT_MS: Final = 120_000
+"""How long after a sign-in a message under the keys before it is taken: twice a till's wait."""
 _UNKNOWN_TERMINAL: Final = "97"
 _NOT_SIGNED_IN: Final = "77"
 _BAD_MAC: Final = "A0"
@@ -49,6 +48,21 @@ _SYSTEM_FAULT: Final = "96"
 _NAME_FIELDS: Final = (3, 25, 60)
 """What names a money message; a management message is named by F60 alone."""
 _MONEY_CLASSES: Final = ("01", "02", "04")
+_K = TransactionKind
+_SIGNED_IN_WITHOUT_MAC: Final = frozenset(
+    {_K.SETTLEMENT, _K.UPLOAD, _K.UPLOAD_END, _K.NOTICE_UPLOAD}
+)
+_OTHER_BATCH: Final = "another batch"
+_REASONS: Final = {_NOT_SIGNED_IN: "sign in", _BAD_MAC: "wrong MAC"}
+
+Handler = Callable[[Exchange], Awaitable[bytes | None]]
+"""Answers a whole message of a known terminal; ``None`` is silence.
+
+Raises ``RefusedError``, or a ``PosgateError``; ``F39_OF_ERROR`` has the codes.
+"""
+Handlers = Mapping[TransactionKind, Handler]
+Admit = Callable[[Exchange], Awaitable[None]]
+"""Lets in a message that names another batch than its terminal's, or raises ``RefusedError``."""
 
 
 class PosDoor:
@@ -57,36 +71,29 @@ class PosDoor:
     def __init__(
         self,
         *,
-        store: Store,
-        payments: Payments,
+        handlers: Handlers,
+        admit: Admit,
         directory: Directory,
-        sealer: Sealer,
         clock: Clock,
-        ids: IdSource,
-        random_bytes: Callable[[int], bytes],
         metrics: Metrics,
         log: Log,
-        working_key_hours: int,
+        key_life_ms: int,
     ) -> None:
+        self._handlers = handlers
+        self._admit = admit
         self._directory = directory
         self._clock = clock
         self._metrics = metrics
         self._log = log
-        self._key_life_ms = working_key_hours * _HOUR_MS
-        self._sign_in = SignIn(
-            store=store, directory=directory, sealer=sealer, clock=clock, random_bytes=random_bytes
-        )
-        self._sales = Sales(
-            store=store, payments=payments, sealer=sealer, clock=clock, ids=ids, log=log
-        )
+        self._key_life_ms = key_life_ms
 
     async def handle(self, payload: bytes, message: Message) -> bytes | None:
         """Answer one message; ``None`` is silence. Never raises."""
         started_s = self._clock.monotonic_s()
-        if is_reply(message.mti):
+        if not is_request(message.mti):  # an answer, or what no answer has a number for
             return None
         transaction = identify(message)
-        code, why, payment_id, reply = "", "", "", None
+        code, why, payment_id, reply, known = "", "", "", None, None
         try:
             known = self._directory.fresh_terminal(message.text(42), message.text(41))
             if known is None:
@@ -110,7 +117,7 @@ class PosDoor:
             self._log.exception("pos message fault", mti=message.mti)
             code, why = _SYSTEM_FAULT, "our fault"
         if why:
-            reply = self._refusal(message, code)
+            reply = self._refusal(message, code, known)
         self._line(message, transaction, code, why, payment_id, reply, started_s)
         return reply
 
@@ -125,75 +132,71 @@ class PosDoor:
             _refuse_nameless(exchange.message)
             raise RefusedError(_NOT_SUPPORTED, "not a transaction of the dialect")
         missing = missing_fields(exchange.message, transaction)
-        if transaction.has_mac and self._check(exchange, transaction):
+        is_checked = transaction.has_mac or transaction.kind in _SIGNED_IN_WITHOUT_MAC
+        if is_checked and self._check(exchange, transaction):
             await self._check_again(exchange, transaction)
         if missing:
             raise RefusedError(_INCOMPLETE, f"fields missing: {', '.join(map(str, missing))}")
-        match transaction.kind:
-            case TransactionKind.SALE:
-                return await self._sales.card_sale(exchange)
-            case TransactionKind.QR_SALE:
-                return await self._sales.qr_sale(exchange)
-            case TransactionKind.REVERSAL:
-                return await self._sales.reversal(exchange)
-            case TransactionKind.SIGN_IN:
-                return await self._sign_in.sign_in(exchange)
-            case TransactionKind.ECHO:
-                hhmmss, mmdd = beijing_texts(self._clock.now_ms())
-                return exchange.reply({12: hhmmss, 13: mmdd, 39: "00"})
-            case _:
-                raise RefusedError(_NOT_SUPPORTED, "not open yet")
+        handler = self._handlers.get(transaction.kind)
+        if handler is None:
+            raise RefusedError(_NOT_SUPPORTED, f"{transaction.kind.value} is not open here")
+        return await handler(exchange)
 
     async def _check_again(self, exchange: Exchange, transaction: Transaction) -> None:
-        """Refuse (77 not signed in, A0 wrong MAC), unless the store knows better."""
+        """Refuse (77 not signed in or another batch, A0 wrong MAC), unless the store knows better."""
         message = exchange.message
         self._directory.terminal_doubted(message.text(42), message.text(41))
         exchange.known = await self._known(message)
         code = self._check(exchange, transaction)
-        if code:
-            raise RefusedError(code, "sign in" if code == _NOT_SIGNED_IN else "wrong MAC")
+        if code == _OTHER_BATCH:
+            await self._admit(exchange)
+        elif code:
+            raise RefusedError(code, _REASONS[code])
 
     def _check(self, exchange: Exchange, transaction: Transaction) -> str:
-        """``""`` and the exchange's keys set, or the F39 that refuses.
-
-        A reversal may name an earlier batch.
-        """
+        """``""`` and the exchange's keys set where there is a MAC, or the F39 that refuses."""
         known, message = exchange.known, exchange.message
         session, keys = known.session, known.keys
         if session is None or keys is None:
             return _NOT_SIGNED_IN
         if self._clock.now_ms() - session.signed_in_at_ms > self._key_life_ms:
             return _NOT_SIGNED_IN
-        matched = self._matching(known, message, exchange.payload)
-        if matched is None:
-            return _BAD_MAC
-        is_reversal = transaction.kind is TransactionKind.REVERSAL
-        if not is_reversal and batch_of(message) != f"{session.batch_no:06d}":
-            return _NOT_SIGNED_IN
-        exchange.keys = matched
-        return ""
+        if transaction.has_mac:
+            matched = self._matching(known, message, exchange.payload)
+            if matched is None:
+                return _BAD_MAC
+            exchange.keys = matched
+        return "" if is_in_batch(message, transaction, session.batch_no) else _OTHER_BATCH
 
-    @staticmethod
-    def _matching(known: KnownTerminal, message: Message, payload: bytes) -> OpenKeys | None:
+    def _accepted_keys(self, known: KnownTerminal) -> tuple[KeptKeys | None, ...]:
+        """Today's keys, and for what was on its way those before the last sign-in."""
+        session = known.session
+        now_ms = self._clock.now_ms()
+        if session is None or now_ms - session.signed_in_at_ms > _IN_FLIGHT_MS:
+            return (known.keys,)
+        return (known.keys, known.previous_keys)
+
+    def _matching(self, known: KnownTerminal, message: Message, payload: bytes) -> OpenKeys | None:
         """The keys that made the MAC: today's, or those before the last sign-in."""
         code = message.data(64)
         if len(code) != MAC_BYTES:
             return None
         body = mac_input(payload)
-        for keys in (known.keys, known.previous_keys):
-            if keys is not None and mac_matches(known.mac(keys.mac, body), code):
-                return keys
+        for keys in self._accepted_keys(known):
+            if keys is None:
+                continue
+            opened = keys.open()
+            if mac_matches(known.mac(opened.mac, body), code):
+                return opened
         return None
 
-    def _refusal(self, message: Message, code: str) -> bytes:
+    def _refusal(self, message: Message, code: str, known: KnownTerminal | None) -> bytes:
         """A reply that changes nothing; without a MAC, since it may be for a stranger."""
         hhmmss, mmdd = beijing_texts(self._clock.now_ms())
-        fields: dict[int, str | bytes] = {
-            12: hhmmss,
-            13: mmdd,
-            39: code,
-        }
-        return encode(reply_to(message, fields))
+        fields: dict[int, str | bytes] = {12: hhmmss, 13: mmdd, 39: code}
+        dialect = STANDARD if known is None else known.dialect
+        told = HostInstruction.SIGN_IN_AGAIN if code in SIGN_IN_AGAIN else HostInstruction.NONE
+        return encode(reply_to(message, fields, processing=told, dialect=dialect), dialect)
 
     def _line(
         self,

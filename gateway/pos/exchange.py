@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.directory import KnownTerminal, OpenKeys
-from pos_protocol.codec import Message, encode, encode_with_mac
+from pos_protocol.codec import MAC_BYTES, Message, body_offset, encode, encode_with_mac, mac_input
 from pos_protocol.session import reply_to
 from pos_protocol.transactions import Transaction, batch_of
 
@@ -19,6 +19,8 @@ class Exchange:
     keys: OpenKeys | None = None
     payment_id: str = ""
     response_code: str = ""
+    instruction: int = 0
+    """What the terminal shall do next (:class:`pos_protocol.header.HostInstruction`)."""
     _order_key: str = ""
 
     def __repr__(self) -> str:
@@ -34,10 +36,28 @@ class Exchange:
 
     def reply(self, fields: dict[int, str | bytes]) -> bytes:
         """The answer's payload, with a MAC when the terminal has a key."""
-        self.response_code = str(fields[39])
-        answer = reply_to(self.message, fields, transaction=self.transaction)
-        keys = self.keys
+        self.response_code = str(fields.get(39, "00"))  # a settlement answers in F48
+        known, keys = self.known, self.keys
+        dialect = known.dialect
+        answer = reply_to(
+            self.message,
+            fields,
+            transaction=self.transaction,
+            processing=self.instruction,
+            dialect=dialect,
+        )
         if keys is None:
-            return encode(answer)
-        mac, key = self.known.mac, keys.mac
-        return encode_with_mac(answer, lambda body: mac(key, body))
+            return encode(answer, dialect)
+        mac, key = known.mac, keys.mac
+        return encode_with_mac(answer, lambda body: mac(key, body), dialect)
+
+    def again(self, kept: bytes) -> bytes:
+        """A kept answer as it goes out once more: its MAC under the keys of this request.
+
+        The same bytes, unless the terminal has signed in since: it could not believe a MAC
+        under keys that it no longer has, and would ask for ever.
+        """
+        last_of_bitmap = body_offset(kept) + 9
+        if self.keys is None or not kept[last_of_bitmap] & 1:
+            return kept
+        return kept[:-MAC_BYTES] + self.known.mac(self.keys.mac, mac_input(kept))

@@ -1,4 +1,4 @@
-"""Sign-in: fresh working keys for a terminal, under its master key.
+"""Sign-in: fresh working keys for a terminal, under its master key; and sign-out.
 
 Rules: keys are unique per terminal and per sign-in; the previous ones stay good for
 messages in flight; the state belongs to the terminal and is compare-and-set, so two
@@ -6,44 +6,48 @@ processes cannot hand out different keys as current. Sources: reference
 ``pos_protocol.md`` §3, §4, §6.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from domain.clock import Clock, beijing_texts
 from domain.errors import Unavailable
-from gateway.directory import Directory, seal_keys, session_context
+from gateway.directory import Directory, KnownTerminal, seal_keys, session_context
+from gateway.pos.batch_order import BatchOrder
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import RefusedError
+from gateway.pos.translate import ACQUIRER, RefusedError
 from gateway.store.port import ProvisioningStore, TerminalSession
 from signing.keywrap import Sealer
-from signing.pos import MAC_KEY_BYTES, KeyScheme, WorkingKeys, wrap_working_keys
+from signing.pos import KeyScheme, WorkingKeys, wrap_working_keys
 
-_SCHEME_OF_MANAGEMENT: Final = {
-    "001": KeyScheme.DES,
-    "003": KeyScheme.TDES,
-    "004": KeyScheme.TDES_TDK,
-}
-_ACQUIRER: Final = "00000000"
+_SCHEME_OF_MANAGEMENT: Final = {scheme.code: scheme for scheme in KeyScheme}
+"""Every scheme whose layout is known; that of 005 is not published."""
 _TRIES: Final = 5
 
 
 class SignIn:
-    """0800 with 60.3 = 001, 003 or 004."""
+    """0800 签到 with 60.3 = 001, 003, 004 or 006, and 0820 签退."""
 
     def __init__(
         self,
         *,
         store: ProvisioningStore,
         directory: Directory,
+        order: BatchOrder,
+        instruction_for: Callable[[KnownTerminal], Awaitable[int]],
         sealer: Sealer,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
+        key_life_ms: int,
     ) -> None:
         self._store = store
         self._directory = directory
+        self._order = order
+        self._instruction_for = instruction_for
         self._sealer = sealer
         self._clock = clock
         self._random_bytes = random_bytes
+        self._key_life_ms = key_life_ms
 
     async def sign_in(self, exchange: Exchange) -> bytes:
         """New keys, durable before the terminal hears of them.
@@ -59,15 +63,16 @@ class SignIn:
             raise RefusedError("40", "key scheme is not open")
         if scheme.value != terminal.key_scheme:
             raise RefusedError("57", "not the key scheme of this terminal")
-        keys = self._fresh_keys(scheme, terminal.mac)
+        keys = self._fresh_keys(scheme, exchange.known.dialect.mak_bytes)
         session = await self._save(exchange, keys)
+        exchange.instruction = await self._instruction_for(exchange.known)
         now_ms = self._clock.now_ms()
         hhmmss, mmdd = beijing_texts(now_ms)
         return exchange.reply(
             {
                 12: hhmmss,
                 13: mmdd,
-                32: _ACQUIRER,
+                32: ACQUIRER,
                 37: f"{now_ms % 10**12:012d}",
                 39: "00",
                 60: f"00{session.batch_no:06d}{management}",
@@ -75,13 +80,52 @@ class SignIn:
             }
         )
 
-    def _fresh_keys(self, scheme: KeyScheme, mac: str) -> WorkingKeys:
-        pin_bytes = 8 if scheme is KeyScheme.DES else 16
+    def _still_good(self, before: TerminalSession | None) -> bytes:
+        """The keys of the last sign-in, unless they ended by a sign-out or by their age."""
+        if before is None or not before.signed_in:
+            return b""
+        age_ms = self._clock.now_ms() - before.signed_in_at_ms
+        return before.keys_sealed if age_ms <= self._key_life_ms else b""
+
+    async def sign_out(self, exchange: Exchange) -> bytes:
+        """The working keys end here; a settled batch is left."""
+        message = exchange.message
+        self._directory.terminal_changed(message.text(42), message.text(41))
+        for _ in range(_TRIES):
+            known = await self._directory.terminal(message.text(42), message.text(41))
+            before = None if known is None else known.session
+            if before is None or not before.signed_in:
+                break
+            session = replace(
+                before,
+                version=before.version + 1,
+                signed_in=False,
+                batch_no=await self._order.batch_at_sign_out(before),
+            )
+            saved = await self._store.save_session(session)
+            self._directory.terminal_changed(message.text(42), message.text(41))
+            if saved:
+                break
+        else:
+            raise Unavailable("this terminal signs in and out at several places at once")
+        now_ms = self._clock.now_ms()
+        hhmmss, mmdd = beijing_texts(now_ms)
+        return exchange.reply(
+            {12: hhmmss, 13: mmdd, 32: ACQUIRER, 37: f"{now_ms % 10**12:012d}", 39: "00"}
+        )
+
+    async def echo(self, exchange: Exchange) -> bytes:
+        """0820 回响测试: somebody is there."""
+        hhmmss, mmdd = beijing_texts(self._clock.now_ms())
+        return exchange.reply({12: hhmmss, 13: mmdd, 39: "00"})
+
+    def _fresh_keys(self, scheme: KeyScheme, mak_bytes: int) -> WorkingKeys:
         # a single-DES MAK is the usual one under 003 as well (reference §4)
-        mac_bytes = 8 if scheme is KeyScheme.DES else MAC_KEY_BYTES[mac][0]
-        track = self._random_bytes(16) if scheme is KeyScheme.TDES_TDK else b""
+        track = self._random_bytes(16) if scheme.has_track_key else b""
         return WorkingKeys(
-            pin=self._random_bytes(pin_bytes), mac=self._random_bytes(mac_bytes), track=track
+            pin=self._random_bytes(scheme.key_bytes),
+            mac=self._random_bytes(mak_bytes),
+            track=track,
         )
 
     async def _save(self, exchange: Exchange, keys: WorkingKeys) -> TerminalSession:
@@ -96,10 +140,10 @@ class SignIn:
                 terminal_id=terminal.terminal_id,
                 version=1 if before is None else before.version + 1,
                 signed_in=True,
-                batch_no=1 if before is None else before.batch_no,
+                batch_no=1 if before is None else await self._order.batch_at_sign_in(before),
                 signed_in_at_ms=self._clock.now_ms(),
                 keys_sealed=sealed,
-                previous_keys_sealed=b"" if before is None else before.keys_sealed,
+                previous_keys_sealed=self._still_good(before),
             )
             saved = await self._store.save_session(session)
             self._directory.terminal_changed(message.text(42), message.text(41))

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from channels.port import Answer, CardData, TerminalPin
+from channels.card import CardData, TerminalPin
+from channels.port import Answer
 from domain.clock import beijing_texts
 from domain.decline import DeclineReason
 from domain.errors import (
@@ -29,11 +30,20 @@ from domain.errors import (
 from domain.money import currency_numeric
 from domain.payment import Payment, Status
 from pos_protocol.codec import Message
-from signing.pos import CipherKey
+from pos_protocol.tlv import text_build
+from signing.pos import CipherKey, decrypt_track
 
 APPROVED: Final = "00"
 NOT_PAID_IN_TIME: Final = "98"
+NO_ORIGINAL: Final = "25"
+NOT_ALLOWED: Final = "22"
 CARD_CHANNEL: Final = "unionpay_card"
+ACQUIRER: Final = "00000000"
+"""F32: we have no number of an acquirer's."""
+ISSUER_AND_ACQUIRER: Final = " " * 11 + ACQUIRER.ljust(11)
+"""F44: which issuer it was, the card host tells its own terminal only."""
+CARD_ORGANISATION: Final = "CUP"
+NO_ORGANISATION: Final = "000"
 
 _R = DeclineReason
 F39_OF_REASON: Final[Mapping[DeclineReason, str]] = MappingProxyType(
@@ -71,6 +81,10 @@ F39_OF_ERROR: Final[Mapping[type[PosgateError], str]] = MappingProxyType(
         ConfigurationError: "96",
     }
 )
+_OF_OUR_LINK: Final = frozenset({"77", "97", "A0"})
+_SCANNED: Final = "03"
+_FIELD_59: Final = 999
+_APPROVES: Final = frozenset((Status.SUCCEEDED, Status.AUTHORIZED))
 _NOT_IN_FINGERPRINT: Final = frozenset((52, 53, 55, 64))
 
 
@@ -93,19 +107,30 @@ def amount_fen(message: Message) -> int:
     return amount
 
 
-def card_data(message: Message, pin_key: CipherKey, *, weak_pin: bool) -> CardData:
+def presented_pan(message: Message, track_key: CipherKey | None) -> str:
+    """The card number of F2 or track 2, ``""`` where no card was read."""
+    track2 = message.text(35)
+    if track2 and message.text(53)[2:3] == "1":
+        track2 = _clear(track2, track_key)
+    return message.text(2) or track2.partition("=")[0]
+
+
+def card_data(
+    message: Message, pin_key: CipherKey, *, weak_pin: bool, track_key: CipherKey | None = None
+) -> CardData:
     """What the terminal read; ``weak_pin`` says that this key may not carry a PIN.
 
     Raises:
-        RefusedError: 14 no PAN; 57 a PIN under a weak key; 40 encrypted tracks; 99 PIN block.
+        RefusedError: 14 no PAN; 57 a PIN under a weak key; 40 encrypted tracks without a
+            track key; 99 PIN block; A7 a track that is none once decrypted.
     """
-    track2 = message.text(35)
+    security = message.text(53).ljust(3, "0")
+    track2, track3 = message.text(35), message.text(36)
+    if security[2] == "1":
+        track2, track3 = _clear(track2, track_key), _clear(track3, track_key)
     pan = message.text(2) or track2.partition("=")[0]
     if not 12 <= len(pan) <= 19 or not pan.isdigit():
         raise RefusedError("14", "no card number in F2 or F35")
-    security = message.text(53).ljust(3, "0")
-    if security[2] == "1":
-        raise RefusedError("40", "encrypted tracks are not open to this terminal")
     pin = None
     block = message.data(52)
     if block:
@@ -121,10 +146,25 @@ def card_data(message: Message, pin_key: CipherKey, *, weak_pin: bool) -> CardDa
         expiry=message.text(14) if 14 in fields else "",
         sequence=message.text(23) if 23 in fields else "",
         track2=track2,
-        track3=message.text(36) if 36 in fields else "",
+        track3=track3,
         icc_data=message.data(55) if 55 in fields else b"",
         pin=pin,
     )
+
+
+def _clear(track: str, key: CipherKey | None) -> str:
+    """A track that travelled under the track key; ``""`` for one that is not there."""
+    if not track:
+        return ""
+    if key is None:
+        raise RefusedError("40", "encrypted tracks are not open to this terminal")
+    try:
+        clear = decrypt_track(track, key)
+    except ValueError:
+        raise RefusedError("A7", "an encrypted track that is none") from None
+    if not clear.replace("=", "").isdigit():
+        raise RefusedError("A7", "a track under another key")
+    return clear
 
 
 def fingerprint_text(message: Message) -> bytes:
@@ -138,15 +178,20 @@ def fingerprint_text(message: Message) -> bytes:
     return f"{message.mti}{said}{values}".encode()
 
 
+def hosts_code(code: str, reason: DeclineReason) -> str:
+    """A card host's F39 for the terminal; what it says of our own link is none of its."""
+    return code if len(code) == 2 and code not in _OF_OUR_LINK else F39_OF_REASON[reason]
+
+
 def response_code(payment: Payment) -> str:
     """F39 for where a payment stands."""
     standing = payment.standing
-    if standing.status is Status.SUCCEEDED and not standing.parked_reason:
+    if standing.status in _APPROVES and not standing.parked_reason:
         return APPROVED
     if standing.status is Status.FAILED and standing.decline is not None:
         code = standing.decline.channel_code
-        if payment.order.channel == CARD_CHANNEL and len(code) == 2:
-            return code
+        if payment.order.channel == CARD_CHANNEL:
+            return hosts_code(code, standing.decline.reason)
         return F39_OF_REASON[standing.decline.reason]
     return NOT_PAID_IN_TIME
 
@@ -161,10 +206,45 @@ def payment_fields(payment: Payment, answer: Answer | None, now_ms: int) -> dict
         37: standing.channel_reference or order.id[-12:],
         39: response_code(payment),
     }
+    fields[32] = ACQUIRER
     if fields[39] == APPROVED:
         fields[15] = mmdd
+        fields[44] = ISSUER_AND_ACQUIRER
+        fields[63] = CARD_ORGANISATION if order.channel == CARD_CHANNEL else NO_ORGANISATION
         if answer is not None and answer.auth_code:
             fields[38] = answer.auth_code
         if answer is not None and answer.icc_data:
             fields[55] = answer.icc_data
     return fields
+
+
+def stamped(now_ms: int, code: str, reference: str) -> dict[int, str | bytes]:
+    """The fields of an answer that no payment stands behind: time, reference, F39."""
+    hhmmss, mmdd = beijing_texts(now_ms)
+    fields: dict[int, str | bytes] = {
+        12: hhmmss,
+        13: mmdd,
+        32: ACQUIRER,
+        37: reference,
+        39: code,
+    }
+    if code == APPROVED:
+        fields[15] = mmdd
+        fields[44] = ISSUER_AND_ACQUIRER
+    return fields
+
+
+def is_scan(message: Message) -> bool:
+    """Whether a code was read instead of a card."""
+    return message.text(22)[:2] == _SCANNED
+
+
+def voucher_of(order_key: str) -> str:
+    """F59 A4 of a payment by code: terminal, batch and trace without what stands between."""
+    return order_key.replace("-", "")
+
+
+def with_voucher(field_59: str, order_key: str) -> str:
+    """F59 of a request with the voucher number added, where it has room."""
+    added = text_build([("A4", voucher_of(order_key))])
+    return field_59 + added if len(field_59) + len(added) <= _FIELD_59 else field_59

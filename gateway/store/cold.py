@@ -1,6 +1,8 @@
 """Everything of the store that is not hot, over a ``Database`` of either engine."""
 
+from gateway.store.batches import Batches
 from gateway.store.cases import Cases
+from gateway.store.completions import Completions
 from gateway.store.jobs import Jobs
 from gateway.store.ledger import Ledger
 from gateway.store.notices import Notices
@@ -9,5 +11,7 @@ from gateway.store.reads import PaymentReads
 from gateway.store.refunds import Refunds
 
 
-class ColdStore(PaymentReads, Refunds, Jobs, Cases, Notices, Ledger, Provisioning):
+class ColdStore(
+    PaymentReads, Completions, Refunds, Jobs, Cases, Notices, Ledger, Provisioning, Batches
+):
     """One half per protocol of the port; each has its own file."""

@@ -2,7 +2,7 @@
 
 Rules: idempotent; two processes may run it at once (a PostgreSQL advisory lock, a
 lock on the folder of an SQLite file), the second finds nothing to do. Only this
-file, ``models.py`` and ``migrations/`` import Tortoise; the gateway's hot path never
+file, the models and ``migrations/`` import Tortoise; the gateway's hot path never
 loads it.
 """
 
@@ -31,7 +31,7 @@ MODELS: Final[Mapping[str, Any]] = {
     "connections": {"default": "sqlite://:memory:"},
     "apps": {
         APP: {
-            "models": ["gateway.store.models"],
+            "models": ["gateway.store.models", "gateway.store.batch_models"],
             "migrations": "gateway.store.migrations",
             "default_connection": "default",
         }

@@ -12,14 +12,15 @@ Rules:
 * There are no foreign keys. On the hot path a child row is written by the very
   statement that inserts or moves its payment, and a check per row would cost more
   than the row; merchants are never deleted, so provisioning looks before it writes.
-* ``attempts``, ``payment_events``, ``refund_events``, ``postings``, ``ledger_entries`` and
-  ``case_decisions`` are history: triggers of migrations 0002 and 0003 refuse UPDATE and
-  DELETE; of ``notices`` they let only what became of them change. What is still to be
-  done rests in ``jobs``, which a finished payment has left, so that it stays small.
+* ``attempts``, ``payment_events``, ``refund_events``, ``postings``, ``ledger_entries``,
+  ``case_decisions``, ``batch_lines``, ``batch_differences`` and ``completions`` are
+  history: triggers of migrations 0002 to 0005 refuse UPDATE and DELETE; of ``notices``
+  they let only what became of them change. What is still to be done rests in ``jobs``,
+  which a finished payment has left, so that it stays small.
 * A column that came later has a default in the database: a process of the release
   before still writes rows without it while the processes are replaced one by one.
 * ``generated`` ids are there because Tortoise wants a key; nothing looks a row up by
-  them. On SQLite they cost nothing (the rowid); on PostgreSQL migrations 0002 and 0003 do
+  them. On SQLite they cost nothing (the rowid); on PostgreSQL migrations 0002 to 0005 do
   away with those of history: they are NULL, and the natural key is the row's only one.
 * A model's first docstring line becomes its table's comment: no semicolon there,
   Tortoise splits SQLite's statements at them.
@@ -34,6 +35,8 @@ _NAME = 64
 _TEXT = 255
 _LANE = 512
 """An account, or a merchant and a host name."""
+_OPTIONS = 1024
+"""A terminal's options as JSON."""
 
 
 class MerchantRow(Model):
@@ -62,6 +65,7 @@ class TerminalRow(Model):
     tmk_kcv = fields.CharField(max_length=16)
     created_at_ms = fields.BigIntField()
     disabled = fields.BooleanField()
+    options_json = fields.CharField(max_length=_OPTIONS, db_default="{}")
 
     class Meta:
         table = "terminals"
@@ -357,6 +361,19 @@ class TerminalReplyRow(Model):
     class Meta:
         table = "terminal_replies"
         unique_together = (("merchant_no", "key"),)
+
+
+class CompletionRow(Model):
+    """Who took a hold: a completion, or the hold itself when it was released."""
+
+    id = fields.BigIntField(primary_key=True, generated=True)
+    hold_id = fields.CharField(max_length=_NAME)
+    number = fields.BigIntField()
+    payment_id = fields.CharField(max_length=_NAME)
+
+    class Meta:
+        table = "completions"
+        unique_together = (("hold_id", "number"),)
 
 
 class SequenceRow(Model):

@@ -19,6 +19,7 @@ from typing import Protocol
 from domain.ledger import Posting
 from domain.payment import Payment
 from domain.refund import Refund
+from gateway.store.batch_port import BatchStore
 from gateway.store.records import (
     Account,
     Advance,
@@ -26,6 +27,7 @@ from gateway.store.records import (
     Case,
     CaseDecision,
     Claim,
+    Completion,
     Job,
     JobKind,
     LedgerEntry,
@@ -38,19 +40,23 @@ from gateway.store.records import (
     RefundClaim,
     RefundClaimed,
     StoredNotice,
+    TakenHold,
     Terminal,
     TerminalReply,
     TerminalSession,
+    pos_refund_number,
 )
 
 __all__ = [
     "Account",
     "Advance",
     "ApiKey",
+    "BatchStore",
     "Case",
     "CaseDecision",
     "CaseStore",
     "Claim",
+    "Completion",
     "Job",
     "JobKind",
     "JobStore",
@@ -70,9 +76,11 @@ __all__ = [
     "RefundStore",
     "Store",
     "StoredNotice",
+    "TakenHold",
     "Terminal",
     "TerminalReply",
     "TerminalSession",
+    "pos_refund_number",
 ]
 
 
@@ -80,11 +88,11 @@ class PaymentStore(Protocol):
     """Payments, durable and grouped."""
 
     async def claim(self, change: Claim) -> bool:
-        """Commit a claim; ``False`` when its key exists (nothing is written)."""
+        """Commit a claim; ``False`` when its key or its hold is taken (nothing is written)."""
         ...
 
     async def advance(self, change: Advance) -> bool:
-        """Commit an advance; ``False`` when the version moved (nothing is written)."""
+        """Commit an advance; ``False`` when it moved or its hold is taken (nothing is written)."""
         ...
 
     async def save_reply(self, reply: TerminalReply) -> bool:
@@ -101,6 +109,14 @@ class PaymentStore(Protocol):
 
     async def payment_by_order(self, merchant_no: str, door: str, order_key: str) -> Payment | None:
         """A payment by its idempotency key."""
+        ...
+
+    async def order_key_by_token(self, merchant_no: str, prefix: str, token: bytes) -> str | None:
+        """The last order key with this prefix whose card or code has this keyed hash."""
+        ...
+
+    async def completion_of(self, hold_id: str) -> Completion | None:
+        """Who took a hold last; ``None`` when nobody ever did."""
         ...
 
     async def terminal_reply(self, merchant_no: str, key: str) -> TerminalReply | None:
@@ -261,14 +277,18 @@ class ProvisioningStore(Protocol):
     """Merchants, terminals, keys and accounts: cold, small, cached by the gateway.
 
     ``add_*`` raise ``domain.errors.Conflict`` when the thing exists and
-    ``domain.errors.NotFound`` when its merchant does not; ``disable_*`` raise
-    ``NotFound``.
+    ``domain.errors.NotFound`` when its merchant does not; ``disable_*`` and ``set_*``
+    raise ``NotFound``.
     """
 
     async def add_merchant(self, merchant: Merchant) -> None: ...
     async def merchants(self) -> Sequence[Merchant]: ...
     async def disable_merchant(self, merchant_no: str) -> None: ...
     async def add_terminal(self, terminal: Terminal) -> None: ...
+    async def add_terminals(self, terminals: Sequence[Terminal]) -> None:
+        """Add all of them or none; the ``Conflict`` names the first that exists."""
+        ...
+
     async def terminals(self) -> Sequence[Terminal]: ...
     async def terminal(
         self, pos_merchant_id: str, terminal_id: str
@@ -277,6 +297,18 @@ class ProvisioningStore(Protocol):
         ...
 
     async def disable_terminal(self, merchant_no: str, terminal_id: str) -> None: ...
+    async def set_terminal_key(
+        self, merchant_no: str, terminal_id: str, tmk_sealed: bytes, tmk_kcv: str
+    ) -> None:
+        """Replace a terminal's master key; its session keeps its working keys."""
+        ...
+
+    async def set_terminal_options(
+        self, merchant_no: str, terminal_id: str, options_json: str
+    ) -> None:
+        """Replace a terminal's options."""
+        ...
+
     async def save_session(self, session: TerminalSession) -> bool:
         """Insert version 1 or move version n-1 to n; ``False`` when it moved meanwhile."""
         ...
@@ -301,6 +333,7 @@ class Store(
     CaseStore,
     NoticeStore,
     LedgerStore,
+    BatchStore,
     ProvisioningStore,
     Protocol,
 ):

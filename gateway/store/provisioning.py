@@ -70,6 +70,15 @@ _KEYS_OF_MERCHANT: Final = (
     "ORDER BY k.created_at_ms, k.key_id"
 )
 _FIRST_SESSION: Final = _SESSIONS.insert + " ON CONFLICT DO NOTHING RETURNING version"
+_ADD_TERMINAL: Final = _TERMINALS.insert + " ON CONFLICT (merchant_no, terminal_id) DO NOTHING"
+_SET_KEY: Final = (
+    "UPDATE terminals SET tmk_sealed = ?, tmk_kcv = ? "
+    "WHERE merchant_no = ? AND terminal_id = ? RETURNING terminal_id"
+)
+_SET_OPTIONS: Final = (
+    "UPDATE terminals SET options_json = ? "
+    "WHERE merchant_no = ? AND terminal_id = ? RETURNING terminal_id"
+)
 _NEXT_SESSION: Final = (
     "UPDATE terminal_sessions SET version = ?, signed_in = ?, batch_no = ?, signed_in_at_ms = ?, "
     "keys_sealed = ?, previous_keys_sealed = ? "
@@ -99,6 +108,16 @@ class Provisioning:
         await self._must_know(terminal.merchant_no)
         await self._add(_TERMINALS, terminal, "terminal")
 
+    async def add_terminals(self, terminals: Sequence[Terminal]) -> None:
+        """Add all of them or none; the ``Conflict`` names the first that exists."""
+        for merchant_no in sorted({terminal.merchant_no for terminal in terminals}):
+            await self._must_know(merchant_no)
+        steps = [(_ADD_TERMINAL, _TERMINALS.values(terminal)) for terminal in terminals]
+        lost = await self._database.write(steps, guards=len(steps))
+        if lost is not None:
+            name = terminals[lost].terminal_id
+            raise Conflict("already_exists", f"terminal {name} exists already")
+
     async def terminals(self) -> Sequence[Terminal]:
         """Every terminal, by merchant and terminal id."""
         return [_TERMINALS.read(row)[0] for row in await self._database.rows(_TERMINALS.select)]
@@ -118,6 +137,18 @@ class Provisioning:
     async def disable_terminal(self, merchant_no: str, terminal_id: str) -> None:
         """Disable a terminal."""
         await self._disable(_TERMINALS.disable, "terminal", merchant_no, terminal_id)
+
+    async def set_terminal_key(
+        self, merchant_no: str, terminal_id: str, tmk_sealed: bytes, tmk_kcv: str
+    ) -> None:
+        """Replace a terminal's master key; its session keeps its working keys."""
+        await self._change(_SET_KEY, "terminal", tmk_sealed, tmk_kcv, merchant_no, terminal_id)
+
+    async def set_terminal_options(
+        self, merchant_no: str, terminal_id: str, options_json: str
+    ) -> None:
+        """Replace a terminal's options."""
+        await self._change(_SET_OPTIONS, "terminal", options_json, merchant_no, terminal_id)
 
     async def save_session(self, session: TerminalSession) -> bool:
         """Insert version 1 or move version n-1 to n; ``False`` when it moved meanwhile."""
@@ -189,5 +220,8 @@ class Provisioning:
             raise NotFound("merchant_not_found", "no such merchant", field="merchant_no")
 
     async def _disable(self, sql: str, what: str, *key: Value) -> None:
-        if not await self._database.rows(sql, True, *key):
+        await self._change(sql, what, True, *key)
+
+    async def _change(self, sql: str, what: str, *values: Value) -> None:
+        if not await self._database.rows(sql, *values):
             raise NotFound("not_found", f"no such {what}")

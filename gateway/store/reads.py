@@ -27,6 +27,11 @@ _BY_ID: Final = _PAYMENT + "WHERE id = ?"
 _BY_IDS: Final = _PAYMENT + "WHERE id IN ({ids}) ORDER BY id"
 _PAGE: Final = _PAYMENT + "WHERE id > ? ORDER BY id LIMIT ?"
 _BY_ORDER: Final = _PAYMENT + "WHERE merchant_no = ? AND door = ? AND order_key = ?"
+_KEY_OF_ONE: Final = (
+    "SELECT order_key FROM payments WHERE merchant_no = ? AND door = 'pos' "
+    "AND order_key BETWEEN ? AND ? AND substr(order_key, 1, ?) = ? AND pan_token = ? "
+    "ORDER BY order_key DESC LIMIT 1"
+)
 _REPLY: Final = (
     f"SELECT {', '.join(REPLY_COLUMNS)} FROM terminal_replies WHERE merchant_no = ? AND key = ?"
 )
@@ -52,6 +57,12 @@ class PaymentReads:
         """A payment by our id."""
         rows = await self._database.rows(_BY_ID, payment_id)
         return read_payment(rows[0]) if rows else None
+
+    async def order_key_by_token(self, merchant_no: str, prefix: str, token: bytes) -> str | None:
+        """The last of a terminal's keys that begins so and was paid with this card or code."""
+        bounds = f"{prefix}000000", f"{prefix}999999", len(prefix), prefix
+        rows = await self._database.rows(_KEY_OF_ONE, merchant_no, *bounds, token)
+        return str(rows[0][0]) if rows else None
 
     async def payments(self, payment_ids: Sequence[str]) -> Sequence[Payment]:
         """Payments by our ids, in order of their id; one that is not there is left out."""

@@ -50,12 +50,30 @@ class Notice:
 
 
 @record
+class TakenHold:
+    """A hold, and the number under which a change takes it (from 1, without a gap)."""
+
+    hold_id: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """Who took a hold under ``number``: a completion's payment, or the hold's own, released."""
+
+    hold_id: str
+    number: int
+    payment_id: str
+
+
+@record
 class Claim:
     """Insert an order, its standing (version 1), its first attempt and event.
 
-    Refused when ``(merchant_no, door, order_key)`` exists. ``due_at_ms`` opens the
-    payment's settle job and is when recovery may take it over; ``None`` for an order
-    that is born final (a reversal that came before its sale): it gets no job.
+    Refused when ``(merchant_no, door, order_key)`` exists, or what it ``takes`` is taken.
+    ``due_at_ms`` opens the payment's settle job and is when recovery may take it over;
+    ``None`` for an order that is born final (a reversal that came before its sale): it
+    gets no job.
     """
 
     order: Order
@@ -63,15 +81,16 @@ class Claim:
     event: Event
     due_at_ms: int | None
     reply: TerminalReply | None = None
+    takes: TakenHold | None = None
 
 
 @record
 class Advance:
     """Move a payment from ``standing.version - 1`` to ``standing``.
 
-    Refused when the payment is no longer at that version. Event, postings and reply
-    are written in the same commit; ``due_at_ms`` moves the payment's settle job, or
-    opens one anew, and ``None`` ends it.
+    Refused when the payment is no longer at that version, or what it ``takes`` is taken.
+    Event, postings and reply are written in the same commit; ``due_at_ms`` moves the
+    payment's settle job, or opens one anew, and ``None`` ends it.
     """
 
     payment_id: str
@@ -86,6 +105,7 @@ class Advance:
     postings: Sequence[Posting] = ()
     reply: TerminalReply | None = None
     notice: Notice | None = None
+    takes: TakenHold | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +114,18 @@ class RefundClaim:
 
     ``payment`` is the payment's standing with the reservation (from
     :func:`domain.refund.reserve`); its deed is ``RESERVE``. The job ``refund:ID`` is due
-    at ``due_at_ms``, in the lane of the refund's account.
+    at ``due_at_ms``, in the lane of the refund's account; ``None`` for a refund that is
+    born failed (it was taken back before it came): it gets no job and reserves nothing.
     """
 
     refund: Refund
     payment: Payment
-    due_at_ms: int
+    due_at_ms: int | None
+
+
+def pos_refund_number(order_key: str) -> str:
+    """``merchant_refund_no`` of a terminal's void or refund; no merchant can write a colon."""
+    return f"pos:{order_key}"
 
 
 class RefundClaimed(enum.Enum):
@@ -257,7 +283,8 @@ class Terminal:
 
     ``key_scheme`` is ``des``, ``3des``, ``3des-tdk`` or ``sm4``; ``mac`` one of
     ``signing.pos.MAC_ALGORITHMS``; ``allow_weak_pin`` lets single DES and SM4
-    terminals send a PIN.
+    terminals send a PIN; ``options_json`` is a JSON object of text: how its dialect
+    departs from the usual one.
     """
 
     merchant_no: str
@@ -269,6 +296,7 @@ class Terminal:
     tmk_kcv: str
     created_at_ms: int
     disabled: bool = False
+    options_json: str = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,11 @@ def _claim_steps(change: RefundClaim) -> list[Step]:
         _payment_guard(order, payment),
         (_EVENT, told),
         _payment_event(order, payment, Deed.RESERVE, at_ms),
-        open_job(JobKind.REFUND, order.account_id, order.id, change.due_at_ms),
+        *(
+            ()
+            if change.due_at_ms is None
+            else (open_job(JobKind.REFUND, order.account_id, order.id, change.due_at_ms),)
+        ),
     ]
 
 

@@ -229,7 +229,7 @@ class SqliteStore(ColdStore):
         return self._lane.queued()
 
     async def claim(self, change: Claim) -> bool:
-        """Commit a claim; ``False`` when its key exists.
+        """Commit a claim; ``False`` when its key exists, or the hold that it takes is taken.
 
         Raises:
             domain.errors.Conflict: its id, channel order number or reply key was used
@@ -237,10 +237,17 @@ class SqliteStore(ColdStore):
             domain.errors.Unprocessable: a value cannot be stored; nothing was written.
             domain.errors.Unavailable: overloaded, or it may or may not be written.
         """
+        if change.takes is not None:
+            return await self._claim_taking(change, change.takes)
         return await self._lane.submit(change)
 
     async def advance(self, change: Advance) -> bool:
-        """Commit an advance; ``False`` when the version moved. Raises as :meth:`claim`."""
+        """Commit an advance; ``False`` when the version moved, or the hold is taken.
+
+        Raises as :meth:`claim`.
+        """
+        if change.takes is not None:
+            return await self._advance_taking(change, change.takes)
         return await self._lane.submit(change)
 
     async def save_reply(self, reply: TerminalReply) -> bool:

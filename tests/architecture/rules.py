@@ -155,7 +155,8 @@ def _is_money(path: str) -> bool:
         "gateway/payments.py", "gateway/settlement.py", "gateway/recovery.py",
         "gateway/http/bodies.py", "gateway/http/answers.py", "gateway/pos/translate.py",
         "gateway/pos/sales.py", "sandbox/alipay_methods.py", "sandbox/alipay_books.py",
-        "sandbox/card_books.py", "sandbox/unionpay_host.py",
+        "sandbox/card_books.py", "sandbox/unionpay_host.py", "sandbox/card_acts.py",
+        "sandbox/card_orders.py", "sandbox/card_returns.py",
     )  # fmt: skip
 
 

@@ -39,6 +39,35 @@ def test_card_sale_writes_every_figure_and_no_error(tmp_path: Path) -> None:
     assert results["machine"]["synchronous_commit"] == "on"
 
 
+@pytest.mark.slow
+def test_terminals_writes_every_figure_and_no_error(tmp_path: Path) -> None:
+    """A hundred of them come twice; each has sound keys, and the neighbour sells."""
+    output = tmp_path / "bench.json"
+    options = ["--only", "terminals", "--seconds", "0.5", "--warm", "0.3", "--windows", "2"]
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks",
+            *options,
+            "--terminals",
+            "100",
+            "--output",
+            str(output),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    figures = orjson.loads(output.read_bytes())["metrics"]["terminals"]
+    assert (figures["connected"], figures["errors"]) == (100, 0)
+    assert figures["rss_added_mb"] < 50
+    for name in ("sign_in_all_s", "p99_ratio", "alone_p99_ms"):
+        assert figures[name] > 0, name
+
+
 def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
     """A misspelt ``--only`` measures nothing and says what there is."""
     run = subprocess.run(

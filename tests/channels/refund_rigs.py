@@ -17,19 +17,42 @@ from channels.port import (
     Refunds,
     refunds_of,
 )
+from channels.unionpay.card_refund_wire import build_refund
+from channels.unionpay.card_refund_wire import read_refund as read_card_refund
+from channels.unionpay.card_wire import Reply
 from domain.money import format_yuan, parse_yuan
-from tests.channels.rigs import AlipayRig, alipay_answer, paid, ref_of
+from pos_protocol.codec import Message, decode, encode, encode_with_mac
+from tests.channels.rigs import (
+    TERMINAL,
+    AlipayRig,
+    CardRig,
+    HostAnswer,
+    alipay_answer,
+    answering,
+    host_reply,
+    paid,
+    ref_of,
+    sale_fields,
+    unsigned,
+    with_mti,
+    with_wrong_mac,
+)
 
 PAID_FEN = 1990
 Fields = Mapping[str, object]
 
 
 class RefundRig(Protocol):
-    """What the refund contract asks of an adapter and its peer; one payment is paid."""
+    """What the refund contract asks of an adapter and its peer; one payment is paid.
+
+    ``can_be_asked``: the peer knows a query of refunds.
+    """
 
     ability: Refunds
     refund_numbers: list[str]
+    can_be_asked: bool
 
+    async def start(self) -> None: ...
     async def close(self) -> None: ...
     def refund_request(self, amount_fen: int, refund_no: str = ...) -> RefundRequest: ...
     def returned_fen(self) -> int: ...
@@ -46,6 +69,8 @@ def shown(method: str, fields: Fields) -> bytes:
 
 class AlipayRefundRig(AlipayRig):
     """One paid trade at a gateway that refunds as Alipay does."""
+
+    can_be_asked = True
 
     def __init__(self, **settings: str) -> None:
         super().__init__(**settings)
@@ -192,3 +217,103 @@ class AlipayRefundRig(AlipayRig):
 
     def read_refund(self, raw: bytes, request: RefundRequest) -> RefundAnswer:
         return read_refund(HttpResponse(200, {}, raw), self.account, request)
+
+
+SALE_NO = TERMINAL + "000001" + "000042"
+REFERENCE = "326151538001"
+YESTERDAY_MS = 1_795_331_737_042 - 86_400_000
+
+
+class CardRefundRig(CardRig):
+    """One card sale of yesterday at a host that keeps its answers to refunds."""
+
+    can_be_asked = False
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__(timeout_s="0.1", **settings)
+        ability = refunds_of(self.channel)
+        assert ability is not None
+        self.ability = ability
+        self.refund_numbers: list[str] = []
+        self.refunds: dict[str, int] = {}
+        self.to_lose = 0
+        self.host.answer = self._act
+        self.payment = PaymentRef(
+            order_no=SALE_NO,
+            amount_fen=PAID_FEN,
+            currency="CNY",
+            created_at_ms=YESTERDAY_MS,
+            entry_mode="051",
+            reference=REFERENCE,
+            paid_at_ms=YESTERDAY_MS,
+        )
+
+    def refund_request(self, amount_fen: int, refund_no: str = "") -> RefundRequest:
+        return RefundRequest(
+            refund_no=refund_no or self.ability.new_refund_no(),
+            payment=self.payment,
+            amount_fen=amount_fen,
+            currency="CNY",
+            reason="a broken cup",
+            created_at_ms=1_795_331_737_042,
+        )
+
+    def returned_fen(self) -> int:
+        return sum(self.refunds.values())
+
+    def loses_answers(self, count: int) -> None:
+        self.to_lose = count
+
+    def _act(self, message: Message) -> Message | None:
+        number = TERMINAL + message.text(60)[2:8] + message.text(11)
+        self.refund_numbers.append(number)
+        amount_fen = int(message.text(4))
+        code = "00"
+        if self.refunds.get(number, amount_fen) != amount_fen:
+            code = "94"
+        elif number not in self.refunds and self.returned_fen() + amount_fen > PAID_FEN:
+            code = "61"
+        else:
+            self.refunds[number] = amount_fen
+        if self.to_lose:
+            self.to_lose -= 1
+            return None
+        return host_reply(message, sale_fields(message, code))
+
+    def refund_faults(self) -> Mapping[str, Callable[[], None]]:
+        answers: dict[str, HostAnswer] = {
+            "silence": lambda message: None,
+            "garbage": lambda message: b"\x60" * 40,
+            "cut": lambda message: encode(host_reply(message, sale_fields(message, "00")))[:-3],
+            "returned without MAC": unsigned("00"),
+            "returned with a wrong MAC": with_wrong_mac("00"),
+            "declined with a wrong MAC": with_wrong_mac("61"),
+            "unlisted code": answering("ZZ"),
+            "duplicate": answering("94"),
+            "in part": answering("10", f4="000000000001"),
+            "timed out": answering("68"),
+            "switch down": answering("96"),
+            "issuer timed out": answering("98"),
+            "not signed on": answering("77"),
+            "our MAC refused": answering("A0"),
+            "another amount": answering("00", f4="000000000499"),
+            "another processing code": answering("00", f3="000000"),
+            "another merchant": answering("00", f42="898000000000002"),
+            "another merchant declines": answering("61", f42="898000000000002"),
+            "another terminal": answering("00", f41="77000002"),
+            "another trace": answering("00", f11="999999"),
+            "another message type": with_mti("0210"),
+            "another currency": answering("00", f49="840"),
+            "link lost": self._lose_link,
+        }
+        return {
+            name: lambda answer=answer: setattr(self.host, "answer", answer)  # type: ignore[misc]
+            for name, answer in answers.items()
+        }
+
+    def refunded_bytes(self, request: RefundRequest) -> bytes:
+        asked = decode(build_refund(request, self.account, self.keys))
+        return encode_with_mac(host_reply(asked, sale_fields(asked, "00")), self.host.mac)
+
+    def read_refund(self, raw: bytes, request: RefundRequest) -> RefundAnswer:
+        return read_card_refund(Reply(raw, decode(raw)), request, self.account, (self.keys,))

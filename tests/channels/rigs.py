@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from channels.alipay.envelope import AlipayAccount
 from channels.alipay.plugin import PLUGIN
 from channels.alipay.wire import read_pay
+from channels.card import CardAction, CardData, HoldRef, TerminalPin
 from channels.port import (
     Answer,
     AnswerLost,
     ByteLink,
-    CardData,
     Channel,
     ChannelAccount,
     ChannelServices,
@@ -37,8 +37,8 @@ from channels.port import (
     NotSent,
     PaymentRef,
     PayRequest,
-    TerminalPin,
 )
+from channels.unionpay.card_messages import PAYMENTS
 from channels.unionpay.card_wire import CardAccount, Reply, ZoneKeys, read_sale
 from channels.unionpay.plugin import CARD_PLUGIN
 from pos_protocol.codec import Message, decode, encode, encode_with_mac
@@ -119,6 +119,8 @@ def ref_of(request: PayRequest) -> PaymentRef:
         currency=request.currency,
         created_at_ms=request.created_at_ms,
         entry_mode=request.card.entry_mode if request.card else "",
+        action=request.action,
+        original_no=request.original.order_no if request.original else "",
     )
 
 
@@ -399,7 +401,7 @@ def sale_fields(message: Message, code: str, **replaced: str) -> dict[int, str |
 
 
 def host_reply(message: Message, fields: Mapping[int, str | bytes]) -> Message:
-    mti = "0210" if message.mti == "0200" else "0410"
+    mti = {"0100": "0110", "0200": "0210", "0220": "0230", "0400": "0410"}[message.mti]
     return Message(message.tpdu, message.header, mti, dict(fields))
 
 
@@ -430,8 +432,15 @@ def with_mti(mti: str) -> HostAnswer:
     return answer
 
 
+HELD = HoldRef(
+    order_no=TERMINAL + "000001" + "000777", held_at_ms=1_795_331_700_000, auth_code="H12345"
+)
+
+
 class CardRig:
-    """A card channel before a scripted host."""
+    """A card channel before a scripted host; ``action`` is what its payments do."""
+
+    action = CardAction.SALE
 
     def __init__(self, **settings: str) -> None:
         self.host = CardHost()
@@ -487,6 +496,8 @@ class CardRig:
                 track2=f"{PAN}=30121010000000000",
                 pin=TerminalPin(block, key, with_pan=True),
             ),
+            action=self.action,
+            original=HELD if self.action is CardAction.COMPLETE else None,
         )
 
     def will_approve(self) -> None:
@@ -535,22 +546,35 @@ class CardRig:
         asyncio.get_running_loop().call_soon(self.host.connected[-1].drop)
 
     def approved_bytes(self, request: PayRequest) -> bytes:
+        row = PAYMENTS[self.action]
         asked = Message(
             self.account.tpdu,
             self.account.header,
-            "0200",
+            row.mti,
             {
-                3: "000000",
+                3: row.processing,
                 4: f"{request.amount_fen:012}",
                 11: request.order_no[14:],
-                25: "00",
+                25: row.condition,
                 41: TERMINAL,
                 42: MERCHANT,
                 49: "156",
-                60: "22" + request.order_no[8:14] + "000",
+                60: row.type_code + request.order_no[8:14] + "000",
             },
         )
         return encode_with_mac(approve(asked), self.host.mac)
 
     def read(self, raw: bytes, request: PayRequest) -> Answer:
         return read_sale(Reply(raw, decode(raw)), request, self.account, (self.keys,))
+
+
+class HoldRig(CardRig):
+    """Payments that hold."""
+
+    action = CardAction.AUTHORISE
+
+
+class CompletionRig(CardRig):
+    """Payments that take what is held."""
+
+    action = CardAction.COMPLETE

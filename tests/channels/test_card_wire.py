@@ -2,7 +2,8 @@
 
 import pytest
 
-from channels.port import CardData, PayRequest, TerminalPin, Verdict
+from channels.card import CardData, TerminalPin
+from channels.port import PayRequest, Verdict
 from channels.unionpay.card_codes import REVERSAL_CODES, SALE_CODES
 from channels.unionpay.card_wire import (
     CardAccount,

@@ -15,9 +15,14 @@ from hypothesis import strategies as st
 from channels.port import Verdict
 from domain.ids import is_channel_number
 from pos_protocol.errors import PosProtocolError
-from tests.channels.rigs import AlipayRig, CardRig, Rig, ref_of
+from tests.channels.rigs import AlipayRig, CardRig, CompletionRig, HoldRig, Rig, ref_of
 
-RIGS: dict[str, Callable[[], Rig]] = {"alipay": AlipayRig, "unionpay_card": CardRig}
+RIGS: dict[str, Callable[[], Rig]] = {
+    "alipay": AlipayRig,
+    "unionpay_card": CardRig,
+    "unionpay_card holds": HoldRig,
+    "unionpay_card completes": CompletionRig,
+}
 FAULTS = [(name, fault) for name, make in RIGS.items() for fault in make().faults()]
 
 

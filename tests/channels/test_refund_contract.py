@@ -4,6 +4,7 @@ A new adapter joins by a rig in ``refund_rigs.py`` and one line in :data:`RIGS`.
 """
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import cache
 from typing import cast
 
@@ -11,28 +12,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from channels.port import Verdict, refunds_of
+from channels.port import RefundAnswer, RefundRequest, Verdict, refunds_of
 from domain.ids import is_channel_number
 from gateway.breaker import is_failure
-from tests.channels.refund_rigs import AlipayRefundRig, RefundRig
+from pos_protocol.errors import PosProtocolError
+from tests.channels.refund_rigs import AlipayRefundRig, CardRefundRig, RefundRig
 from tests.channels.rigs import alipay_answer
 from tests.channels.test_contract import MUTATION, mutated
 from tests.channels.test_contract import RIGS as EVERY_RIG
 
-RIGS: dict[str, Callable[[], RefundRig]] = {"alipay": AlipayRefundRig}
+RIGS: dict[str, Callable[[], RefundRig]] = {
+    "alipay": AlipayRefundRig,
+    "unionpay_card": CardRefundRig,
+}
 FAULTS = [(name, fault) for name, make in RIGS.items() for fault in make().refund_faults()]
 
 
 @pytest.fixture(params=RIGS)
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[RefundRig]:
     rig = RIGS[cast(str, request.param)]()
+    await rig.start()
     yield rig
     await rig.close()
 
 
 def test_every_channel_that_can_refund_is_held_to_this() -> None:
     able = {name for name, make in EVERY_RIG.items() if refunds_of(make().channel) is not None}
-    assert able == set(RIGS)
+    assert {name.split()[0] for name in able} == set(RIGS)
+
+
+async def tells(rig: RefundRig, request: RefundRequest) -> RefundAnswer:
+    """What a question finds out; where there is none, the repeat that takes its place."""
+    asked = await rig.ability.query_refund(request)
+    if rig.can_be_asked:
+        return asked
+    assert (asked.verdict, asked.not_found) == (Verdict.UNKNOWN, True)
+    return await rig.ability.refund(replace(request, repeated=True))
 
 
 async def test_a_refund_returns_the_money_and_can_be_asked_about(rig: RefundRig) -> None:
@@ -40,7 +55,7 @@ async def test_a_refund_returns_the_money_and_can_be_asked_about(rig: RefundRig)
     answer = await rig.ability.refund(request)
     assert (answer.verdict, answer.amount_fen in (None, 500)) == (Verdict.SUCCEEDED, True)
     assert answer.refund_no in ("", request.refund_no)
-    asked = await rig.ability.query_refund(request)
+    asked = await tells(rig, request)
     assert (asked.verdict, asked.amount_fen) == (Verdict.SUCCEEDED, 500)
     assert asked.refund_no == request.refund_no
     assert rig.returned_fen() == 500
@@ -61,7 +76,7 @@ async def test_a_lost_answer_is_unknown_and_the_query_tells(rig: RefundRig) -> N
     rig.loses_answers(1)
     lost = await rig.ability.refund(request)
     assert (lost.verdict, lost.not_found) == (Verdict.UNKNOWN, False)
-    assert (await rig.ability.query_refund(request)).verdict is Verdict.SUCCEEDED
+    assert (await tells(rig, request)).verdict is Verdict.SUCCEEDED
     assert (await rig.ability.refund(request)).verdict is Verdict.SUCCEEDED
     assert rig.returned_fen() == 500
 
@@ -147,9 +162,11 @@ def test_a_refund_that_moved_no_money_was_answered() -> None:
 async def test_whatever_cannot_be_trusted_is_unknown(name: str, fault: str) -> None:
     """Never a success and never a no, asked either way."""
     rig = RIGS[name]()
+    await rig.start()
+    request = rig.refund_request(500)
     rig.refund_faults()[fault]()
     for call in (rig.ability.refund, rig.ability.query_refund):
-        answer = await call(rig.refund_request(500))
+        answer = await call(request)
         assert answer.verdict is Verdict.UNKNOWN
         assert answer.amount_fen is None
     await rig.close()
@@ -158,9 +175,10 @@ async def test_whatever_cannot_be_trusted_is_unknown(name: str, fault: str) -> N
 async def test_unreachable_is_not_sent_for_a_refund_and_unknown_for_its_query(
     rig: RefundRig,
 ) -> None:
+    request = rig.refund_request(500)
     rig.will_be_unreachable()
-    assert (await rig.ability.refund(rig.refund_request(500))).verdict is Verdict.NOT_SENT
-    assert (await rig.ability.query_refund(rig.refund_request(500))).verdict is Verdict.UNKNOWN
+    assert (await rig.ability.refund(request)).verdict is Verdict.NOT_SENT
+    assert (await rig.ability.query_refund(request)).verdict is Verdict.UNKNOWN
 
 
 async def test_refund_numbers_are_fresh_and_valid_everywhere(rig: RefundRig) -> None:
@@ -183,8 +201,11 @@ def test_no_change_of_a_signed_yes_makes_another_result(
 ) -> None:
     """A changed byte gives the same yes (outside the signature) or no result at all."""
     rig = _shared_rig(name)
-    request = rig.refund_request(amount_fen, "REFUND00001")
+    request = rig.refund_request(amount_fen, "77000001000001000001")
     raw = rig.refunded_bytes(request)
-    answer = rig.read_refund(mutated(raw, *mutation), request)
+    try:
+        answer = rig.read_refund(mutated(raw, *mutation), request)
+    except PosProtocolError:
+        return
     if answer.verdict is not Verdict.UNKNOWN:
         assert answer == rig.read_refund(raw, request)

@@ -190,6 +190,34 @@ async def test_a_terminal_on_the_command_line(demo: Demo, tmp_path: Path) -> Non
     assert (status, declined["response_code"], declined["approved"]) == (1, "51", False)
 
 
+async def test_a_tills_day_as_the_documents_show_it(demo: Demo, tmp_path: Path) -> None:
+    """``docs/examples/day.yaml``, from sign-in to sign-out: every answer is the one it names."""
+    example = Path(__file__).resolve().parents[2] / "docs" / "examples" / "day.yaml"
+    terminal = demo.info["pos"]["terminals"][1]["terminal_id"]
+    status, rows, said = await posgate(
+        "terminal", "run", str(example), "--info", str(demo.info_file),
+        "--terminal-id", terminal, "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert [row for row in rows if not row["agrees"]] == []
+    assert (status, said) == (0, "")
+    assert rows[-1]["transaction"] == "sign-out"
+
+
+async def test_load_from_several_terminals(demo: Demo, tmp_path: Path) -> None:
+    """Every sale approved, and the batch of each terminal comes out equal."""
+    info = ("--info", str(demo.info_file), "--terminal-id")
+    first, second = (demo.info["pos"]["terminals"][index]["terminal_id"] for index in (2, 3))
+    status, row, _ = await posgate(
+        "terminal", "sale", *info, first, "--amount", "100", "--pan", "9900000000000010",
+        "--count", "40", "--rate", "40", "--terminals", "2", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert (status, row["approved"], row["terminals"]) == (0, 40, 2)
+    for terminal in (first, second):
+        status, row, _ = await posgate("terminal", "settle", *info, terminal, "--json",
+                                       cwd=tmp_path)  # fmt: skip
+        assert (status, row["totals"]) == (0, "equal")
+
+
 async def test_a_killed_gateway_comes_back_and_finishes_its_orders(demo: Demo) -> None:
     """``kill -9`` while a payer types: another pid, the same addresses, and the truth."""
     before = demo.info

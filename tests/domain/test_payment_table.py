@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from domain.payment import (
     FINAL,
     ILLEGAL,
+    RESTING,
     SAME,
     TRANSITIONS,
     UNSETTLED,
@@ -58,6 +59,22 @@ def test_final_and_unsettled_do_not_overlap() -> None:
     """What is neither is not yet sent, or held for a capture."""
     assert not FINAL & UNSETTLED
     assert set(Status) - FINAL - UNSETTLED == {Status.CREATED, Status.AUTHORIZED}
+    assert {Status.AUTHORIZED} == RESTING - FINAL
+
+
+def test_a_hold_is_left_only_by_taking_or_releasing_it() -> None:
+    """No late word, no silence and no timer ends it."""
+    leaving = {
+        event: cell
+        for event, cell in TRANSITIONS[Status.AUTHORIZED].items()
+        if isinstance(cell, Status)
+    }
+    assert leaving == {
+        Event.PAID: Status.SUCCEEDED,
+        Event.UNDO: Status.REVERSING,
+        Event.UNDONE_UNPAID: Status.CLOSED,
+        Event.UNDONE_PAID: Status.REVERSED,
+    }
 
 
 @pytest.mark.parametrize("status", Status, ids=lambda one: one.value)

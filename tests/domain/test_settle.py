@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from domain.decline import Decline, DeclineReason
 from domain.ledger import Entry, Posting, is_balanced
-from domain.payment import Event, IllegalTransition, Payment, Standing, Status, apply
+from domain.payment import (
+    HOLD_METHOD,
+    Event,
+    IllegalTransition,
+    Payment,
+    Standing,
+    Status,
+    apply,
+)
 from domain.settle import (
     Decision,
     Happened,
@@ -17,6 +25,7 @@ from domain.settle import (
     contradiction,
     decided,
     has_refunds,
+    meant,
     parked,
     step,
 )
@@ -81,6 +90,64 @@ def test_books_and_standing_agree_over_any_history(history: list[Happened]) -> N
             assert held == 0
         if standing.parked_reason:
             return  # a person decides from here
+
+
+HOLD = sample_order(2, method=HOLD_METHOD)
+
+
+def hold(status: Status, **changes: object) -> Payment:
+    """A hold as it stands."""
+    return Payment(HOLD, payment(status, **changes).standing)
+
+
+@given(happenings)
+def test_of_a_hold_nothing_is_ever_taken(history: list[Happened]) -> None:
+    """Whatever its channel says and in whatever order: no posting, and an undo ends closed."""
+    now = Payment(HOLD, Standing(status=Status.SUBMITTED, version=1))
+    for happened in history:
+        event = meant(HOLD, happened.event)
+        moved = step(now, replace(happened, event=event, paid_at_ms=0))
+        if moved is None:
+            continue
+        assert list(moved.postings) == []
+        assert not moved.standing.parked_reason
+        standing = moved.standing
+        assert (standing.captured_fen, standing.returned_fen, standing.paid_at_ms) == (0, 0, 0)
+        assert standing.status not in (Status.SUCCEEDED, Status.REVERSED)
+        now = Payment(HOLD, standing)
+    undone = now
+    for event in (Event.UNDO, Event.UNDONE_PAID):
+        moved = step(undone, at(meant(HOLD, event)))
+        undone = undone if moved is None else Payment(HOLD, moved.standing)
+    assert undone.standing.status in (Status.CLOSED, Status.FAILED)
+
+
+@pytest.mark.parametrize("event", Event, ids=lambda one: one.value)
+def test_only_a_hold_hears_another_meaning(event: Event) -> None:
+    """Yes is "held", "it went back" is "nothing was taken"; everything else is what it says."""
+    assert meant(ORDER, event) is event
+    other = {Event.PAID: Event.AUTHORIZE, Event.UNDONE_PAID: Event.UNDONE_UNPAID}
+    assert meant(HOLD, event) is other.get(event, event)
+
+
+def test_a_contradicted_hold_is_decided_as_held_or_not() -> None:
+    """A person can book neither a capture nor a return."""
+    proof = at(Event.AUTHORIZE, trade_no="T9", reference="R9")
+    waiting = Payment(HOLD, parked(hold(Status.SUBMITTED), "amount_mismatch", proof).standing)
+    standing = waiting.standing
+    assert (standing.channel_trade_no, standing.channel_reference) == ("T9", "R9")
+    assert standing.paid_at_ms == 0
+    held = resolved(waiting, Decision.PAID)
+    assert (held.standing.status, list(held.postings)) == (Status.AUTHORIZED, [])
+    for decision in (Decision.NOT_PAID, Decision.RETURNED):
+        ended = resolved(waiting, decision)
+        assert (ended.standing.status, list(ended.postings)) == (Status.CLOSED, [])
+        assert ended.standing.paid_at_ms == 0
+
+
+def test_a_hold_that_is_being_released_is_not_decided_as_held() -> None:
+    waiting = Payment(HOLD, parked(hold(Status.REVERSING), "undo_refused").standing)
+    assert decided(waiting, Decision.PAID, 9) is None
 
 
 @pytest.mark.parametrize("status", Status, ids=lambda one: one.value)

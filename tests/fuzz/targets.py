@@ -2,7 +2,7 @@
 
 Rules held for every input: nothing but the room's own error types comes out, no text of
 one shows seven digits in a row (a card, a PIN, a key), what was read is written back
-byte for byte, and compiled and plain readers agree.
+byte for byte, compiled and plain readers agree, and no money moves without a key.
 """
 
 import re
@@ -23,9 +23,16 @@ from pos_protocol.fields.original import build_original, parse_original
 from pos_protocol.fields.payment_status import build_payment_status, parse_payment_status
 from pos_protocol.fields.scan_info import parse_scan_info
 from pos_protocol.fields.serial_number import build_serial_number, parse_serial_number
-from pos_protocol.fields.totals import build_totals, parse_totals
+from pos_protocol.fields.totals import (
+    ClassTotals,
+    SettlementTotals,
+    build_totals,
+    parse_totals,
+)
 from pos_protocol.fields.transaction_type import build_transaction_type, parse_transaction_type
 from pos_protocol.fields.upload import (
+    ChipLine,
+    UploadLine,
     build_chip_line,
     build_lines,
     parse_chip_line,
@@ -37,9 +44,11 @@ from pos_protocol.message import Message
 from pos_protocol.reading import reading_plan
 from pos_protocol.session import BadFrame, HostSession, reply_to
 from pos_protocol.tlv import ber_build, ber_items, scanned_code, text_build, text_tags
-from pos_protocol.transactions import batch_of, identify, is_reply, missing_fields
+from pos_protocol.transactions import batch_of, identify, is_reply, missing_fields, reply_mti
+from tests.fuzz.server import BATCH, MERCHANT, NOT_SIGNED_IN, SIGNED_IN, MoneyMoved, the_server
 
 _SECRET: Final = re.compile(r"[0-9]{7}")
+_SYSTEM_FAULT: Final = "96"
 
 
 class Broken(Exception):
@@ -196,12 +205,76 @@ def describing(payload: bytes, _dialect: Dialect, chance: int) -> None:
     description.as_text()
 
 
+_READABLE: Final[Mapping[int, Sequence[str | bytes]]] = MappingProxyType(
+    {
+        2: ("9900000000000010",),
+        35: ("9900000000000010=30121010000012300",),
+        48: (
+            build_totals(SettlementTotals(ClassTotals(debit_fen=1990, debit_count=1))),
+            build_lines([UploadLine(trace="000001", pan="9900000000000010", amount_fen=1990)]),
+            "00",
+            "0001",
+        ),
+        49: ("156",),
+        61: (BATCH + "000007", BATCH + "0000071122"),
+        62: (build_chip_line(ChipLine(amount_fen=1990)), b"101", b"Sequence No12306000000001"),
+    }
+)
+"""What chance would hardly draw, and handlers look into."""
+
+
+def server(payload: bytes, _dialect: Dialect, chance: int) -> None:
+    """A message to a real door over a real store: answered or not, and nothing is booked."""
+    for event in HostSession().receive_data(frame(payload or b"\0")):
+        if isinstance(event, BadFrame):
+            continue
+        message = _from_a_terminal_of_ours(event.message, chance) if chance & 7 else event.message
+        asked = event.payload if message is event.message else encode(message)
+        try:
+            reply = the_server().answer(asked, message)
+        except MoneyMoved as moved:
+            raise Broken(str(moved)) from None
+        if reply is not None:
+            _check_reply(message, reply)
+
+
+def _from_a_terminal_of_ours(message: Message, chance: int) -> Message:
+    """The same from a terminal that the gateway knows, in its batch: most are strangers."""
+    fields = dict(message.fields)
+    fields[41] = NOT_SIGNED_IN if chance >> 3 & 7 == 7 else SIGNED_IN[chance >> 3 & 1]
+    fields[42] = MERCHANT
+    named = message.text(60)
+    if len(named) >= 8:
+        fields[60] = named[:2] + BATCH + named[8:]
+    for number, texts in _READABLE.items():
+        if number in fields and chance >> (6 + number % 5) & 1:
+            fields[number] = texts[(chance >> 11) % len(texts)]
+    return Message(message.tpdu, message.header, message.mti, fields, message.pads)
+
+
+def _check_reply(message: Message, reply: bytes) -> None:
+    answer = decode(reply)
+    if answer.mti != reply_mti(message.mti):
+        raise Broken("an answer of another kind")
+    if 64 in answer.fields:
+        raise Broken("a MAC for who has no key")
+    if answer.text(39) == _SYSTEM_FAULT:
+        raise Broken("a fault of ours")
+
+
 Target = Callable[[bytes, Dialect, int], None]
 """``target(payload, dialect, chance)``; ``chance`` has 32 random bits to choose by."""
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
-    {"codec": codec, "tlv": tlv, "fields": fields, "session": session, "describe": describing}
+    {
+        "codec": codec,
+        "tlv": tlv,
+        "fields": fields,
+        "session": session,
+        "describe": describing,
+        "server": server,
+    }
 )
 WEIGHTS: Final[Sequence[str]] = (
-    *("codec",) * 18, *("tlv",) * 4, *("fields",) * 4, *("session",) * 5, "describe",
+    *("codec",) * 17, *("tlv",) * 4, *("fields",) * 4, *("session",) * 5, "describe", "server",
 )  # fmt: skip
-"""Thirty-two turns; ``describe`` tries every envelope and is the dearest by far."""
+"""Thirty-two turns; ``describe`` tries every envelope, ``server`` asks a store: the dearest."""

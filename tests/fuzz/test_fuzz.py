@@ -4,15 +4,20 @@
 """
 
 import time
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 
+from gateway.directory import KnownTerminal, OpenKeys
 from pos_protocol.codec import CodecError, decode, encode
-from pos_protocol.dialect import Dialect
+from pos_protocol.dialect import STANDARD, Dialect
+from pos_protocol.message import Message
+from pos_protocol.transactions import TRANSACTIONS, identify
 from tests.fuzz import grammar
 from tests.fuzz.chunk import CHUNK_INPUTS, run_chunk
 from tests.fuzz.mutation import mutated
+from tests.fuzz.server import the_server
 from tests.fuzz.targets import TARGETS, WEIGHTS, Broken
 
 SEED = 20_260_801
@@ -70,6 +75,66 @@ def test_a_text_that_shows_a_number_is_found() -> None:
 
     with pytest.raises(Broken, match="seven digits"):
         TARGETS["codec"](encode(grammar.message(Random(1)))[:-1], _raising(TellsAll), 1)
+
+
+def _asked(kinds: set[str], each: int) -> Iterator[tuple[bytes, int]]:
+    """Whole requests of those transactions, and chance."""
+    rng = Random(SEED)
+    for row in TRANSACTIONS:
+        if row.kind.value in kinds:
+            for _ in range(each):
+                yield encode(grammar.request(rng, row)), rng.getrandbits(32)
+
+
+def test_money_that_moves_without_a_key_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A door that takes every MAC for right: the fuzzer says which tables changed."""
+    server, told = the_server(), set()
+
+    def credulous(known: KnownTerminal, _message: object, _payload: object) -> OpenKeys | None:
+        return known.keys.open() if known.keys is not None else None
+
+    monkeypatch.setattr(server.door, "_matching", credulous)
+    for payload, chance in _asked({"sale", "qr_sale", "reversal", "status_inquiry"}, 30):
+        try:
+            TARGETS["server"](payload, STANDARD, chance)
+        except Broken as broken:
+            told.add(str(broken))
+    assert "a channel was called" in told
+    assert any("payments" in text for text in told)
+
+
+def test_a_fault_behind_the_door_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer is a polite 96; the log says what it was."""
+
+    async def broken(*_values: object) -> object:
+        raise RuntimeError
+
+    server = the_server()
+    monkeypatch.setattr(server.directory, "terminal", broken)
+    monkeypatch.setattr(server.directory, "fresh_terminal", lambda *_: None)
+    with pytest.raises(RuntimeError, match="pos message fault"):
+        TARGETS["server"](encode(grammar.message(Random(1))), Dialect(), 1)
+
+
+def test_the_server_is_reached_behind_its_first_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign-ins, downloads, uploads and settlements are answered 00, and put back after it."""
+    server, answered = the_server(), set()
+    real = server.answer
+
+    def listening(payload: bytes, message: Message) -> bytes | None:
+        reply = real(payload, message)
+        row = identify(message)
+        if reply is not None and row is not None and decode(reply).text(39) in ("00", ""):
+            answered.add(row.kind.value)
+        return reply
+
+    wanted = {"sign_in", "sign_out", "echo", "download", "query", "upload", "settlement"}
+    before = list(server.connection.iterdump())
+    monkeypatch.setattr(server, "answer", listening)
+    for payload, chance in _asked(wanted, 100):
+        TARGETS["server"](payload, STANDARD, chance)
+    assert wanted <= answered, wanted - answered
+    assert list(server.connection.iterdump()) == before
 
 
 def _raising(error: type[CodecError]) -> Dialect:

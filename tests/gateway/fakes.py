@@ -21,11 +21,12 @@ from channels.port import (
 from domain.errors import Unavailable
 from domain.payment import Payment
 from domain.refund import Refund
+from gateway.draft import Draft
 from gateway.guard import Protection, guarded
 from gateway.live import Live
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
-from gateway.payments import Draft, Payments
+from gateway.payments import Payments
 from gateway.recovery import Recovery
 from gateway.refund_settlement import RefundSettlement
 from gateway.refunds import RefundAsk, Refunds
@@ -102,11 +103,13 @@ class RefundingChannel(FakeChannel):
         super().__init__(schedule)
         self.refunds: list[Scripted] = [RefundAnswer(verdict=Verdict.SUCCEEDED)]
         self.refund_queries: list[Scripted] = [RefundAnswer(verdict=Verdict.UNKNOWN)]
+        self.refund_requests: list[RefundRequest] = []
 
     def new_refund_no(self) -> str:
         return self._ids.new()
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
+        self.refund_requests.append(request)
         answer: RefundAnswer = await self._next("refund", self.refunds)
         return answer
 
@@ -303,7 +306,7 @@ class House:
         ask = RefundAsk(
             merchant_refund_no=number, amount_fen=amount_fen, reason="", fingerprint=b"f"
         )
-        refund, _ = await self.refunds.create("M1", payment.order.id, ask)
+        refund, _ = await self.refunds.create(payment.order.merchant_no, payment.order.id, ask)
         return refund
 
     async def refunded(self, payment: Payment, number: str = "r1", amount_fen: int = 500) -> Refund:

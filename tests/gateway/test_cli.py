@@ -74,8 +74,9 @@ def test_every_command_of_this_issue_is_there() -> None:
     verbs = ("add", "list", "show", "disable")
     assert {f"{noun} {verb}" for noun in nouns for verb in verbs} <= words
     assert {"demo", "migrate", "serve", "sandbox", "describe", "config check"} <= words
-    terminal = {f"terminal {verb}" for verb in ("sign-in", "sale", "scan", "reverse", "echo")}
-    assert terminal <= words
+    said = (*["sign-in", "sale", "scan", "void", "refund", "reverse", "preauth", "complete", "balance", "settle", "echo"],
+             *["import", "set", "rotate-key", "run"])  # fmt: skip
+    assert {f"terminal {verb}" for verb in said} <= words
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=lambda one: " ".join(one)[:30]
@@ -167,7 +168,8 @@ def test_a_generated_terminal_key_is_shown_once(
     for arguments in (("list", "--json"), ("show", "M1", "99000001", "--json")):
         (again,) = posgate("terminal", *arguments)
         assert again.keys() == {
-            "merchant_no", "terminal_id", "key_scheme", "mac", "tmk_kcv", "disabled",
+            "merchant_no", "terminal_id", "key_scheme", "mac", "options", "allow_weak_pin",
+            "tmk_kcv", "disabled",
         }  # fmt: skip
     for file in installed.folder.glob("posgate.db*"):
         assert tmk not in file.read_bytes()
@@ -361,6 +363,20 @@ def test_describe_masks(posgate: Run) -> None:
     stdin = CliRunner().invoke(application(), ["describe", "-"], input=encode(message).hex())
     assert stdin.exit_code == 0
     assert "9900000000000010" not in stdin.output
+
+
+def test_describe_reads_a_file(tmp_path: Path) -> None:
+    """Of hexadecimal with blanks and lines, or of the bytes themselves; a missing one is said."""
+    fields: dict[int, str | bytes] = {3: "000000", 11: "000001", 41: "99000001"}
+    message = Message(bytes.fromhex("6006010000"), bytes.fromhex("603100311812"), "0200", fields)
+    raw = encode(message)
+    for content in (raw, raw.hex(" ").encode(), raw.hex("\n", 16).encode()):
+        (tmp_path / "message").write_bytes(content)
+        shown = CliRunner().invoke(application(), ["describe", str(tmp_path / "message"), "--json"])
+        assert shown.exit_code == 0, shown.output
+        assert orjson.loads(shown.stdout)["fields"]["11"] == "000001"
+    missing = CliRunner().invoke(application(), ["describe", str(tmp_path / "none")])
+    assert missing.exit_code == 2 and "no such file" in missing.stderr
 
 
 def test_the_entry_point_runs() -> None:

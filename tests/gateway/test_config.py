@@ -56,6 +56,8 @@ def test_our_own_file_is_good() -> None:
     ("old", "new", "line", "key", "mend"),
     [
         ("  port: 8583", "  prot: 8583", 6, "pos.prot", "remove it, or check its spelling"),
+        ("  port: 8583", "  tls_port: 8584", 5, "pos", "change the value"),
+        ("  port: 8583", "  https_port: 8584", 5, "pos", "change the value"),
         ("pos:", "poss:", 5, "poss", "remove it, or check its spelling"),
         ("  master_key: env:POSGATE_MASTER_KEY", "  {}", 3, "keys.master_key", "add it"),
         ("store:\n  url: sqlite:///data/posgate.db\n", "", 1, "store", "add it"),

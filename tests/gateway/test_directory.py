@@ -173,7 +173,7 @@ async def test_a_sign_in_is_seen_at_once_here(rig: Rig) -> None:
     after = await rig.directory.terminal(POS_ID, "99000001")
     assert after is not None
     assert after.keys is not None
-    assert after.keys.mac.raw() == MAC_KEY
+    assert after.keys.open().mac.raw() == MAC_KEY
     assert after.previous_keys is None
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from channels.card import CardAction, CardData
+from channels.card_abilities import BalanceAnswer, balance_of, takes_action
 from channels.port import (
     Answer,
     PaymentRef,
@@ -265,6 +267,70 @@ async def test_refunds_are_guarded_too(store: Store) -> None:
     assert not channel.health().ready
     await channel.pay(bare_request(order))
     assert channel.health().ready
+
+
+UNASKABLE = PollSchedule(query_after_s=(), undo_retry_s=(1.0,))
+
+
+async def test_what_a_channel_says_without_being_asked_tells_nothing_of_it(store: Store) -> None:
+    """No query: its "send it again" neither counts, nor waits, nor closes a breaker."""
+    request = RefundRequest(
+        refund_no="R1",
+        payment=PaymentRef(order_no="X", amount_fen=1, currency="CNY", created_at_ms=0),
+        amount_fen=1,
+        currency="CNY",
+        reason="",
+        created_at_ms=0,
+    )
+    raw = RefundingChannel(RefundAnswer(verdict=Verdict.UNKNOWN))
+    raw.schedule = UNASKABLE
+    channel = guarded(raw, guard_of(House(store)))
+    able = refunds_of(channel)
+    assert able is not None
+    for _ in range(2):
+        await able.refund(request)
+    raw.answer = RefundAnswer(verdict=Verdict.UNKNOWN, not_found=True)
+    assert (await able.query_refund(request)).not_found
+    assert not channel.health().ready
+
+
+class CardLikeChannel(RefundingChannel):
+    """One that holds and tells balances, too."""
+
+    def takes(self, action: CardAction) -> bool:
+        return action is not CardAction.COMPLETE
+
+    async def balance(self, card: CardData) -> BalanceAnswer:
+        self.calls.append("balance")
+        return BalanceAnswer(verdict=Verdict.UNKNOWN)
+
+
+async def test_balances_are_guarded_and_what_is_taken_shows_through(store: Store) -> None:
+    raw = CardLikeChannel(RefundAnswer(verdict=Verdict.UNKNOWN))
+    channel = guarded(raw, guard_of(House(store)))
+    able, card = balance_of(channel), CardData(pan="9900000000000010", entry_mode="021")
+    assert able is not None and refunds_of(channel) is not None
+    assert [takes_action(channel, action) for action in CardAction] == [True, True, False]
+    for _ in range(2):
+        assert (await able.balance(card)).verdict is Verdict.UNKNOWN
+    assert (await able.balance(card)).verdict is Verdict.NOT_SENT
+    assert raw.calls == ["balance", "balance"]
+
+
+class TellingChannel(FakeChannel):
+    """One that tells balances and cannot refund."""
+
+    async def balance(self, card: CardData) -> BalanceAnswer:
+        return BalanceAnswer(verdict=Verdict.SUCCEEDED)
+
+
+async def test_a_guard_adds_no_ability(store: Store) -> None:
+    told, plain = (
+        guarded(raw, guard_of(House(store))) for raw in (TellingChannel(), FakeChannel())
+    )
+    assert (refunds_of(told), balance_of(plain)) == (None, None)
+    assert balance_of(told) is not None
+    assert [takes_action(plain, action) for action in CardAction] == [True, False, False]
 
 
 async def test_a_channel_that_cannot_refund_cannot_behind_its_guard(store: Store) -> None:

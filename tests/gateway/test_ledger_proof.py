@@ -127,6 +127,7 @@ TAMPERING = [
     ("UPDATE payments SET refunding_fen = 1990 WHERE id = :partly", "on its way of 1990"),
     ("UPDATE payments SET version = 9 WHERE id = :paid", "each of 9 versions"),
     ("UPDATE payments SET status = 'closed' WHERE id = :paid", "its history ends succeeded"),
+    ("UPDATE payments SET status = 'authorized' WHERE id = :paid", "only authorized, and 1990"),
     ("UPDATE payments SET parked_reason = '' WHERE id = :parked", "ends in a case"),
     ("UPDATE refunds SET amount_fen = 499 WHERE payment_id = :partly AND status = 'succeeded'",
      "its refunds returned 499, posted 500"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from channels.port import PayRequest
-from domain.payment import FINAL, Payment, Standing, Status
+from domain.payment import RESTING, Payment, Standing, Status
 from gateway.live import Live, is_over, is_settled, is_tellable
 from tests.support.payments import sample_order
 
@@ -26,9 +26,9 @@ def live() -> Live:
 
 @pytest.mark.parametrize("status", Status, ids=lambda one: one.value)
 def test_what_a_till_can_be_told(status: Status) -> None:
-    """Final or being undone; a parked one tells nothing ("not paid" could be wrong)."""
-    assert is_tellable(at(status)) == (status in FINAL or status is Status.REVERSING)
-    assert is_over(at(status)) == (status in FINAL)
+    """Final, held or being undone; a parked one tells nothing ("not paid" could be wrong)."""
+    assert is_tellable(at(status)) == (status in RESTING or status is Status.REVERSING)
+    assert is_over(at(status)) == (status in RESTING)
     assert is_tellable(at(status, parked="why")) == is_tellable(at(status))
     assert is_settled(at(status, parked="why"))
     assert is_over(at(status, parked="why"))

@@ -19,6 +19,7 @@ from gateway.outbound import Refused, read_policy
 from tests.gateway.raw_endpoint import OK, Endpoint, serving
 
 LOCAL = read_policy(allow_http=True, ports=[80], allow=["127.0.0.0/8"])
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager
@@ -170,6 +171,7 @@ async def test_a_name_server_that_hangs_holds_one_thread_for_each_name(
         await asyncio.sleep(0.05)
         answered.set()
         assert await asyncio.gather(*waiting) == [204] * 3
+        await eventually(lambda: slow.asked == 2)
     assert slow.asked == 2
 
 

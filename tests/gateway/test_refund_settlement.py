@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -205,3 +206,16 @@ async def test_a_no_is_believed_once_the_channel_knows_no_such_refund(
     assert refund.standing.status is status
     assert house.asked() == ["refund", "query_refund"]
     assert (await house.now(payment)).standing.refunding_fen == refunding_fen
+
+
+async def test_what_may_have_been_sent_before_is_marked_so_and_is_otherwise_the_same(
+    house: RefundHouse,
+) -> None:
+    """For a channel that cannot be asked: it reads a "no" to a repeat with more care."""
+    house.refunder.schedule = TWICE
+    house.refunder.refunds, house.refunder.refund_queries = [UNSENT, LOST, YES], [MISSING]
+    refund = await house.refunded(await house.paid())
+    assert stands(await taken_up(house, refund)) == (RefundStatus.SUCCEEDED, "")
+    unsent, first, again = house.refunder.refund_requests
+    assert [unsent.repeated, first.repeated, again.repeated] == [False, False, True]
+    assert replace(again, repeated=False) == first == unsent

@@ -26,6 +26,7 @@ from sandbox.config import (
 )
 from sandbox.server import serve
 from sandbox.world import World
+from tests.sandbox.foreign_link import ForeignLink
 
 NOON_MS = 1_795_320_000_000
 """2026-11-22 12:00:00 in Beijing."""
@@ -159,3 +160,23 @@ def run() -> Callable[[SandboxConfig], contextlib.AbstractAsyncContextManager[Ru
 async def sandbox(config: SandboxConfig) -> AsyncIterator[RunningSandbox]:
     async with running(config) as it:
         yield it
+
+
+@pytest.fixture
+async def connect(sandbox: Any) -> AsyncIterator[Callable[[], Any]]:
+    links: list[ForeignLink] = []
+
+    async def open_link() -> ForeignLink:
+        links.append(ForeignLink(*await asyncio.open_connection("127.0.0.1", sandbox.ports.card)))
+        return links[-1]
+
+    yield open_link
+    for link in links:
+        link.close()
+
+
+@pytest.fixture
+async def link(connect: Callable[[], Any]) -> ForeignLink:
+    opened: ForeignLink = await connect()
+    await opened.sign_in()
+    return opened

@@ -44,6 +44,7 @@ _KINDS = {
     "alipay.trade.cancel": "cancel",
 }
 _CARD_KINDS = {"0200": "pay", "0400": "cancel"}
+_SALE = "000000"
 
 
 class AlipayNet:
@@ -254,7 +255,7 @@ class CardPipe:
     def _note(self, payload: bytes) -> None:
         message = decode(payload)
         kind = _CARD_KINDS.get(message.mti)
-        if kind is not None:
+        if kind is not None and message.text(3) == _SALE:
             number = message.text(41) + message.text(60)[2:8] + message.text(11)
             self._net.scene.called(kind, number)
 

@@ -17,6 +17,8 @@ from tests.simulation.outside_checks import FINAL, OutsideChecks, Violation
 
 __all__ = ["Checker", "Violation"]
 
+_PREVENTED = "reversed before it came"
+"""Why a refund was born failed."""
 _LETS_GO_S, _LETS_GO_CALLS = 5.0, 4
 """How long, and for how many calls more, a worker may not know that it lost its payment."""
 
@@ -44,7 +46,6 @@ class Checker(OutsideChecks):
             for row in self._books.payments.values()
             if row["order_key"] in keys
         }
-        self._lied = {numbers[number] for number in histories.lies if number in numbers}
 
     def run(self) -> list[Violation]:
         """Every check."""
@@ -247,6 +248,8 @@ class Checker(OutsideChecks):
             move = (event["previous"], event["event"])
             is_legal = LEGAL_REFUND.get(move) == event["status"]
             is_parking = where in self._books.ever_cases and event["status"] == event["previous"]
+            if move == ("created", "submit") and refund["reason"] == _PREVENTED:
+                is_legal = event["status"] == "failed"
             if event["sequence"] != number or event["previous"] != before:
                 self._say("I6", f"{where}: event {number} does not follow {before}")
             if not is_legal and not is_parking:

@@ -17,6 +17,18 @@ class Reply:
 
 
 @dataclass(slots=True)
+class GivenBack:
+    """A void or refund as its terminal lived through it."""
+
+    order_key: str
+    """Terminal, batch and trace of the message itself."""
+    amount_fen: int
+    is_void: bool
+    accepted: bool | None = None
+    """Whether it took place; ``None`` where the terminal never learnt that."""
+
+
+@dataclass(slots=True)
 class Sale:
     """A sale as its terminal lived through it."""
 
@@ -35,7 +47,8 @@ class Sale:
     reversal_first: bool = False
     """Its reversal was sent before the sale itself."""
     approved: bool = False
-    """What the terminal printed: approved, and never reversed."""
+    """What the terminal's book says: approved, not reversed, not given back whole."""
+    given_back: GivenBack | None = None
     over: bool = False
     """The terminal knows how it ended."""
 

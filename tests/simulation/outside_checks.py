@@ -6,7 +6,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from tests.simulation.books import Books, Row
-from tests.simulation.histories import Histories, Notification, Order, Sale, Seen
+from tests.simulation.histories import (
+    GivenBack,
+    Histories,
+    Notification,
+    Order,
+    Reply,
+    Sale,
+    Seen,
+)
 from tests.simulation.legal import AFTER
 
 FINAL = frozenset({"succeeded", "failed", "closed", "reversed"})
@@ -23,6 +31,17 @@ class Violation:
         return f"{self.invariant}: {self.text}"
 
 
+def _said(reply: Reply) -> bytes:
+    """A signed reply but for its MAC, which is made anew for new keys."""
+    return reply.payload[:-8]
+
+
+def _stands(payment: Row) -> bool:
+    """Whether a payment keeps money, once what is on its way back has arrived."""
+    gone_fen = payment["returned_fen"] + payment["refunding_fen"]
+    return bool(payment["status"] == "succeeded" and payment["captured_fen"] > gone_fen)
+
+
 class OutsideChecks:
     """The invariants as seen from outside; ``violations`` gathers what does not hold."""
 
@@ -30,6 +49,8 @@ class OutsideChecks:
         self._histories = histories
         self._books = Books(connection)
         self.violations: list[Violation] = []
+        numbers = {row["channel_order_no"]: row["payment_id"] for row in self._books.attempts}
+        self._lied = {numbers[number] for number in histories.lies if number in numbers}
 
     def _say(self, invariant: str, text: str) -> None:
         self.violations.append(Violation(invariant, text))
@@ -39,11 +60,11 @@ class OutsideChecks:
     def _sale(self, sale: Sale) -> None:
         payment = self._books.by_key.get(("pos", sale.order_key))
         signed = [reply for reply in sale.replies if reply.signed]
-        if len({reply.payload for reply in signed}) > 1:
+        if len({_said(reply) for reply in signed}) > 1:
             codes = [reply.response_code for reply in signed]
             self._say("I7", f"{sale.order_key}: one message, several answers: {codes}")
         reversed_ = [reply for reply in sale.reversal_replies if reply.signed]
-        if len({reply.payload for reply in reversed_}) > 1:
+        if len({_said(reply) for reply in reversed_}) > 1:
             self._say("I7", f"{sale.order_key}: one reversal, several answers")
         if any(reply.response_code == "00" for reply in sale.conflict_replies):
             self._say("I7", f"{sale.order_key}: another amount was approved")
@@ -59,12 +80,34 @@ class OutsideChecks:
             if not sale.reversals and (payment is None or payment["status"] != "succeeded"):
                 state = "absent" if payment is None else payment["status"]
                 self._say("I1", f"{sale.order_key}: approved, never reversed, and {state}")
-        is_paid = payment is not None and payment["status"] == "succeeded"
-        if sale.over and is_paid != sale.approved:
+        is_paid = payment is not None and _stands(payment)
+        given = sale.given_back
+        if given is not None and payment is not None:
+            self._gave_back(sale.order_key, given, payment)
+        is_excused = given is not None and self._is_excused(given, payment)
+        if sale.over and is_paid != sale.approved and not is_excused:
             status = "absent" if payment is None else payment["status"]
             self._say("I14", f"{sale.order_key}: the terminal says {sale.approved}, we {status}")
         if not sale.over:
             self._say("I3", f"{sale.order_key}: its terminal never heard how it ended")
+
+    def _is_excused(self, given: GivenBack, payment: Row | None) -> bool:
+        """Whether nobody can say how it ended: the channel lied, or the terminal gave up."""
+        return given.accepted is None or (payment is not None and payment["id"] in self._lied)
+
+    def _gave_back(self, key: str, given: GivenBack, payment: Row) -> None:
+        """I14: what a terminal was told of a void or refund is what the books have."""
+        if self._is_excused(given, payment):
+            return
+        statuses = [
+            row["status"]
+            for row in self._books.refunds[payment["id"]]
+            if row["merchant_refund_no"] == f"pos:{given.order_key}"
+        ]
+        fits = statuses == ["succeeded"] if given.accepted else statuses in ([], ["failed"])
+        if not fits:
+            what = "void" if given.is_void else "refund"
+            self._say("I14", f"{key}: its {what} was {given.accepted}, the books say {statuses}")
 
     def _approved(self, door: str, key: str, amount_fen: int, who: str) -> None:
         payment = self._books.by_key.get((door, key))
@@ -80,19 +123,28 @@ class OutsideChecks:
     def _settlement(self) -> None:
         said: Counter[str] = Counter()
         count: Counter[str] = Counter()
+        excused = self._excused_terminals()
         for sale in self._histories.sales:
-            if sale.approved:
+            if sale.approved and sale.terminal_id not in excused:
                 said[sale.terminal_id] += sale.amount_fen
                 count[sale.terminal_id] += 1
         host: Counter[str] = Counter()
         host_count: Counter[str] = Counter()
         for payment in self._books.payments.values():
-            if payment["door"] == "pos" and payment["status"] == "succeeded":
-                terminal_id = payment["order_key"].partition("-")[0]
+            terminal_id = payment["order_key"].partition("-")[0]
+            if payment["door"] == "pos" and _stands(payment) and terminal_id not in excused:
                 host[terminal_id] += payment["amount_fen"]
                 host_count[terminal_id] += 1
         if all(sale.over for sale in self._histories.sales) and (said, count) != (host, host_count):
             self._say("I14", f"totals of the terminals {dict(said)}, ours {dict(host)}")
+
+    def _excused_terminals(self) -> set[str]:
+        return {
+            sale.terminal_id
+            for sale in self._histories.sales
+            if sale.given_back is not None
+            and self._is_excused(sale.given_back, self._books.by_key.get(("pos", sale.order_key)))
+        }
 
     # I1, I6, I7: what merchants saw
 

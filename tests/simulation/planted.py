@@ -73,9 +73,9 @@ MUTANTS = (
         "a silent card host counts as a decline",
         "channels/unionpay/card_adapter.py",
         "        except AnswerLost as fault:\n"
-        "            return Answer(verdict=Verdict.UNKNOWN, channel_message=str(fault))\n",
+        "            return _Fault(Verdict.UNKNOWN, str(fault))\n",
         "        except AnswerLost as fault:\n"
-        "            return Answer(verdict=Verdict.DECLINED, channel_message=str(fault))\n",
+        "            return _Fault(Verdict.DECLINED, str(fault))\n",
     ),
     _mutant(
         "a refund reserves without compare-and-set",
@@ -123,14 +123,14 @@ MUTANTS = (
     ),
     _mutant(
         "a reversal is answered before its undo is persisted",
-        "gateway/pos/sales.py",
-        "        live = await self._payments.cancel(payment, accepted)\n",
-        "        if await self._store.save_reply(accepted(payment, None)):\n"
-        "            async def later() -> None:\n"
-        "                await self._payments.cancel(payment)\n"
-        "            self._payments.spawn(later())\n"
-        "            return teller.frame\n"
-        "        live = await self._payments.cancel(payment, accepted)\n",
+        "gateway/pos/reversals.py",
+        "            live = await self._payments.cancel(payment, accepted)\n",
+        "            if await self._store.save_reply(accepted(payment, None)):\n"
+        "                async def later() -> None:\n"
+        "                    await self._payments.cancel(payment)\n"
+        "                self._payments.spawn(later())\n"
+        "                return teller.frame\n"
+        "            live = await self._payments.cancel(payment, accepted)\n",
     ),
     _mutant(
         "the reply is not kept",
@@ -141,7 +141,7 @@ MUTANTS = (
     _mutant(
         "a kept reply is encoded anew",
         "gateway/pos/sales.py",
-        "        kept = await self._kept(exchange)\n"
+        "        kept = await self._replies.find(exchange)\n"
         "        if kept is not None:\n"
         "            return kept\n"
         "        payment = await self._payments.watch(payment, self._patience_s, is_settled)\n"
@@ -239,9 +239,9 @@ MUTANTS = (
     ),
     _mutant(
         "a reversal that comes before its sale is not remembered",
-        "gateway/pos/sales.py",
-        "        return await self._payments.refuse_beforehand(order, teller.kept(fields, now_ms))\n",
-        "        return await self._store.save_reply(teller.kept(fields, now_ms))\n",
+        "gateway/pos/reversals.py",
+        "        return await self._payments.refuse_beforehand(order, reply)\n",
+        "        return await self._store.save_reply(reply)\n",
     ),
     _mutant(
         "an undo that was not answered counts as done",
@@ -302,7 +302,7 @@ MUTANTS = (
     _mutant(
         "a payer who is still acting is told as paid",
         "gateway/pos/translate.py",
-        "    if standing.status is Status.SUCCEEDED and not standing.parked_reason:\n",
+        "    if standing.status in _APPROVES and not standing.parked_reason:\n",
         "    if standing.status in (Status.SUCCEEDED, Status.REVERSING):\n",
     ),
     _mutant(
@@ -395,5 +395,23 @@ MUTANTS = (
         "gateway/store/jobs.py",
         'WHERE kind = ? AND lane = ? AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ? {skip_locked}) "',
         'WHERE kind = ? AND lane = ? AND due_at_ms <= ? - 9000000 ORDER BY due_at_ms LIMIT ? {skip_locked}) "',
+    ),
+    _mutant(
+        "a void that was reversed before it came is not refused",
+        "gateway/pos/returns.py",
+        "            if await self._refunds.refuse_beforehand(payment, ask):\n",
+        "            if True:\n",
+    ),
+    _mutant(
+        "a void that was begun counts as never come",
+        "gateway/pos/returns.py",
+        "                return known.standing.status is RefundStatus.FAILED\n",
+        "                return True\n",
+    ),
+    _mutant(
+        "a kept reply goes out under keys that are gone",
+        "gateway/pos/teller.py",
+        "        return exchange.again(self._sealer.open(stored.reply_sealed, key.encode()))\n",
+        "        return self._sealer.open(stored.reply_sealed, key.encode())\n",
     ),
 )

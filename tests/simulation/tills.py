@@ -4,6 +4,7 @@ Rules: a terminal believes only what its own protocol code believes (a MAC on ev
 approval). Silence ends in a repeat or a reversal; a reversal is repeated until it is
 answered. A refusal without a MAC is final for a terminal on a well-behaved line whose
 message went out once; in every other case it proves nothing, and the terminal reverses.
+Some approved sales are given back (``till_returns.py``).
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from tests.simulation.installation import POS_MERCHANT_ID, tmk
 from tests.simulation.node import Node
 from tests.simulation.pos_net import PosPipe
 from tests.simulation.scene import Scene
+from tests.simulation.till_returns import Giving
 
 _CARD_SCENARIOS = (
     *(Scenario.APPROVED,) * 8,
@@ -113,6 +115,8 @@ class Till:
             await self._reverse(sale, request)
         elif outcome is None or (not sale.approved and not self._believes(sale, outcome)):
             await self._reverse(sale, request)
+        elif sale.approved and rng.random() < 0.15:
+            await Giving(self.ask, scene, rng).give_back(self._terminal, sale, request, outcome)
         sale.over = True
         scene.trace.line("sale over", key, sale.approved)
 
@@ -171,6 +175,16 @@ class Till:
             if once:
                 return False
             await asyncio.sleep(self._rng.random() * 5)
+            if self._rng.random() < 0.05:
+                await self._sign_in()  # switched off and on: its keys are others now
+
+    async def ask(self, request: Request, timeout_s: float) -> Outcome | None:
+        """Sign in where that is needed, send and wait; ``None`` for silence."""
+        if not self._terminal.signed_in:
+            await self._sign_in()
+        burst = self._rng.choice((1, 1, 1, 3))
+        found = await self._exchange(request, timeout_s, burst=burst)
+        return None if found is None else found[0]
 
     async def _exchange(
         self, request: Request, timeout_s: float, *, burst: int = 1, sale: Sale | None = None

@@ -10,6 +10,7 @@ from domain.ledger import SUSPENSE, adjustment
 from domain.payment import Status
 from gateway.store.port import CaseDecision, LedgerEntry, NoticeState, RefundClaimed, Store
 from tests.store.conftest import OpenStore
+from tests.support.batches import sample_batch, sample_batch_line, sample_difference
 from tests.support.payments import (
     sample_advance,
     sample_claim,
@@ -27,6 +28,8 @@ HISTORY = {
     "ledger_entries": "why",
     "case_decisions": "why",
     "notices": "body",
+    "batch_lines": "amount_fen",
+    "batch_differences": "kind",
 }
 """Each table, and a column of it that nobody may change."""
 TAMPERINGS = [
@@ -51,6 +54,8 @@ async def _with_history(store: Store) -> None:
     assert await store.decide_payment(decision, freeing)
     lines = adjustment(SUSPENSE, "merchant:m1", 1, "CNY")
     await store.post(LedgerEntry(entry_id="adj_1", postings=lines, by="", why="", at_ms=9_000))
+    await store.add_batch_lines([sample_batch_line(1)])
+    await store.save_batch(sample_batch(), [sample_difference("000001")])
 
 
 @pytest.mark.parametrize("statement", TAMPERINGS)

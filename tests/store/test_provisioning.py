@@ -81,6 +81,36 @@ async def test_terminals_are_listed_disabled_and_unique(store: Store) -> None:
     assert found[1].disabled
 
 
+async def test_terminals_are_added_all_or_none(store: Store) -> None:
+    """The first that exists is named, here or twice in the list itself."""
+    await store.add_merchant(SHOP)
+    tills = [replace(TILL, terminal_id=f"T000000{number}") for number in range(1, 5)]
+    await store.add_terminals(tills[:2])
+    with pytest.raises(Conflict, match="T0000002"):
+        await store.add_terminals([tills[2], tills[1], tills[0]])
+    with pytest.raises(Conflict, match="T0000004"):
+        await store.add_terminals([tills[2], tills[3], tills[3]])
+    assert list(await store.terminals()) == tills[:2]
+    with pytest.raises(NotFound):
+        await store.add_terminals([tills[2], replace(tills[3], merchant_no="m9")])
+    await store.add_terminals([])
+    await store.add_terminals(tills[2:])
+    assert list(await store.terminals()) == tills
+
+
+async def test_a_terminal_changes_its_key_and_its_options(store: Store) -> None:
+    """Wherever it is read; its session stays as it is."""
+    await store.add_merchant(SHOP)
+    await store.add_terminal(TILL)
+    assert await store.save_session(SESSION)
+    await store.set_terminal_key("m1", TILL.terminal_id, b"\x02", "00962B60")
+    await store.set_terminal_options("m1", TILL.terminal_id, '{"pad": "F"}')
+    changed = replace(TILL, tmk_sealed=b"\x02", tmk_kcv="00962B60", options_json='{"pad": "F"}')
+    assert list(await store.terminals()) == [changed]
+    assert await store.terminal(SHOP.pos_merchant_id, TILL.terminal_id) == (SHOP, changed, SESSION)
+    assert TILL.options_json == "{}"
+
+
 async def test_a_session_moves_by_one_version(store: Store) -> None:
     """Two sign-ins at once: one wins, the other is told."""
     second = replace(SESSION, version=2, batch_no=8, keys_sealed=b"new")
@@ -126,12 +156,14 @@ async def test_a_merchant_that_does_not_exist_is_not_found(store: Store) -> None
 
 
 async def test_disabling_what_does_not_exist_is_not_found(store: Store) -> None:
-    """A typing mistake is told."""
+    """A typing mistake is told; so for what is to be changed."""
     for refused in (
         store.disable_merchant("m9"),
         store.disable_terminal("m9", "T9"),
         store.disable_api_key("k9"),
         store.disable_account("a9"),
+        store.set_terminal_key("m9", "T9", b"", ""),
+        store.set_terminal_options("m9", "T9", "{}"),
     ):
         with pytest.raises(NotFound):
             await refused

@@ -109,8 +109,20 @@ async def _post(insert: Insert, number: int, sequence: int, first_line: int, amo
         await insert("postings", columns, row)
 
 
+async def _terminal(insert: Insert) -> None:
+    columns = ("merchant_no", "name", "pos_merchant_id", "created_at_ms", "disabled")
+    await insert("merchants", columns, (MERCHANT, "shop", "1" * 15, 1, False))
+    of_terminal = (
+        "merchant_no", "terminal_id", "key_scheme", "mac", "allow_weak_pin", "tmk_sealed",
+        "tmk_kcv", "created_at_ms", "disabled",
+    )  # fmt: skip
+    row = (MERCHANT, "T0000001", "3des", "cup-ecb", False, b"\x01", "08D7B4FB", 1, False)
+    await insert("terminals", of_terminal, row)
+
+
 async def _fill(insert: Insert) -> None:
-    """1 is paid, 2 was paid and went back, 3 is open, 4 waits for a person."""
+    """1 is paid, 2 was paid and went back, 3 is open, 4 waits for a person; and a terminal."""
+    await _terminal(insert)
     await _payment(insert, 1, "succeeded", 2, captured_fen=1990, paid_at_ms=2_000)
     await _post(insert, 1, 2, 0, 1990)
     await _payment(insert, 2, "reversed", 3, captured_fen=1990, returned_fen=1990)
@@ -160,6 +172,15 @@ async def test_what_was_there_is_kept_and_says_what_is_new(
             is_open=True,
         )
     ]
+
+
+async def test_a_terminal_of_before_is_a_usual_one(
+    upgraded_url: str, open_store: OpenStore
+) -> None:
+    """Nobody gave it options."""
+    store = await open_store(upgraded_url)
+    (terminal,) = await store.terminals()
+    assert (terminal.terminal_id, terminal.options_json) == ("T0000001", "{}")
 
 
 async def test_an_upgraded_database_takes_everything_that_is_new(

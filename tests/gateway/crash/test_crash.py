@@ -193,6 +193,46 @@ async def _the_reversal_holds(crash: Crash, till: ForeignTerminal, trace: str) -
     await crash.only_charge()
 
 
+async def held_and_completed(crash: Crash, mortal: Mortal) -> None:
+    """A hold and its completion; then their repeats, and a new completion if need be."""
+    house, card = crash.house, CARDS[Scenario.APPROVED]
+    till = await house.signed_in()
+    special = {"3": "030000", "25": "06", "60": f"10{till.batch}00020"}
+    fields = till.card_sale(card.pan, card.pin, changes=special)
+    hold = till.pack("0100", fields)
+
+    def completion(auth_code: str) -> tuple[str, bytes]:
+        special = {"25": "06", "38": auth_code, "60": f"20{till.batch}00020"}
+        special["61"] = till.batch + fields["11"]
+        asked = till.card_sale(card.pan, changes=special)
+        return asked["11"], till.pack("0200", asked)
+
+    held = await ask_unless_it_dies(till, hold, mortal)
+    trace, asked, heard = "", b"", None
+    if held is not None:
+        trace, asked = completion(held["38"])
+        heard = await ask_unless_it_dies(till, asked, mortal)
+    await crash.finished(mortal, "pos", f"{till.who.terminal_id}-{till.batch}-{trace}")
+    till.hang_up()
+    await crash.resurrect()
+    repeated = await till.ask_raw(hold)
+    assert held is None or repeated.raw == held.raw
+    if repeated["39"] != "00":
+        assert await house.ended(till, fields["11"]) in ("closed", "failed")
+        assert await house.charged_and_returned() == ([], [])
+        return
+    if not trace:
+        trace, asked = completion(repeated["38"])
+    done = await till.ask_raw(asked)
+    assert heard is None or done.raw == heard.raw
+    status = await house.ended(till, trace)
+    assert (done["39"] == "00") == (status == "succeeded")
+    if status != "succeeded":
+        assert (await till.ask_raw(completion(repeated["38"])[1]))["39"] == "00"
+    charged, returned = await house.charged_and_returned()
+    assert sum(charged) - sum(returned) == AMOUNT_FEN
+
+
 def at_the_cash_register(scenario: Scenario) -> Story:
     """A payment over HTTPS by scanned code; then the identical request again."""
 
@@ -238,6 +278,7 @@ STORIES = {
     "card, answer lost after the charge": at_the_till("card", Scenario.LOST_RESPONSE_CHARGED),
     "card, answer lost before it": at_the_till("card", Scenario.LOST_RESPONSE_NOT_CHARGED),
     "card and its reversal": at_the_till("card", Scenario.APPROVED, reverse=True),
+    "card held and completed": held_and_completed,
     "code at the till": at_the_till("code", Scenario.APPROVED),
     "code, answer lost after the charge": at_the_till("code", Scenario.LOST_RESPONSE_CHARGED),
     "code and its reversal": at_the_till("code", Scenario.APPROVED, reverse=True),

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,16 @@ from tests.gateway.pos.foreign_terminal import ForeignTerminal
 from tests.gateway.pos.house import House, Plan, make_template, open_house
 
 OpenHouse = Callable[[Plan], contextlib.AbstractAsyncContextManager[House]]
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The usual event loop, and for a module that has ``EVENT_LOOPS`` those it names."""
+    named: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = getattr(
+        getattr(item, "module", None), "EVENT_LOOPS", {"asyncio": asyncio.new_event_loop}
+    )
+    return named
 
 
 @pytest.fixture(scope="session")

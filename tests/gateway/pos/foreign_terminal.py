@@ -13,6 +13,8 @@ import iso8583
 from Crypto.Cipher import DES, DES3
 
 TPDU, SWAPPED_TPDU, HEADER = "6000031234", "6012340003", "6022000000AB"
+SIGN_IN_AGAIN = "6022030000AB"
+"""The header with the host's instruction in its sixth nibble."""
 MERCHANT = "990000000000001"
 ANSWER_TIMEOUT_S = 15
 Fields = dict[str, str]
@@ -198,7 +200,8 @@ class ForeignTerminal:
             raw = await reader.readexactly(size)
         decoded, _ = iso8583.decode(raw, SPEC)
         fields = dict(decoded)
-        assert fields["h"] == SWAPPED_TPDU + HEADER
+        told = SIGN_IN_AGAIN if fields.get("39") in ("77", "99", "A0") else HEADER
+        assert fields["h"] in (SWAPPED_TPDU + HEADER, SWAPPED_TPDU + told)
         if "64" in fields:
             assert fields["64"] == mac(self.who.mac, self.mac_key, raw[11:-8]), "wrong reply MAC"
         if fields["t"] in ("0210", "0410") and fields.get("39") == "00":
@@ -313,10 +316,61 @@ class ForeignTerminal:
         }
         return _changed(fields, changes)
 
+    def void(self, sale: Fields, answer: Reply, changes: Fields | None = None) -> Fields:
+        """The 0200 that voids a sale which was answered so."""
+        return self._return(sale, answer, "23", {}, changes)
+
+    def refund(
+        self, sale: Fields, answer: Reply, amount_fen: int, changes: Fields | None = None
+    ) -> Fields:
+        """The 0220 that refunds a part of a sale or all of it."""
+        special = {"4": f"{amount_fen:012d}", "63": "000"}
+        return self._return(sale, answer, "25", special, changes)
+
+    def _return(
+        self, sale: Fields, answer: Reply, type_code: str, special: Fields, changes: Fields | None
+    ) -> Fields:
+        kept = ("2", "4", "14", "22", "25", "35", "41", "42", "49", "59")
+        original = sale["60"][2:8] + sale["11"] + answer["13"]
+        fields = {name: sale[name] for name in kept if name in sale} | {
+            "3": "200000",
+            "11": self.next_trace(),
+            "37": answer["37"],
+            "60": f"{type_code}{self.batch}000" + sale["60"][11:],
+            "61": original,
+        }
+        return _changed(fields | special, changes)
+
+    def inquiry(self, sale: Fields, changes: Fields | None = None) -> Fields:
+        """The 0200 that asks what became of a sale."""
+        fields = {
+            **self._self(),
+            "3": "390000",
+            "11": self.next_trace(),
+            "25": "00",
+            "49": "156",
+            "60": f"92{self.batch}000",
+            "61": sale["60"][2:8] + sale["11"],
+        }
+        return _changed(fields, changes)
+
+    def qr_query(self, tags: str) -> Fields:
+        """The 0200 that asks for a sale by code or voucher number, as F59 names it."""
+        return {
+            **self._self(),
+            "3": "390000",
+            "11": self.next_trace(),
+            "22": "032",
+            "25": "00",
+            "49": "156",
+            "59": tags,
+            "60": f"91{self.batch}000",
+        }
+
     @staticmethod
     def reversal(sale: Fields, changes: Fields | None = None) -> Fields:
         """The 0400 of a 0200."""
-        dropped = ("2", "14", "23", "26", "35", "52", "53", "59")
+        dropped = ("2", "14", "23", "26", "35", "37", "52", "53", "59", "64")
         fields = {name: value for name, value in sale.items() if name not in dropped}
         return _changed(fields | {"39": "98"}, changes)
 

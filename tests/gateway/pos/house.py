@@ -220,7 +220,12 @@ class House:
         return [line for line in lines if line["event"] == event]
 
     async def provision(
-        self, terminal_id: str = "99100001", *, weak_pin: bool = False, **options: str
+        self,
+        terminal_id: str = "99100001",
+        *,
+        weak_pin: bool = False,
+        options_json: str = "{}",
+        **options: str,
     ) -> Identity:
         """A terminal with a master key made from its number; ``options``: scheme and mac."""
         tmk = AESGCM(terminal_id.encode() * 2).encrypt(bytes(12), b"", b"")[:16]
@@ -237,6 +242,7 @@ class House:
                     tmk_sealed=opened.sealer.seal(tmk, context),
                     tmk_kcv=CipherKey(tmk).kcv().hex().upper(),
                     created_at_ms=1,
+                    options_json=options_json,
                 )
             )
         return who

@@ -5,27 +5,16 @@ import socket
 
 import pytest
 
-from gateway.logs import make_log
-from gateway.metrics import Metrics
-from gateway.pos.listener import Handle, PosListener
-from gateway.sources import SystemClock
 from pos_protocol.codec import Message
 from sandbox.scenarios import ALIPAY_CODES, CARDS, Scenario
 from tests.gateway.pos.conftest import OpenHouse
-from tests.gateway.pos.foreign_terminal import HEADER, TPDU, ForeignTerminal
+from tests.gateway.pos.foreign_terminal import HEADER, SIGN_IN_AGAIN, TPDU, ForeignTerminal
 from tests.gateway.pos.house import House, Plan, until
+from tests.gateway.pos.lines import framed, message, open_listener
 
 CARD = CARDS[Scenario.APPROVED]
 PLANTED = "9900000000000010"
 ENVELOPE = bytes.fromhex(TPDU + HEADER)
-
-
-def framed(payload: bytes) -> bytes:
-    return len(payload).to_bytes(2, "big") + payload
-
-
-def message(mti: str, bitmap: str, fields: str = "") -> bytes:
-    return framed(ENVELOPE + bytes.fromhex(mti + bitmap + fields))
 
 
 def bitmap(*numbers: int) -> str:
@@ -162,7 +151,9 @@ async def test_an_answer_sent_to_us_is_ignored(
     assert await house.payment(till, sale["11"]) is None
 
 
-@pytest.mark.parametrize("mti", ["0000", "0240", "0260", "0280", "0290", "0600", "9999", "1200"])
+@pytest.mark.parametrize(
+    "mti", ["0000", "0240", "0260", "0280", "0281", "0290", "0600", "9999", "1200"]
+)
 async def test_an_mti_that_nobody_uses(house: House, till: ForeignTerminal, mti: str) -> None:
     """Refused or ignored, never a fault of ours, and the connection lives."""
     sale = till.card_sale(CARD.pan, CARD.pin)
@@ -181,24 +172,11 @@ async def test_an_mti_that_nobody_uses(house: House, till: ForeignTerminal, mti:
 async def test_the_header_and_tpdu_of_each_message_come_back(
     house: House, till: ForeignTerminal
 ) -> None:
-    """The TPDU's addresses change places, the header is repeated, for refusals too."""
+    """The TPDU's addresses change places, the header is repeated, for refusals too; the host's instruction is in it."""
     answer = await till.ask("0820", till.echo())
     assert answer.raw[:11] == bytes.fromhex("6012340003" + HEADER)
     refused = await till.ask("0200", till.card_sale(CARD.pan), spoil_mac=True)
-    assert refused.raw[:11] == bytes.fromhex("6012340003" + HEADER)
-
-
-def _listener(handle: Handle, max_in_flight: int = 2) -> PosListener:
-    return PosListener(
-        handle=handle,
-        clock=SystemClock(),
-        metrics=Metrics(),
-        log=make_log("error", "json"),
-        max_frame_bytes=4096,
-        max_connections=10,
-        max_in_flight=max_in_flight,
-        idle_timeout_s=60,
-    )
+    assert refused.raw[:11] == bytes.fromhex("6012340003" + SIGN_IN_AGAIN)
 
 
 async def test_a_peer_that_never_reads_is_not_read_from() -> None:
@@ -210,7 +188,7 @@ async def test_a_peer_that_never_reads_is_not_read_from() -> None:
         handled += 1
         return bytes(60_000)
 
-    listener = _listener(handle, max_in_flight=1000)
+    listener = open_listener(handle, max_in_flight_per_connection=1000)
     port = await listener.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
     frame, count = message("0820", bitmap(41), "31" * 8), 2000
@@ -237,7 +215,7 @@ async def test_who_drains_hangs_up_the_idle_at_once_and_the_others_after_their_l
         await opened.wait()
         return b"reply"
 
-    listener = _listener(handle)
+    listener = open_listener(handle, max_in_flight_per_connection=2)
     port = await listener.start("127.0.0.1", 0)
     idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
     busy, busy_writer = await asyncio.open_connection("127.0.0.1", port)
@@ -268,7 +246,7 @@ async def test_a_connection_that_was_accepted_as_the_draining_began_is_hung_up()
         def close(self) -> None:
             self.is_closed = True
 
-    listener, line = _listener(handle), Line()
+    listener, line = open_listener(handle, max_in_flight_per_connection=2), Line()
     listener.hang_up()
     listener.connection().connection_made(line)
     assert line.is_closed

@@ -1,10 +1,14 @@
 """Sign-in and echo: working keys for every scheme, made and checked on both ends."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from gateway.cli.installation import MERCHANT_NO
+from gateway.directory import master_context
 from sandbox.scenarios import CARDS, Scenario
+from signing.pos import CipherKey
 from tests.gateway.pos.foreign_terminal import ForeignTerminal
 from tests.gateway.pos.house import House
 
@@ -145,3 +149,77 @@ async def test_fifty_terminals_at_once(house: House) -> None:
     assert await asyncio.gather(*map(work, range(50))) == ["00"] * 50
     charged, returned = await house.charged_and_returned()
     assert sorted(charged) == list(range(100, 150)) and not any(returned)
+
+
+async def test_after_a_sign_out_nothing_is_sold(house: House, till: ForeignTerminal) -> None:
+    """00, then 77 until the next sign-in; signing out twice is no fault."""
+    out = {"41": till.who.terminal_id, "42": till.who.merchant, "60": f"00{till.batch}002"}
+    for _ in range(2):
+        answer = await till.ask("0820", out | {"11": till.next_trace()})
+        assert (answer["t"], answer["39"]) == ("0830", "00")
+    assert (await till.ask("0200", till.card_sale(CARD.pan)))["39"] == "77"
+    await till.sign_in()
+    assert (await till.ask("0200", till.card_sale(CARD.pan)))["39"] == "00"
+
+
+async def test_keys_change_under_load_and_no_sale_fails(
+    house: House, till: ForeignTerminal
+) -> None:
+    """Sales that were sent under the keys of a moment ago are taken, sign-in after sign-in."""
+    second = house.terminal(till.who)
+    for _ in range(4):
+        sales = [till.card_sale(CARD.pan, CARD.pin, amount_fen=100 + n) for n in range(5)]
+        frames = [till.pack("0200", sale) for sale in sales]
+        second.trace = till.trace
+        signing = asyncio.create_task(second.sign_in())
+        for frame in frames:
+            await till.send(frame)
+        codes = [(await till.receive())["39"] for _ in frames]
+        assert codes == ["00"] * 5
+        await signing
+        till.trace = second.trace
+        till.mac_key, till.pin_key = second.mac_key, second.pin_key
+
+
+async def test_a_new_master_key_counts_from_the_next_sign_in(
+    house: House, till: ForeignTerminal
+) -> None:
+    """Sales go on under the working keys; the next ones come under the new master key."""
+    tmk = bytes(range(16))
+    async with house.session() as opened:
+        sealed = opened.sealer.seal(tmk, master_context(MERCHANT_NO, till.who.terminal_id))
+        kcv = CipherKey(tmk).kcv().hex().upper()
+        await opened.store.set_terminal_key(MERCHANT_NO, till.who.terminal_id, sealed, kcv)
+    assert (await till.ask("0200", till.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
+    house.clock.ahead_s = 60
+    till.who = replace(till.who, tmk=tmk)
+    await till.sign_in()
+    assert (await till.ask("0200", till.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
+
+
+async def test_keys_of_long_ago_sell_nothing(house: House, till: ForeignTerminal) -> None:
+    """After days without a sign-in the keys before are gone: A0, and sign in again."""
+    old = replace_keys(house, till)
+    house.clock.ahead_s = 3 * DAY_S
+    await till.sign_in()
+    answer = await old.ask("0200", old.card_sale(CARD.pan, CARD.pin))
+    assert (answer["39"], answer["h"][-7]) == ("A0", "3")  # nibble 5: sign in again
+
+
+async def test_the_keys_before_are_for_what_was_on_its_way(
+    house: House, till: ForeignTerminal
+) -> None:
+    """Two minutes after a sign-in nothing can be on its way any more."""
+    old = replace_keys(house, till)
+    await till.sign_in()
+    assert (await old.ask("0200", old.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
+    house.clock.ahead_s = 121
+    assert (await old.ask("0200", old.card_sale(CARD.pan, CARD.pin)))["39"] == "A0"
+
+
+def replace_keys(house: House, till: ForeignTerminal) -> ForeignTerminal:
+    """The same terminal as it is now, on a connection of its own."""
+    old = house.terminal(till.who)
+    old.batch, old.trace = till.batch, 500
+    old.mac_key, old.pin_key = till.mac_key, till.pin_key
+    return old

@@ -1,0 +1,58 @@
+"""What we send to a card host, as data: the dialect's own rows, by what is to be done.
+
+Rules: an undo (0400) repeats F3, F25 and 60.1 of what it undoes, so it is the same row
+under another MTI. A hold is undone and never returned: it has no row in :data:`VOIDS`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from channels.card import CardAction
+from pos_protocol.transaction_kinds import TransactionKind
+from pos_protocol.transaction_table import CARD
+
+_K = TransactionKind
+_A = CardAction
+_SALE: Final = CardAction.SALE
+
+
+@dataclass(frozen=True, slots=True)
+class CardMessage:
+    """One message: MTI of request and answer, F3, F25 and 60.1."""
+
+    mti: str
+    reply_mti: str
+    processing: str
+    condition: str
+    type_code: str
+
+    def undoing(self) -> "CardMessage":
+        """The 0400 that undoes it."""
+        return CardMessage("0400", "0410", self.processing, self.condition, self.type_code)
+
+
+def _row(kind: TransactionKind) -> CardMessage:
+    row = next(row for row in CARD if row.kind is kind)
+    reply_mti = f"{int(row.mti) + 10:04}"
+    return CardMessage(row.mti, reply_mti, row.processing_code, row.condition, row.type_code)
+
+
+SALE: Final = _row(_K.SALE)
+PAYMENTS: Final[Mapping[CardAction, CardMessage]] = MappingProxyType(
+    {_A.SALE: SALE, _A.AUTHORISE: _row(_K.PREAUTH), _A.COMPLETE: _row(_K.COMPLETION)}
+)
+REVERSALS: Final[Mapping[CardAction, CardMessage]] = MappingProxyType(
+    {action: row.undoing() for action, row in PAYMENTS.items()}
+)
+REFUND: Final = _row(_K.REFUND)
+VOIDS: Final[Mapping[CardAction, CardMessage]] = MappingProxyType(
+    {_A.SALE: _row(_K.VOID), _A.COMPLETE: _row(_K.COMPLETION_VOID)}
+)
+BALANCE: Final = _row(_K.BALANCE)
+
+
+def payment_row(action: CardAction) -> CardMessage:
+    """The row of :data:`PAYMENTS`; without the dictionary for what comes most."""
+    return SALE if action is _SALE else PAYMENTS[action]

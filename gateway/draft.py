@@ -1,0 +1,97 @@
+"""A payment as a door understood it, before it is claimed."""
+
+from channels.card import CardAction, CardData, HoldRef
+from channels.port import PayRequest
+from domain.payment import Order
+from domain.record import record
+from gateway.settlement import details
+from gateway.store.port import TakenHold
+
+
+@record
+class Draft:
+    """A payment to be; exactly one of ``auth_code`` and ``card``.
+
+    ``original`` and ``takes`` are the hold of a completion, as its channel and as the store
+    know it; ``account_id`` is the account that has the hold (``""``: any that serves).
+    """
+
+    merchant_no: str
+    door: str
+    order_key: str
+    fingerprint: bytes
+    amount_fen: int
+    currency: str
+    subject: str
+    method: str
+    channel: str
+    auth_code: str = ""
+    card: CardData | None = None
+    terminal_id: str = ""
+    store_id: str = ""
+    notify_url: str = ""
+    metadata_json: str = ""
+    expires_in_s: int = 0
+    pan_sealed: bytes = b""
+    pan_token: bytes = b""
+    action: CardAction = CardAction.SALE
+    original: HoldRef | None = None
+    takes: TakenHold | None = None
+    account_id: str = ""
+
+    def __repr__(self) -> str:
+        return f"Draft({self.door!r}, {self.order_key!r}, amount_fen={self.amount_fen})"
+
+
+def order_of(
+    draft: Draft,
+    *,
+    order_id: str,
+    account_id: str,
+    channel_order_no: str,
+    now_ms: int,
+    patience_s: float,
+) -> Order:
+    """The order that a draft becomes; the till waits for ``patience_s`` from ``now_ms``."""
+    card, original = draft.card, draft.original
+    original_no = "" if original is None else original.order_no
+    return Order(
+        id=order_id,
+        merchant_no=draft.merchant_no,
+        door=draft.door,
+        order_key=draft.order_key,
+        fingerprint=draft.fingerprint,
+        amount_fen=draft.amount_fen,
+        currency=draft.currency,
+        subject=draft.subject,
+        method=draft.method,
+        channel=draft.channel,
+        account_id=account_id,
+        channel_order_no=channel_order_no,
+        terminal_id=draft.terminal_id,
+        store_id=draft.store_id,
+        notify_url=draft.notify_url,
+        pan_sealed=draft.pan_sealed,
+        pan_token=draft.pan_token,
+        metadata_json=draft.metadata_json,
+        details_json=details(card.entry_mode, original_no) if card is not None else "",
+        created_at_ms=now_ms,
+        till_deadline_ms=now_ms + int(patience_s * 1000),
+    )
+
+
+def request_of(order: Order, draft: Draft) -> PayRequest:
+    """What the channel is asked for, once the order is durable."""
+    return PayRequest(
+        order_no=order.channel_order_no,
+        amount_fen=order.amount_fen,
+        currency=order.currency,
+        subject=order.subject,
+        created_at_ms=order.created_at_ms,
+        auth_code=draft.auth_code,
+        card=draft.card,
+        store_id=order.store_id,
+        terminal_id=order.terminal_id,
+        action=draft.action,
+        original=draft.original,
+    )

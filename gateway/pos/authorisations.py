@@ -1,0 +1,340 @@
+"""Card pre-authorisations from a terminal: held, completed, released.
+
+Rules:
+
+* A pre-authorisation (an additional one as well) is a payment that rests authorized: the money is held and nothing is booked. A completion is a payment
+  of its own that takes its money from the hold, whole or a part, once: if it fails, is
+  closed or reversed, the hold may be completed again; once it succeeded the hold is spent,
+  also when the completion was voided or refunded later.
+* A hold is found by this terminal and F61. 25 no such hold, or one that is gone or taken;
+  14 another card; 61 more than is held; 64 a void of another amount; 22 older than thirty
+  days, not known yet, or (for a void) completed.
+* F38 of a completion goes to the channel and is never stored.
+* A void begins the release durably and waits for its end: 00 once the hold is released,
+  silence while that is not known. Its number is a payment of its own that is closed from
+  the start, so that its repeat is told from another void, a void that was reversed before
+  it came is refused, and a reversal that follows it finds it.
+* A completion advice tells of goods that are gone, and the terminal never takes it back. It
+  is booked as the request is, and answered once its outcome is final: 00 when the money is
+  ours. When the channel's answer was lost the gateway undoes the completion, as it does
+  everything that it cannot know; the terminal hears nothing until that is certain, repeats
+  its advice, and hears 98 then: the money was not taken, and the hold can be completed
+  again, by a new advice or request.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import orjson
+
+from channels.card import CardAction, HoldRef
+from channels.port import Answer
+from domain.clock import Clock, beijing
+from domain.errors import Conflict, Unavailable
+from domain.ids import IdSource
+from domain.payment import (
+    COMPLETION_METHOD,
+    FINAL,
+    HOLD_METHOD,
+    UNSETTLED,
+    Order,
+    Payment,
+    Status,
+)
+from gateway.draft import Draft
+from gateway.holds import HOLD_TAKEN, next_taking
+from gateway.live import is_over
+from gateway.logs import Log
+from gateway.payments import Payments
+from gateway.pos.exchange import Exchange
+from gateway.pos.originals import find_original
+from gateway.pos.sales import DEADLINE_MARGIN_S, Sales, card_draft
+from gateway.pos.teller import KeptReplies, Teller
+from gateway.pos.translate import (
+    APPROVED,
+    NO_ORIGINAL,
+    NOT_ALLOWED,
+    RefusedError,
+    amount_fen,
+    fingerprint_text,
+    stamped,
+)
+from gateway.store.port import PaymentStore, TakenHold, TerminalReply
+from signing.keywrap import Sealer
+
+COMPLETION_DAYS: Final = 30
+"""A hold that is older, by Beijing's calendar, is refused with 22 (reference §6)."""
+HOLD_VOID_METHOD: Final = "card_authorisation_void"
+"""The ``Order.method`` of a void's number: it began a release, and cannot be taken back."""
+_TOO_MUCH: Final = "61"
+_OTHER_AMOUNT: Final = "64"
+_USED: Final = "94"
+
+
+class NotKnownYet(RefusedError):
+    """What is asked may become possible: nothing to refuse an advice for."""
+
+
+class Authorisations:
+    """预授权, its additions, completions and voids."""
+
+    def __init__(
+        self,
+        *,
+        store: PaymentStore,
+        payments: Payments,
+        sales: Sales,
+        sealer: Sealer,
+        clock: Clock,
+        ids: IdSource,
+        log: Log,
+    ) -> None:
+        self._store = store
+        self._replies = KeptReplies(store, sealer)
+        self._payments = payments
+        self._sales = sales
+        self._sealer = sealer
+        self._clock = clock
+        self._ids = ids
+        self._log = log
+        self._patience_s = payments.till_wait_s + DEADLINE_MARGIN_S
+
+    async def preauth(self, exchange: Exchange) -> bytes | None:
+        """0100 预授权: hold the amount; F38 of the answer is what a completion repeats."""
+        draft = card_draft(exchange, self._sealer, HOLD_METHOD)
+        return await self._sales.sell(exchange, replace(draft, action=CardAction.AUTHORISE))
+
+    async def preauth_additional(self, exchange: Exchange) -> bytes | None:
+        """0100 追加预授权: a hold of its own, completed and released by itself."""
+        return await self.preauth(exchange)
+
+    async def completion(self, exchange: Exchange) -> bytes | None:
+        """0200 预授权完成(请求): take what is held, or less."""
+        draft = await self._completion(exchange)
+        try:
+            return await self._sales.sell(exchange, draft)
+        except Conflict as conflict:
+            raise _taken(conflict, NO_ORIGINAL) from None
+
+    async def completion_advice(self, exchange: Exchange) -> bytes | None:
+        """0220 预授权完成(通知): as the request, answered once it is certain."""
+        try:
+            draft = await self._completion(exchange)
+            teller = Teller(exchange, draft.fingerprint, self._sealer, self._clock)
+            begun = await self._payments.begin(draft, _once_final(teller))
+        except Conflict as conflict:
+            raise _taken(conflict, NO_ORIGINAL) from None
+        except (Unavailable, NotKnownYet) as error:
+            # the goods are gone: a "not now" of ours must not make it drop its advice
+            self._log.warning("advice must wait", order_key=exchange.order_key, reason=str(error))
+            return None
+        exchange.payment_id = begun.payment.order.id
+        until_s = self._clock.monotonic_s() + self._patience_s
+        try:
+            payment, live = begun.payment, begun.live
+            if live is not None:
+                if not begun.replayed:
+                    await self._payments.run(live)
+                await live.final(self._patience_s)
+                payment = live.payment
+            left_s = until_s - self._clock.monotonic_s()
+            payment = await self._payments.watch(payment, left_s, is_over)
+            return await self._advised(exchange, payment, teller)
+        except Unavailable as error:
+            self._log.error("silent", payment_id=exchange.payment_id, reason=error.message)
+        except Exception:
+            # it is claimed and perhaps paid: a refusal would be a guess
+            self._log.exception("silent after a fault", payment_id=exchange.payment_id)
+        return None
+
+    async def _advised(self, exchange: Exchange, payment: Payment, teller: Teller) -> bytes | None:
+        """The reply that came with the outcome; made now where that had none."""
+        kept = await self._replies.find(exchange)
+        if kept is not None or not _is_final(payment):
+            return kept
+        return await self._replies.keep(exchange, teller, teller(payment, None))
+
+    async def _completion(self, exchange: Exchange) -> Draft:
+        """The payment that takes a hold, or what keeps it from being one."""
+        draft = card_draft(exchange, self._sealer, COMPLETION_METHOD)
+        hold = await self._hold(exchange)
+        takes = None
+        if not await self._is_known(exchange):
+            _refuse_unheld(hold)
+            self._refuse_late(hold)
+            if draft.amount_fen > hold.order.amount_fen:
+                raise RefusedError(_TOO_MUCH, "more than is held")
+            takes = await self._taking(exchange, hold)
+        return replace(
+            draft,
+            action=CardAction.COMPLETE,
+            original=HoldRef(
+                order_no=hold.order.channel_order_no,
+                held_at_ms=hold.order.created_at_ms,
+                auth_code=exchange.message.text(38),
+            ),
+            takes=takes,
+            account_id=hold.order.account_id,
+        )
+
+    async def _taking(self, exchange: Exchange, hold: Payment) -> TakenHold | None:
+        """The number under which this completion takes the hold; ``None``: it did already."""
+        try:
+            return await next_taking(self._store, hold.order.id)
+        except Conflict as conflict:
+            if await self._is_known(exchange):
+                return None
+            raise _taken(conflict, NO_ORIGINAL) from None
+
+    async def _is_known(self, exchange: Exchange) -> bool:
+        """Whether this message's number is taken: a repeat is answered, whatever became since."""
+        return await self._own(exchange) is not None
+
+    async def _own(self, exchange: Exchange) -> Payment | None:
+        merchant_no = exchange.known.merchant.merchant_no
+        return await self._store.payment_by_order(merchant_no, "pos", exchange.order_key)
+
+    async def _hold(self, exchange: Exchange) -> Payment:
+        """The hold that F61 names; raises :class:`RefusedError` 25, 14 or 30."""
+        hold = await find_original(exchange, self._store, self._sealer)
+        if hold.order.method != HOLD_METHOD:
+            raise RefusedError(NO_ORIGINAL, "the original is no authorisation")
+        return hold
+
+    def _refuse_late(self, hold: Payment) -> None:
+        held_on, today = beijing(hold.order.created_at_ms), beijing(self._clock.now_ms())
+        if (today.date() - held_on.date()).days > COMPLETION_DAYS:
+            raise RefusedError(NOT_ALLOWED, f"held more than {COMPLETION_DAYS} days ago")
+
+    async def preauth_void(self, exchange: Exchange) -> bytes | None:
+        """0100 预授权撤销: release the hold, whole."""
+        fingerprint = self._sealer.token(fingerprint_text(exchange.message))
+        kept = await self._replies.find(exchange, fingerprint)
+        if kept is not None:
+            return kept
+        amount = amount_fen(exchange.message)
+        hold = await self._hold(exchange)
+        if amount != hold.order.amount_fen:
+            raise RefusedError(_OTHER_AMOUNT, "a void releases the whole")
+        await self._take_number(exchange, hold, fingerprint)
+        try:
+            live = await self._payments.cancel(hold)
+            released = await self._payments.watch(live.payment, self._patience_s, is_over)
+            return await self._voided(exchange, released, fingerprint)
+        except Conflict as conflict:
+            raise _taken(conflict, NOT_ALLOWED) from None
+        except Unavailable as error:
+            self._log.error("silent", payment_id=hold.order.id, reason=error.message)
+        except Exception:
+            # the release is perhaps begun: a refusal would be a guess
+            self._log.exception("silent after a fault", payment_id=hold.order.id)
+        return None
+
+    async def void_stands(self, exchange: Exchange) -> bool:
+        """Whether the void of this number, which came, releases its hold: for its reversal.
+
+        A release that a crash kept from being begun is begun. ``False``: a completion has it.
+
+        Raises:
+            RefusedError: as :meth:`preauth_void`, what F61 names is no hold of this card.
+            Unavailable: the store is down.
+        """
+        hold = await self._hold(exchange)
+        try:
+            await self._payments.cancel(hold)
+        except Conflict:
+            return False
+        return True
+
+    async def _take_number(self, exchange: Exchange, hold: Payment, fingerprint: bytes) -> None:
+        """Claim the void's own number, once its hold can be released; a repeat has it already.
+
+        Raises:
+            RefusedError: 25 nothing is held, or the void was reversed before it came; 22 it
+                was completed; 94 the number was used for something else.
+        """
+        own = await self._own(exchange)
+        if own is None:
+            _refuse_unheld(hold)
+            try:
+                await next_taking(self._store, hold.order.id)
+            except Conflict as conflict:
+                raise _taken(conflict, NOT_ALLOWED) from None
+            order = self._void_order(exchange, hold, fingerprint)
+            if await self._payments.refuse_beforehand(order):
+                return
+            own = await self._own(exchange)
+        if own is None:
+            raise Unavailable("the store refused a number that it does not show")
+        if not own.order.account_id and own.order.method != HOLD_VOID_METHOD:
+            raise RefusedError(NO_ORIGINAL, "this void was reversed before it came")
+        if own.order.fingerprint != fingerprint:
+            raise RefusedError(_USED, "this number was used with other content")
+
+    def _void_order(self, exchange: Exchange, hold: Payment, fingerprint: bytes) -> Order:
+        now_ms = self._clock.now_ms()
+        return Order(
+            id=self._ids.new("pay_"),
+            merchant_no=hold.order.merchant_no,
+            door="pos",
+            order_key=exchange.order_key,
+            fingerprint=fingerprint,
+            amount_fen=hold.order.amount_fen,
+            currency=hold.order.currency,
+            subject="",
+            method=HOLD_VOID_METHOD,
+            channel="",
+            account_id="",
+            channel_order_no="",
+            terminal_id=hold.order.terminal_id,
+            store_id="",
+            notify_url="",
+            pan_sealed=b"",
+            pan_token=b"",
+            metadata_json="",
+            details_json=orjson.dumps({"hold": hold.order.id}).decode(),
+            created_at_ms=now_ms,
+            till_deadline_ms=now_ms,
+        )
+
+    async def _voided(self, exchange: Exchange, hold: Payment, fingerprint: bytes) -> bytes | None:
+        """00 for what is released, kept first; silence for what is not known to be."""
+        if not _is_final(hold):
+            return None
+        now_ms = self._clock.now_ms()
+        reference = hold.standing.channel_reference or hold.order.id[-12:]
+        fields = stamped(now_ms, APPROVED, reference)
+        auth_code = exchange.message.text(38)
+        if auth_code:
+            fields[38] = auth_code
+        teller = Teller(exchange, fingerprint, self._sealer, self._clock)
+        return await self._replies.keep(exchange, teller, teller.kept(fields, now_ms))
+
+
+def _is_final(payment: Payment) -> bool:
+    return payment.standing.status in FINAL and not payment.standing.parked_reason
+
+
+def _once_final(teller: Teller) -> Callable[[Payment, Answer | None], TerminalReply | None]:
+    """A reply for the commit of the outcome, and for none before it."""
+
+    def reply(payment: Payment, answer: Answer | None) -> TerminalReply | None:
+        return teller(payment, answer) if _is_final(payment) else None
+
+    return reply
+
+
+def _refuse_unheld(hold: Payment) -> None:
+    """Raise what keeps a hold from being completed or released: 22 not known yet, 25 gone."""
+    standing = hold.standing
+    is_open = standing.status in UNSETTLED and standing.status is not Status.REVERSING
+    if standing.parked_reason or is_open:
+        raise NotKnownYet(NOT_ALLOWED, "the outcome of the authorisation is not known yet")
+    if standing.status is not Status.AUTHORIZED:
+        raise RefusedError(NO_ORIGINAL, f"the authorisation is {standing.status.value}")
+
+
+def _taken(conflict: Conflict, code: str) -> Conflict | RefusedError:
+    """How a terminal is told that another has the hold; any other conflict as it is."""
+    return RefusedError(code, conflict.message) if conflict.code == HOLD_TAKEN else conflict

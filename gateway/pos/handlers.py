@@ -1,0 +1,160 @@
+"""Who answers what: the one table from a transaction's kind to its handler.
+
+Rules: a kind that is not here is answered 40; nothing is decided here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from domain.clock import Clock
+from domain.ids import IdSource
+from gateway.directory import Directory
+from gateway.logs import Log
+from gateway.payments import Payments
+from gateway.pos.authorisations import Authorisations
+from gateway.pos.balances import CardBalances
+from gateway.pos.batch_order import BatchOrder
+from gateway.pos.batches import Batches
+from gateway.pos.catalogue import Catalogue
+from gateway.pos.door import Admit, Handlers
+from gateway.pos.downloads import Downloads
+from gateway.pos.inquiries import Inquiries
+from gateway.pos.returns import Returns
+from gateway.pos.reversals import Reversals
+from gateway.pos.sales import DEADLINE_MARGIN_S, Sales
+from gateway.pos.scripts import Scripts
+from gateway.pos.sign_in import SignIn
+from gateway.refunds import Refunds
+from gateway.routes import Routes
+from gateway.store.port import Store
+from pos_protocol.transactions import TransactionKind
+from signing.keywrap import Sealer
+
+_K = TransactionKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What handlers work with."""
+
+    store: Store
+    routes: Routes
+    payments: Payments
+    refunds: Refunds
+    directory: Directory
+    sealer: Sealer
+    clock: Clock
+    ids: IdSource
+    random_bytes: Callable[[int], bytes]
+    catalogue: Catalogue
+    announces: bool
+    key_life_ms: int
+    """How long a sign-in holds."""
+    log: Log
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the door needs: who answers what, and who lets in a message of another batch."""
+
+    handlers: Handlers
+    admit: Admit
+
+
+def pos_handlers(means: Means) -> Rooms:
+    """Every transaction that is open to terminals."""
+    order = BatchOrder(store=means.store, directory=means.directory, clock=means.clock)
+    handlers = {**_management(means, order), **_money(means), **_batches(means, order)}
+    return Rooms(handlers=handlers, admit=order.admit)
+
+
+def _management(means: Means, order: BatchOrder) -> Handlers:
+    downloads = Downloads(
+        catalogue=means.catalogue,
+        store=means.store,
+        clock=means.clock,
+        announces=means.announces,
+    )
+    sign_in = SignIn(
+        store=means.store,
+        directory=means.directory,
+        order=order,
+        instruction_for=downloads.instruction_for,
+        sealer=means.sealer,
+        clock=means.clock,
+        random_bytes=means.random_bytes,
+        key_life_ms=means.key_life_ms,
+    )
+    return {
+        _K.SIGN_IN: sign_in.sign_in,
+        _K.SIGN_OUT: sign_in.sign_out,
+        _K.ECHO: sign_in.echo,
+        _K.DOWNLOAD: downloads.download,
+        _K.DOWNLOAD_END: downloads.download_end,
+        _K.QUERY: downloads.query,
+    }
+
+
+def _money(means: Means) -> Handlers:
+    store, payments, sealer = means.store, means.payments, means.sealer
+    clock, ids, log = means.clock, means.ids, means.log
+    sales = Sales(store=store, payments=payments, sealer=sealer, clock=clock, ids=ids, log=log)
+    holds = Authorisations(
+        store=store,
+        payments=payments,
+        sales=sales,
+        sealer=sealer,
+        clock=clock,
+        ids=ids,
+        log=log,
+    )
+    returns = Returns(
+        store=store,
+        refunds=means.refunds,
+        sealer=sealer,
+        clock=clock,
+        log=log,
+        patience_s=payments.till_wait_s + DEADLINE_MARGIN_S,
+    )
+    reversals = Reversals(
+        store=store,
+        payments=payments,
+        returns=returns,
+        authorisations=holds,
+        sealer=sealer,
+        clock=clock,
+        ids=ids,
+    )
+    inquiries = Inquiries(store=store, payments=payments, sealer=sealer, clock=clock, ids=ids)
+    balances = CardBalances(routes=means.routes, clock=clock, ids=ids)
+    return {
+        _K.SALE: sales.card_sale,
+        _K.QR_SALE: sales.qr_sale,
+        _K.REVERSAL: reversals.reversal,
+        _K.VOID: returns.void,
+        _K.QR_VOID: returns.void,
+        _K.COMPLETION_VOID: returns.void,
+        _K.REFUND: returns.refund,
+        _K.QR_REFUND: returns.refund,
+        _K.PREAUTH: holds.preauth,
+        _K.PREAUTH_ADDITIONAL: holds.preauth_additional,
+        _K.PREAUTH_VOID: holds.preauth_void,
+        _K.COMPLETION: holds.completion,
+        _K.COMPLETION_ADVICE: holds.completion_advice,
+        _K.BALANCE: balances.balance,
+        _K.STATUS_INQUIRY: inquiries.status,
+        _K.QR_QUERY: inquiries.qr_query,
+    }
+
+
+def _batches(means: Means, order: BatchOrder) -> Handlers:
+    store, sealer, clock, log = means.store, means.sealer, means.clock, means.log
+    batches = Batches(store=store, order=order, sealer=sealer, clock=clock, log=log)
+    scripts = Scripts(store=store, sealer=sealer, clock=clock, log=log)
+    return {
+        _K.SETTLEMENT: batches.settlement,
+        _K.UPLOAD: batches.upload,
+        _K.UPLOAD_END: batches.upload_end,
+        _K.NOTICE_UPLOAD: batches.notice_upload,
+        _K.SCRIPT_RESULT: scripts.script_result,
+    }

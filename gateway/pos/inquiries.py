@@ -1,0 +1,159 @@
+"""What became of a sale: for a terminal that heard nothing. Private extensions.
+
+Rules:
+
+* The answer's F39 says only that the question was understood; F62 says paid, not paid or
+  still asking (``pos_protocol/fields/payment_status.py``), and the MAC covers it.
+* "Never seen" is a promise: the sale's number is taken before it is said, so that a sale
+  that is still under way is refused when it comes.
+* A query by the payer's code means the newest sale of this batch with that code; one by
+  voucher number names its sale outright.
+"""
+
+from typing import Final
+
+import orjson
+
+from channels.codes import normalise
+from domain.clock import Clock
+from domain.ids import IdSource
+from domain.payment import Payment, Status
+from domain.refund import Refund, RefundStatus
+from gateway.payments import Payments
+from gateway.pos.authorisations import HOLD_VOID_METHOD
+from gateway.pos.exchange import Exchange
+from gateway.pos.originals import named_original, original_key
+from gateway.pos.refused_numbers import REFUSED_METHOD, refused_order
+from gateway.pos.translate import APPROVED, NO_ORIGINAL, RefusedError, response_code, stamped
+from gateway.store.port import Store, pos_refund_number
+from pos_protocol.fields.payment_status import PaymentState, PaymentStatus, build_payment_status
+from pos_protocol.fields.scan_info import parse_scan_info
+from pos_protocol.transactions import batch_of
+from signing.keywrap import Sealer
+
+_VOUCHER_LENGTH: Final = 20
+
+
+class Inquiries:
+    """支付结果查询 and 扫码查询."""
+
+    def __init__(
+        self, *, store: Store, payments: Payments, sealer: Sealer, clock: Clock, ids: IdSource
+    ) -> None:
+        self._store = store
+        self._payments = payments
+        self._sealer = sealer
+        self._clock = clock
+        self._ids = ids
+
+    async def status(self, exchange: Exchange) -> bytes:
+        """The sale, void or refund that F61 names."""
+        key = original_key(exchange, named_original(exchange))
+        refund = await self._refund(exchange, key)
+        payment = None if refund is not None else await self._seen(exchange, key)
+        if refund is None and payment is None:
+            # one that came while the number was being taken has been begun
+            refund = await self._refund(exchange, key)
+        if refund is not None:
+            return self._told(exchange, status_of_refund(refund), refund.order.id)
+        if payment is not None and payment.order.method == HOLD_VOID_METHOD:
+            return self._told(exchange, await self._of_a_hold_void(payment), payment.order.id)
+        return self._answer(exchange, payment)
+
+    async def _of_a_hold_void(self, void: Payment) -> PaymentStatus:
+        """Whether the hold that this void named is released: "paid" means that it is."""
+        hold_id = str(orjson.loads(void.order.details_json)["hold"])
+        hold = await self._store.payment(hold_id)
+        if hold is None or hold.standing.parked_reason:
+            return PaymentStatus(PaymentState.ASKING)
+        match hold.standing.status:
+            case Status.CLOSED | Status.FAILED:
+                return PaymentStatus(PaymentState.PAID, APPROVED)
+            case Status.AUTHORIZED:
+                return PaymentStatus(PaymentState.NOT_PAID)
+            case _:
+                return PaymentStatus(PaymentState.ASKING)
+
+    async def _refund(self, exchange: Exchange, key: str) -> Refund | None:
+        merchant_no = exchange.known.merchant.merchant_no
+        return await self._store.refund_by_number(merchant_no, pos_refund_number(key))
+
+    async def qr_query(self, exchange: Exchange) -> bytes:
+        """The sale that F59 names, by voucher number or by the payer's code."""
+        info = parse_scan_info(exchange.message.text(59))
+        if info.voucher:
+            key = _key_of(info.voucher)
+            if not key.startswith(f"{exchange.message.text(41)}-"):
+                raise RefusedError(NO_ORIGINAL, "no voucher number of this terminal")
+            return self._answer(exchange, await self._seen(exchange, key))
+        found = await self._by_code(exchange, info.code)
+        if found is None:
+            raise RefusedError(NO_ORIGINAL, "no sale of this batch with this code")
+        return self._answer(exchange, await self._seen(exchange, found))
+
+    async def _by_code(self, exchange: Exchange, code: str) -> str | None:
+        """The newest sale of this batch with this code, by its order key."""
+        token = self._sealer.token(normalise(code).encode())
+        message = exchange.message
+        return await self._store.order_key_by_token(
+            exchange.known.merchant.merchant_no,
+            f"{message.text(41)}-{batch_of(message)}-",
+            token,
+        )
+
+    async def _seen(self, exchange: Exchange, key: str) -> Payment | None:
+        """The payment of a key; ``None`` when there was none and the key is taken now."""
+        merchant_no = exchange.known.merchant.merchant_no
+        while True:
+            payment = await self._store.payment_by_order(merchant_no, "pos", key)
+            if payment is not None:
+                exchange.payment_id = payment.order.id
+                return payment if payment.order.method != REFUSED_METHOD else None
+            order = refused_order(exchange, key, self._ids, self._clock.now_ms())
+            if await self._payments.refuse_beforehand(order):
+                return None
+
+    def _answer(self, exchange: Exchange, payment: Payment | None) -> bytes:
+        if payment is None:
+            return self._told(exchange, PaymentStatus(PaymentState.NEVER_SEEN), self._ids.new())
+        return self._told(exchange, status_of(payment), payment.order.id)
+
+    def _told(self, exchange: Exchange, status: PaymentStatus, reference: str) -> bytes:
+        fields = stamped(self._clock.now_ms(), APPROVED, reference[-12:])
+        fields[62] = build_payment_status(status)
+        return exchange.reply(fields)
+
+
+def status_of_refund(refund: Refund) -> PaymentStatus:
+    """What a terminal is told of a void or refund: "paid" means that the payer has the money."""
+    match refund.standing.status:
+        case RefundStatus.SUCCEEDED:
+            return PaymentStatus(PaymentState.PAID, APPROVED)
+        case RefundStatus.FAILED:
+            return PaymentStatus(PaymentState.NOT_PAID)
+        case RefundStatus.CREATED | RefundStatus.SUBMITTED | RefundStatus.UNKNOWN:
+            return PaymentStatus(PaymentState.ASKING)
+
+
+def status_of(payment: Payment) -> PaymentStatus:
+    """What a terminal is told of a sale, and the F39 that it had or would have had."""
+    standing = payment.standing
+    match standing.status:
+        case Status.SUCCEEDED | Status.AUTHORIZED if not standing.parked_reason:
+            kept_fen = standing.captured_fen - standing.returned_fen
+            if 0 < kept_fen <= standing.refunding_fen:
+                return PaymentStatus(PaymentState.ASKING)  # the channel may refuse the return
+            kept = standing.status is Status.AUTHORIZED or kept_fen > 0
+            state = PaymentState.PAID if kept else PaymentState.NOT_PAID
+        case Status.FAILED | Status.REVERSING | Status.REVERSED | Status.CLOSED:
+            state = PaymentState.NOT_PAID
+        case _:
+            return PaymentStatus(PaymentState.ASKING)
+    return PaymentStatus(state, response_code(payment))
+
+
+def _key_of(voucher: str) -> str:
+    """The order key that a voucher number spells; not one of ours gives no key at all."""
+    if len(voucher) != _VOUCHER_LENGTH:
+        return ""
+    return f"{voucher[:8]}-{voucher[8:14]}-{voucher[14:]}"

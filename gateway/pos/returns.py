@@ -1,0 +1,226 @@
+"""Voids and refunds from a terminal: both give money back, as refunds of the gateway.
+
+Rules:
+
+* A void returns the whole of a sale of the open batch and this day; a refund a part or
+  all of one of the last thirty days, several times if need be. Both are a refund under
+  the message's own number (terminal, batch, trace), reserved by compare-and-set before
+  anything is sent: together they never exceed the capture.
+* 25 no original that fits, or none that holds money; 64 a void of another amount; 61 more
+  than is left; 22 too late, or an original whose outcome is not known yet; 14 another card.
+* 00 means that the payer has the money. What the channel has not answered within the till's
+  patience, or a person must decide, is answered with silence: the gateway finishes it, and
+  a yes or no before that could turn out untrue. A refund that is sent again is told the
+  end; a void is reversed (22, ``reversals.py``), and an inquiry says how its sale stands.
+"""
+
+from typing import Final, assert_never
+
+from domain.clock import Clock, beijing_texts
+from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
+from domain.payment import COMPLETION_METHOD, UNSETTLED, Payment, Status
+from domain.refund import REFUND_FINAL, Refund, RefundStatus
+from gateway.logs import Log
+from gateway.pos.exchange import Exchange
+from gateway.pos.originals import find_original
+from gateway.pos.teller import KeptReplies, Teller
+from gateway.pos.translate import (
+    APPROVED,
+    F39_OF_REASON,
+    NO_ORIGINAL,
+    NOT_ALLOWED,
+    RefusedError,
+    amount_fen,
+    fingerprint_text,
+    stamped,
+)
+from gateway.refunds import RefundAsk, Refunds
+from gateway.store.port import Store, pos_refund_number
+from pos_protocol.transactions import TransactionKind
+from signing.keywrap import Sealer
+
+REFUND_DAYS: Final = 30
+"""A sale that is older is refused with 22 (reference §6)."""
+_DAY_MS: Final = 86_400_000
+_TRIES: Final = 50
+_K = TransactionKind
+_METHODS: Final = {
+    _K.VOID: ("card",),
+    _K.COMPLETION_VOID: (COMPLETION_METHOD,),
+    _K.REFUND: ("card", COMPLETION_METHOD),
+    _K.QR_VOID: ("auth_code",),
+    _K.QR_REFUND: ("auth_code",),
+}
+"""By kind of return: what paid the original."""
+_OTHER_AMOUNT: Final = "64"
+_TOO_MUCH: Final = "61"
+
+
+class Returns:
+    """0200 消费撤销 and 0220 退货, of cards, codes and completions."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        refunds: Refunds,
+        sealer: Sealer,
+        clock: Clock,
+        log: Log,
+        patience_s: float,
+    ) -> None:
+        self._store = store
+        self._replies = KeptReplies(store, sealer)
+        self._refunds = refunds
+        self._sealer = sealer
+        self._clock = clock
+        self._log = log
+        self._patience_s = patience_s
+
+    async def void(self, exchange: Exchange) -> bytes | None:
+        """The whole of a sale of this batch goes back."""
+        fingerprint = self._sealer.token(fingerprint_text(exchange.message))
+        kept = await self._replies.find(exchange, fingerprint)
+        if kept is not None:
+            return kept
+        amount = amount_fen(exchange.message)
+        payment = await find_original(exchange, self._store, self._sealer)
+        _refuse_other_kind(exchange, payment)
+        known = await self._known(exchange)
+        if known is None:
+            await self._refuse_given_up(exchange)
+            self._refuse_void(exchange, payment, amount)
+        return await self._return(exchange, payment, self._ask(exchange, "void", fingerprint))
+
+    async def refund(self, exchange: Exchange) -> bytes | None:
+        """A part or all of an earlier sale goes back."""
+        fingerprint = self._sealer.token(fingerprint_text(exchange.message))
+        kept = await self._replies.find(exchange, fingerprint)
+        if kept is not None:
+            return kept
+        payment = await find_original(exchange, self._store, self._sealer)
+        _refuse_other_kind(exchange, payment)
+        if await self._known(exchange) is None:
+            await self._refuse_given_up(exchange)
+            _refuse_unpaid(payment)
+            await self._refuse_again(exchange, payment)
+            if self._clock.now_ms() - payment.order.created_at_ms > REFUND_DAYS * _DAY_MS:
+                raise RefusedError(NOT_ALLOWED, f"the sale is older than {REFUND_DAYS} days")
+        return await self._return(exchange, payment, self._ask(exchange, "refund", fingerprint))
+
+    async def prevent(self, exchange: Exchange) -> bool:
+        """Take the number of a void that may still come; ``False`` when it was begun.
+
+        The number is taken as a refund of the named sale that is born failed; where there
+        is no such sale, the void would be refused by itself.
+        """
+        for _ in range(_TRIES):
+            known = await self._known(exchange)
+            if known is not None:
+                return known.standing.status is RefundStatus.FAILED
+            try:
+                payment = await find_original(exchange, self._store, self._sealer)
+            except RefusedError:
+                return True
+            ask = self._ask(exchange, "reversed before it came", b"reversed before it came")
+            if await self._refunds.refuse_beforehand(payment, ask):
+                return True
+        raise Unavailable("the sale is being changed too fast: send the reversal again")
+
+    async def _known(self, exchange: Exchange) -> Refund | None:
+        merchant_no = exchange.known.merchant.merchant_no
+        number = pos_refund_number(exchange.order_key)
+        return await self._store.refund_by_number(merchant_no, number)
+
+    def _ask(self, exchange: Exchange, reason: str, fingerprint: bytes) -> RefundAsk:
+        return RefundAsk(
+            merchant_refund_no=pos_refund_number(exchange.order_key),
+            amount_fen=amount_fen(exchange.message),
+            reason=reason,
+            fingerprint=fingerprint,
+        )
+
+    async def _refuse_given_up(self, exchange: Exchange) -> None:
+        """Raise 94 for a number that an inquiry was told "never seen" of, or that is a sale's."""
+        merchant_no, key = exchange.known.merchant.merchant_no, exchange.order_key
+        if await self._store.payment_by_order(merchant_no, "pos", key) is not None:
+            raise RefusedError("94", "this number is taken")
+
+    async def _refuse_again(self, exchange: Exchange, payment: Payment) -> None:
+        """Raise 22 while a refund of the same amount from here is not over: it heard silence."""
+        amount = amount_fen(exchange.message)
+        own = pos_refund_number(f"{exchange.message.text(41)}-")
+        for refund in await self._store.refunds(payment.order.id):
+            is_open = refund.standing.status not in REFUND_FINAL
+            is_own = refund.order.merchant_refund_no.startswith(own)
+            if is_open and is_own and refund.order.amount_fen == amount:
+                raise RefusedError(NOT_ALLOWED, "the same refund is on its way already")
+
+    def _refuse_void(self, exchange: Exchange, payment: Payment, amount: int) -> None:
+        """Raise what keeps a void from being begun."""
+        order, session = payment.order, exchange.known.session
+        _refuse_unpaid(payment)
+        batch = order.order_key.rpartition("-")[0].rpartition("-")[2]
+        if session is None or batch != f"{session.batch_no:06d}":
+            raise RefusedError(NO_ORIGINAL, "the sale is of another batch: refund it")
+        if beijing_texts(order.created_at_ms)[1] != beijing_texts(self._clock.now_ms())[1]:
+            raise RefusedError(NO_ORIGINAL, "the sale is of another day: refund it")
+        if amount != order.amount_fen:
+            raise RefusedError(_OTHER_AMOUNT, "a void returns the whole sale")
+
+    async def _return(self, exchange: Exchange, payment: Payment, ask: RefundAsk) -> bytes | None:
+        teller = Teller(exchange, ask.fingerprint, self._sealer, self._clock)
+        try:
+            refund, _ = await self._refunds.create(payment.order.merchant_no, payment.order.id, ask)
+        except Unprocessable as error:
+            code = "40" if error.code == "refund_not_supported" else _TOO_MUCH
+            raise RefusedError(code, error.message) from None
+        except (Conflict, NotFound) as error:
+            code = "94" if error.code == "refund_conflict" else NO_ORIGINAL
+            raise RefusedError(code, error.message) from None
+        try:
+            return await self._told(exchange, await self._wait(refund), teller)
+        except Unavailable as error:
+            self._log.error("silent", payment_id=exchange.payment_id, reason=error.message)
+            return None
+
+    async def _wait(self, refund: Refund) -> Refund:
+        return await self._refunds.wait(refund, self._patience_s)
+
+    async def _told(self, exchange: Exchange, refund: Refund, teller: Teller) -> bytes | None:
+        """The reply of a refund as it stands at the end of the till's patience, kept first."""
+        standing, now_ms = refund.standing, self._clock.now_ms()
+        match standing.status:
+            case RefundStatus.SUCCEEDED:
+                code = APPROVED
+            case RefundStatus.FAILED:
+                decline = standing.decline
+                code = NO_ORIGINAL if decline is None else F39_OF_REASON[decline.reason]
+            case RefundStatus.CREATED | RefundStatus.SUBMITTED | RefundStatus.UNKNOWN:
+                self._log.error(
+                    "silent", payment_id=exchange.payment_id, reason="the refund is not over yet"
+                )
+                return None
+            case _:
+                assert_never(standing.status)
+        fields = stamped(now_ms, code, refund.order.id[-12:])
+        return await self._replies.keep(exchange, teller, teller.kept(fields, now_ms))
+
+
+def _refuse_other_kind(exchange: Exchange, payment: Payment) -> None:
+    """Raise 25 where the original is not of the kind that this message returns."""
+    transaction = exchange.transaction
+    kind = None if transaction is None else transaction.kind
+    if kind is not None and payment.order.method not in _METHODS[kind]:
+        raise RefusedError(NO_ORIGINAL, f"a {kind.value} does not return this original")
+
+
+def _refuse_unpaid(payment: Payment) -> None:
+    """Raise what keeps money from being returned: 22 not known yet, 25 none was taken."""
+    standing = payment.standing
+    if standing.parked_reason or (
+        standing.status in UNSETTLED and standing.status is not Status.REVERSING
+    ):
+        raise RefusedError(NOT_ALLOWED, "the outcome of the original is not known yet")
+    if standing.status is not Status.SUCCEEDED:
+        raise RefusedError(NO_ORIGINAL, f"the original is {standing.status.value}")
