@@ -17,9 +17,9 @@ from channels.http import GuardedClient
 from channels.port import AnswerLost, NotSent
 from gateway.outbound import Refused, read_policy
 from tests.gateway.raw_endpoint import OK, Endpoint, serving
+from tests.support.waiting import eventually
 
 LOCAL = read_policy(allow_http=True, ports=[80], allow=["127.0.0.0/8"])
-from tests.support.waiting import eventually
 
 
 @asynccontextmanager
