@@ -110,9 +110,11 @@ def _money(means: Means) -> Handlers:
     )
     returns = Returns(
         store=store,
+        payments=payments,
         refunds=means.refunds,
         sealer=sealer,
         clock=clock,
+        ids=ids,
         log=log,
         patience_s=payments.till_wait_s + DEADLINE_MARGIN_S,
     )

@@ -23,7 +23,7 @@ from gateway.payments import Payments
 from gateway.pos.authorisations import HOLD_VOID_METHOD
 from gateway.pos.exchange import Exchange
 from gateway.pos.originals import named_original, original_key
-from gateway.pos.refused_numbers import REFUSED_METHOD, refused_order
+from gateway.pos.refused_numbers import REFUSED_METHOD, RETURN_METHOD, refused_order
 from gateway.pos.translate import APPROVED, NO_ORIGINAL, RefusedError, response_code, stamped
 from gateway.store.port import Store, pos_refund_number
 from pos_protocol.fields.payment_status import PaymentState, PaymentStatus, build_payment_status
@@ -48,17 +48,29 @@ class Inquiries:
 
     async def status(self, exchange: Exchange) -> bytes:
         """The sale, void or refund that F61 names."""
-        key = original_key(exchange, named_original(exchange))
+        return await self._of(exchange, original_key(exchange, named_original(exchange)))
+
+    async def _of(self, exchange: Exchange, key: str) -> bytes:
         refund = await self._refund(exchange, key)
-        payment = None if refund is not None else await self._seen(exchange, key)
-        if refund is None and payment is None:
-            # one that came while the number was being taken has been begun
-            refund = await self._refund(exchange, key)
         if refund is not None:
             return self._told(exchange, status_of_refund(refund), refund.order.id)
-        if payment is not None and payment.order.method == HOLD_VOID_METHOD:
-            return self._told(exchange, await self._of_a_hold_void(payment), payment.order.id)
-        return self._answer(exchange, payment)
+        payment = await self._seen(exchange, key)
+        if payment is None:
+            return self._told(exchange, PaymentStatus(PaymentState.NEVER_SEEN), self._ids.new())
+        status = status_of(payment)
+        if payment.order.method == RETURN_METHOD:
+            # it came, and its refund is about to be begun, or has been meanwhile
+            refund = await self._refund(exchange, key)
+            status = (
+                PaymentStatus(PaymentState.ASKING) if refund is None else (status_of_refund(refund))
+            )
+        elif payment.order.method == HOLD_VOID_METHOD:
+            status = await self._of_a_hold_void(payment)
+        return self._told(exchange, status, payment.order.id)
+
+    async def _refund(self, exchange: Exchange, key: str) -> Refund | None:
+        merchant_no = exchange.known.merchant.merchant_no
+        return await self._store.refund_by_number(merchant_no, pos_refund_number(key))
 
     async def _of_a_hold_void(self, void: Payment) -> PaymentStatus:
         """Whether the hold that this void named is released: "paid" means that it is."""
@@ -74,10 +86,6 @@ class Inquiries:
             case _:
                 return PaymentStatus(PaymentState.ASKING)
 
-    async def _refund(self, exchange: Exchange, key: str) -> Refund | None:
-        merchant_no = exchange.known.merchant.merchant_no
-        return await self._store.refund_by_number(merchant_no, pos_refund_number(key))
-
     async def qr_query(self, exchange: Exchange) -> bytes:
         """The sale that F59 names, by voucher number or by the payer's code."""
         info = parse_scan_info(exchange.message.text(59))
@@ -85,11 +93,11 @@ class Inquiries:
             key = _key_of(info.voucher)
             if not key.startswith(f"{exchange.message.text(41)}-"):
                 raise RefusedError(NO_ORIGINAL, "no voucher number of this terminal")
-            return self._answer(exchange, await self._seen(exchange, key))
+            return await self._of(exchange, key)
         found = await self._by_code(exchange, info.code)
         if found is None:
             raise RefusedError(NO_ORIGINAL, "no sale of this batch with this code")
-        return self._answer(exchange, await self._seen(exchange, found))
+        return await self._of(exchange, found)
 
     async def _by_code(self, exchange: Exchange, code: str) -> str | None:
         """The newest sale of this batch with this code, by its order key."""
@@ -112,11 +120,6 @@ class Inquiries:
             order = refused_order(exchange, key, self._ids, self._clock.now_ms())
             if await self._payments.refuse_beforehand(order):
                 return None
-
-    def _answer(self, exchange: Exchange, payment: Payment | None) -> bytes:
-        if payment is None:
-            return self._told(exchange, PaymentStatus(PaymentState.NEVER_SEEN), self._ids.new())
-        return self._told(exchange, status_of(payment), payment.order.id)
 
     def _told(self, exchange: Exchange, status: PaymentStatus, reference: str) -> bytes:
         fields = stamped(self._clock.now_ms(), APPROVED, reference[-12:])

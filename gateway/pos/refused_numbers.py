@@ -10,6 +10,8 @@ from domain.ids import IdSource
 from domain.payment import Order
 from gateway.pos.exchange import Exchange
 
+RETURN_METHOD: Final = "return"
+"""The method of a void's or refund's own number: its money is a refund's."""
 REFUSED_METHOD: Final = "reversal"
 """The method of a payment that is only a number taken: it was reversed before it came."""
 

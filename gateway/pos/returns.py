@@ -14,15 +14,19 @@ Rules:
   end; a void is reversed (22, ``reversals.py``), and an inquiry says how its sale stands.
 """
 
+from dataclasses import replace
 from typing import Final, assert_never
 
 from domain.clock import Clock, beijing_texts
 from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
+from domain.ids import IdSource
 from domain.payment import COMPLETION_METHOD, UNSETTLED, Payment, Status
 from domain.refund import REFUND_FINAL, Refund, RefundStatus
 from gateway.logs import Log
+from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
 from gateway.pos.originals import find_original
+from gateway.pos.refused_numbers import RETURN_METHOD, refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
     APPROVED,
@@ -63,17 +67,21 @@ class Returns:
         self,
         *,
         store: Store,
+        payments: Payments,
         refunds: Refunds,
         sealer: Sealer,
         clock: Clock,
+        ids: IdSource,
         log: Log,
         patience_s: float,
     ) -> None:
         self._store = store
         self._replies = KeptReplies(store, sealer)
+        self._payments = payments
         self._refunds = refunds
         self._sealer = sealer
         self._clock = clock
+        self._ids = ids
         self._log = log
         self._patience_s = patience_s
 
@@ -88,8 +96,8 @@ class Returns:
         _refuse_other_kind(exchange, payment)
         known = await self._known(exchange)
         if known is None:
-            await self._refuse_given_up(exchange)
             self._refuse_void(exchange, payment, amount)
+            await self._take_number(exchange, fingerprint)
         return await self._return(exchange, payment, self._ask(exchange, "void", fingerprint))
 
     async def refund(self, exchange: Exchange) -> bytes | None:
@@ -101,11 +109,11 @@ class Returns:
         payment = await find_original(exchange, self._store, self._sealer)
         _refuse_other_kind(exchange, payment)
         if await self._known(exchange) is None:
-            await self._refuse_given_up(exchange)
             _refuse_unpaid(payment)
             await self._refuse_again(exchange, payment)
             if self._clock.now_ms() - payment.order.created_at_ms > REFUND_DAYS * _DAY_MS:
                 raise RefusedError(NOT_ALLOWED, f"the sale is older than {REFUND_DAYS} days")
+            await self._take_number(exchange, fingerprint)
         return await self._return(exchange, payment, self._ask(exchange, "refund", fingerprint))
 
     async def prevent(self, exchange: Exchange) -> bool:
@@ -140,10 +148,25 @@ class Returns:
             fingerprint=fingerprint,
         )
 
-    async def _refuse_given_up(self, exchange: Exchange) -> None:
-        """Raise 94 for a number that an inquiry was told "never seen" of, or that is a sale's."""
+    async def _take_number(self, exchange: Exchange, fingerprint: bytes) -> None:
+        """Claim the message's own number among the payments, as an inquiry does.
+
+        So either the inquiry finds it, and never says that it did not come, or it is refused.
+
+        Raises:
+            RefusedError: 94, the number is a sale's, or an inquiry was told "never seen".
+        """
         merchant_no, key = exchange.known.merchant.merchant_no, exchange.order_key
-        if await self._store.payment_by_order(merchant_no, "pos", key) is not None:
+        own = await self._store.payment_by_order(merchant_no, "pos", key)
+        if own is None:
+            order = refused_order(exchange, key, self._ids, self._clock.now_ms())
+            order = replace(order, method=RETURN_METHOD, fingerprint=fingerprint)
+            if await self._payments.refuse_beforehand(order):
+                return
+            own = await self._store.payment_by_order(merchant_no, "pos", key)
+        if own is None:
+            raise Unavailable("the store refused a number that it does not show")
+        if (own.order.method, own.order.fingerprint) != (RETURN_METHOD, fingerprint):
             raise RefusedError("94", "this number is taken")
 
     async def _refuse_again(self, exchange: Exchange, payment: Payment) -> None:
