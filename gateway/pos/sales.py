@@ -174,7 +174,8 @@ class Sales:
         order = dataclasses.replace(order, fingerprint=draft.fingerprint)
         reply = teller.kept(stamped(now_ms, F39_OF_ERROR[type(refusal)], order.id[-12:]), now_ms)
         if not await self._payments.refuse_beforehand(order, reply):
-            raise refusal
+            # another copy of it is being sold just now: nobody may be told no
+            raise Unavailable("its number was taken meanwhile") from refusal
         return teller.frame
 
     async def _repeat(
