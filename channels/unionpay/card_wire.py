@@ -280,9 +280,10 @@ def read_reversal(
         return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
     host_day, own_day = reply.message.text(13), beijing_texts(ref.created_at_ms)[1]
     if code != REVERSED and host_day and host_day != own_day:
-        # a host also refuses a reversal of another day so: that says nothing of the money
+        # A host also refuses a reversal of another day so: that says nothing of the money, and
+        # asking again will not help. A person has to look.
         why = "refused on another day than the original's"
-        return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
+        return UndoAnswer(verdict=Verdict.DECLINED, channel_code=code, channel_message=why)
     was_paid = rule.was_paid
     if code == REVERSED and not account.reversal_00_means_paid:
         was_paid = None

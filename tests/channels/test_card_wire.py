@@ -16,6 +16,7 @@ from channels.unionpay.card_wire import (
     read_reversal,
     read_sale,
 )
+from domain.clock import beijing_texts
 from domain.decline import DeclineReason
 from pos_protocol.codec import Message, decode, encode, encode_with_mac, mac_input
 from signing.pos import CipherKey, mac_cup_ecb, verify_pin_block
@@ -192,6 +193,22 @@ def test_only_three_codes_end_a_reversal(
     payload = encode_with_mac(host_reply(asked, sale_fields(asked, code)), rig.host.mac)
     undone = read_reversal(Reply(payload, decode(payload)), ref, account, (rig.keys,))
     assert (undone.verdict, undone.was_paid) == (verdict, was_paid)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [("00", Verdict.SUCCEEDED), ("12", Verdict.DECLINED), ("25", Verdict.DECLINED)],
+)
+def test_nothing_to_reverse_is_not_believed_on_another_day(code: str, verdict: Verdict) -> None:
+    """A host says 25 of every reversal of another day, charged or not: a person has to look."""
+    rig = CardRig()
+    ref = ref_of(rig.request(ORDER))
+    asked = decode(build_reversal(ref, rig.account, rig.keys))
+    own_day = beijing_texts(ref.created_at_ms)[1]
+    fields = sale_fields(asked, code) | {13: "0101" if own_day != "0101" else "0102"}
+    payload = encode_with_mac(host_reply(asked, fields), rig.host.mac)
+    undone = read_reversal(Reply(payload, decode(payload)), ref, rig.account, (rig.keys,))
+    assert undone.verdict is verdict
 
 
 def test_a_reversed_answer_needs_its_mac() -> None:

@@ -165,7 +165,7 @@ class Day:
         reply = self._told(build_reversal(ref, self.account, self.keys))
         assert reply is not None
         undone = read_reversal(reply, ref, self.account, (self.keys,))
-        if undone.verdict is Verdict.UNKNOWN:
+        if undone.verdict is Verdict.DECLINED:
             # a "nothing to reverse" of another day is not believed
             assert beijing_texts(self.now_ms)[1] != beijing_texts(ref.created_at_ms)[1]
             return undone
