@@ -7,7 +7,7 @@ because compiled codec plans hang on its identity; so many are kept at once.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -31,7 +31,7 @@ MAX_DIALECTS: Final = 64
 _HEADERS: Final = {form.name.lower(): form for form in HeaderForm}
 _TRUTH: Final = {"true": True, "false": False}
 _PADS: Final = {digit: digit for digit in "0123456789ABCDEF"}
-_CHOICES: Final[Mapping[str, Mapping[str, object]]] = {
+_CHOICES: Final[Mapping[str, Mapping[str, Any]]] = {
     "pad": _PADS,
     "tpdu": {rule.value: rule for rule in TpduRule},
     "header": _HEADERS,
@@ -83,19 +83,17 @@ def dialect_of(key_scheme: str, mac: str, options_json: str) -> Dialect:
         return STANDARD
     options["mak_bytes"] = _mak_bytes(algorithm, options)
     try:
-        return Dialect(mac=algorithm, **options)  # type: ignore[arg-type]  # checked by _CHOICES
+        return Dialect(mac=algorithm, **options)
     except ValueError as error:
         raise ConfigurationError(f"terminal options: {error}") from None
 
 
-def _mak_bytes(algorithm: MacAlgorithm, options: Mapping[str, object]) -> int:
+def _mak_bytes(algorithm: MacAlgorithm, options: Mapping[str, Any]) -> int:
     """The length of the MAC key that a sign-in hands out."""
-    said = options.get("mak_bytes", MAK_BYTES[algorithm][0])
-    assert isinstance(said, int)
-    return said
+    return int(options.get("mak_bytes", MAK_BYTES[algorithm][0]))
 
 
-def _chosen(name: str, word: object) -> object:
+def _chosen(name: str, word: object) -> Any:
     words = _CHOICES.get(name)
     if words is None:
         raise ConfigurationError(f"terminal options: {name} is none of {', '.join(_CHOICES)}")

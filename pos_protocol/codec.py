@@ -31,6 +31,7 @@ __all__ = [
     "decode_before",
     "encode",
     "encode_with_mac",
+    "has_mac",
     "mac_input",
 ]
 
@@ -172,6 +173,12 @@ def decode_before(payload: bytes, field: int, dialect: Dialect = STANDARD) -> Me
 def mac_input(payload: bytes) -> bytes:
     """What the MAC of a payload with F64 covers: MTI up to the field before F64 (§4)."""
     return payload[body_offset(payload) : -MAC_BYTES]
+
+
+def has_mac(payload: bytes) -> bool:
+    """Whether a payload has F64: the last bit of its bitmap says so."""
+    last_of_bitmap = body_offset(payload) + _HEAD_BYTES - 1
+    return len(payload) > last_of_bitmap and bool(payload[last_of_bitmap] & 1)
 
 
 def _check_envelope(message: Message) -> None:

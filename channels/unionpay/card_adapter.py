@@ -66,14 +66,21 @@ _A = TypeVar("_A", Answer, UndoAnswer, RefundAnswer, BalanceAnswer)
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """Why there is no answer to read; ``unwritable`` as in ``Answer``."""
+    """Why there is no answer to read; ``unwritable``, ``reason`` and ``code`` as in ``Answer``."""
 
     verdict: Verdict
     text: str
     unwritable: bool = False
+    reason: DeclineReason | None = None
+    code: str = ""
 
 
-_UNREADABLE_PIN: Final = _Fault(Verdict.DECLINED, "the PIN block cannot be read; nothing was sent")
+_UNREADABLE_PIN: Final = _Fault(
+    Verdict.DECLINED,
+    "the PIN block cannot be read; nothing was sent",
+    reason=DeclineReason.WRONG_PIN,
+    code=PIN_BLOCK_ERROR,
+)
 
 
 class CardChannel:
@@ -149,11 +156,10 @@ class CardChannel:
         )
         if not isinstance(answer, _Fault):
             return answer
-        unreadable = answer is _UNREADABLE_PIN
         return Answer(
             verdict=answer.verdict,
-            reason=DeclineReason.WRONG_PIN if unreadable else None,
-            channel_code=PIN_BLOCK_ERROR if unreadable else "",
+            reason=answer.reason,
+            channel_code=answer.code,
             unwritable=answer.unwritable,
             channel_message=answer.text,
         )
@@ -231,11 +237,10 @@ class CardChannel:
         )
         if not isinstance(answer, _Fault):
             return answer
-        unreadable = answer is _UNREADABLE_PIN
         return BalanceAnswer(
             verdict=answer.verdict,
-            reason=DeclineReason.WRONG_PIN if unreadable else None,
-            channel_code=PIN_BLOCK_ERROR if unreadable else "",
+            reason=answer.reason,
+            channel_code=answer.code,
             unwritable=answer.unwritable,
             channel_message=answer.text,
         )

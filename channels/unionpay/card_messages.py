@@ -10,8 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from channels.card import CardAction
-from pos_protocol.transaction_kinds import TransactionKind
-from pos_protocol.transaction_table import CARD
+from pos_protocol.transactions import TransactionKind, reply_mti, row_of
 
 _K = TransactionKind
 _A = CardAction
@@ -34,9 +33,10 @@ class CardMessage:
 
 
 def _row(kind: TransactionKind) -> CardMessage:
-    row = next(row for row in CARD if row.kind is kind)
-    reply_mti = f"{int(row.mti) + 10:04}"
-    return CardMessage(row.mti, reply_mti, row.processing_code, row.condition, row.type_code)
+    row = row_of(kind)
+    return CardMessage(
+        row.mti, reply_mti(row.mti), row.processing_code, row.condition, row.type_code
+    )
 
 
 SALE: Final = _row(_K.SALE)

@@ -51,7 +51,8 @@ class CardBalances:
             raise RefusedError("40", "this channel tells no balances")
         if self._routes.is_down(route.account_id):
             raise ChannelDown("the card host does not answer")
-        code, answer = self._told(await ability.balance(card))
+        answer = await ability.balance(card)
+        code = _code_of(answer)
         hhmmss, mmdd = beijing_texts(self._clock.now_ms())
         fields: dict[int, str | bytes] = {12: hhmmss, 13: mmdd, 39: code}
         fields[37] = self._ids.new()[-12:]
@@ -65,17 +66,17 @@ class CardBalances:
             fields[54] = build_amounts(amounts)
         return exchange.reply(fields)
 
-    @staticmethod
-    def _told(answer: BalanceAnswer) -> tuple[str, BalanceAnswer]:
-        match answer.verdict:
-            case Verdict.SUCCEEDED:
-                return APPROVED, answer
-            case Verdict.DECLINED:
-                reason = answer.reason or DeclineReason.DECLINED
-                return hosts_code(answer.channel_code, reason), answer
-            case Verdict.NOT_SENT:
-                return (_FORMAT if answer.unwritable else _LINE_DOWN), answer
-            case Verdict.PENDING | Verdict.UNKNOWN:
-                return NOT_PAID_IN_TIME, answer
-            case _:
-                assert_never(answer.verdict)
+
+def _code_of(answer: BalanceAnswer) -> str:
+    """F39 for what the channel said."""
+    match answer.verdict:
+        case Verdict.SUCCEEDED:
+            return APPROVED
+        case Verdict.DECLINED:
+            return hosts_code(answer.channel_code, answer.reason or DeclineReason.DECLINED)
+        case Verdict.NOT_SENT:
+            return _FORMAT if answer.unwritable else _LINE_DOWN
+        case Verdict.PENDING | Verdict.UNKNOWN:
+            return NOT_PAID_IN_TIME
+        case _:
+            assert_never(answer.verdict)

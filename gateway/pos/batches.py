@@ -26,14 +26,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from domain.clock import Clock, beijing_texts
+from domain.clock import Clock
 from domain.errors import Unavailable
 from gateway.logs import Log
 from gateway.pos.batch_comparison import Comparison, totals_difference
 from gateway.pos.batch_order import NOT_THIS_BATCH, BatchOrder, preceding
 from gateway.pos.batch_totals import judgement, said_totals, with_entries
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import ACQUIRER, APPROVED, RefusedError, presented_pan
+from gateway.pos.translate import RefusedError, managed, presented_pan
 from gateway.store.batch_records import (
     Batch,
     BatchDifference,
@@ -88,18 +88,11 @@ class Batches:
         except CodecError as error:
             raise RefusedError(_FORMAT, str(error)) from None
         batch = await self._judged(exchange, self._key(exchange), said)
-        now_ms = self._clock.now_ms()
-        hhmmss, mmdd = beijing_texts(now_ms)
-        return exchange.reply(
-            {
-                12: hhmmss,
-                13: mmdd,
-                15: mmdd,
-                32: ACQUIRER,
-                37: _reference(now_ms),
-                48: build_totals(judgement(batch)),
-            }
-        )
+        fields = managed(self._clock.now_ms())
+        del fields[39]  # the one answer without a code: F48 says it
+        fields[15] = fields[13]
+        fields[48] = build_totals(judgement(batch))
+        return exchange.reply(fields)
 
     async def upload(self, exchange: Exchange) -> bytes:
         """Keep the lines of one message: magnetic ones in F48, a chip one in F62.
@@ -273,11 +266,7 @@ class Batches:
         )
 
     def _answer(self, exchange: Exchange) -> bytes:
-        now_ms = self._clock.now_ms()
-        hhmmss, mmdd = beijing_texts(now_ms)
-        return exchange.reply(
-            {12: hhmmss, 13: mmdd, 32: ACQUIRER, 37: _reference(now_ms), 39: APPROVED}
-        )
+        return exchange.reply(managed(self._clock.now_ms()))
 
     def _key(self, exchange: Exchange) -> BatchKey:
         terminal, named = exchange.known.terminal, batch_of(exchange.message)
@@ -288,7 +277,3 @@ class Batches:
 
 def _management(exchange: Exchange) -> str:
     return exchange.message.text(60)[8:11] or "000"
-
-
-def _reference(now_ms: int) -> str:
-    return f"{now_ms % 10**12:012d}"

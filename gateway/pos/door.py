@@ -17,7 +17,7 @@ from typing import Final
 
 from domain.clock import Clock, beijing_texts
 from domain.errors import PosgateError, Unavailable
-from gateway.directory import Directory, KeptKeys, KnownTerminal, OpenKeys
+from gateway.directory import Directory, KnownTerminal, OpenKeys
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.pos.exchange import Exchange
@@ -156,10 +156,8 @@ class PosDoor:
     def _check(self, exchange: Exchange, transaction: Transaction) -> str:
         """``""`` and the exchange's keys set where there is a MAC, or the F39 that refuses."""
         known, message = exchange.known, exchange.message
-        session, keys = known.session, known.keys
-        if session is None or keys is None:
-            return _NOT_SIGNED_IN
-        if self._clock.now_ms() - session.signed_in_at_ms > self._key_life_ms:
+        session = known.session
+        if session is None or known.keys is None or self._is_older(known, self._key_life_ms):
             return _NOT_SIGNED_IN
         if transaction.has_mac:
             matched = self._matching(known, message, exchange.payload)
@@ -168,27 +166,26 @@ class PosDoor:
             exchange.keys = matched
         return "" if is_in_batch(message, transaction, session.batch_no) else _OTHER_BATCH
 
-    def _accepted_keys(self, known: KnownTerminal) -> tuple[KeptKeys | None, ...]:
-        """Today's keys, and for what was on its way those before the last sign-in."""
-        session = known.session
-        now_ms = self._clock.now_ms()
-        if session is None or now_ms - session.signed_in_at_ms > _IN_FLIGHT_MS:
-            return (known.keys,)
-        return (known.keys, known.previous_keys)
-
     def _matching(self, known: KnownTerminal, message: Message, payload: bytes) -> OpenKeys | None:
-        """The keys that made the MAC: today's, or those before the last sign-in."""
+        """The keys that made the MAC: today's, or for what was on its way those before them."""
         code = message.data(64)
         if len(code) != MAC_BYTES:
             return None
         body = mac_input(payload)
-        for keys in self._accepted_keys(known):
-            if keys is None:
+        for keys in (known.keys, known.previous_keys):
+            if keys is None or (
+                keys is known.previous_keys and self._is_older(known, _IN_FLIGHT_MS)
+            ):
                 continue
             opened = keys.open()
             if mac_matches(known.mac(opened.mac, body), code):
                 return opened
         return None
+
+    def _is_older(self, known: KnownTerminal, age_ms: int) -> bool:
+        """Whether the last sign-in is longer ago."""
+        session = known.session
+        return session is None or self._clock.now_ms() - session.signed_in_at_ms > age_ms
 
     def _refusal(self, message: Message, code: str, known: KnownTerminal | None) -> bytes:
         """A reply that changes nothing; without a MAC, since it may be for a stranger."""

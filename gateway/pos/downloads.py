@@ -25,11 +25,11 @@ Sources: reference ``pos_protocol.md`` §2 (F62) and §3; :mod:`pos_protocol.fie
 from collections.abc import Mapping
 from typing import Final
 
-from domain.clock import Clock, beijing_texts
+from domain.clock import Clock
 from gateway.directory import KnownTerminal
 from gateway.pos.catalogue import AID, EMPTY, Catalogue, DownloadKind
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import APPROVED, RefusedError
+from gateway.pos.translate import RefusedError, managed
 from gateway.store.port import PaymentStore, TerminalReply
 from pos_protocol.errors import CodecError, TlvError
 from pos_protocol.fields.download import Tags, parse_query
@@ -135,10 +135,9 @@ class Downloads:
         return f"{known.terminal.terminal_id}-download-{kind.value}-{version}"
 
     def _reply(self, exchange: Exchange, fields: Mapping[int, str | bytes]) -> bytes:
-        now_ms = self._clock.now_ms()
-        hhmmss, mmdd = beijing_texts(now_ms)
-        reference = f"{now_ms % 10**12:012d}"
-        return exchange.reply({12: hhmmss, 13: mmdd, 37: reference, 39: APPROVED, **fields})
+        answer = managed(self._clock.now_ms())
+        del answer[32]  # downloads name no acquirer
+        return exchange.reply({**answer, **fields})
 
 
 def _management(exchange: Exchange) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.directory import KnownTerminal, OpenKeys
-from pos_protocol.codec import MAC_BYTES, Message, body_offset, encode, encode_with_mac, mac_input
+from pos_protocol.codec import MAC_BYTES, Message, encode, encode_with_mac, has_mac, mac_input
 from pos_protocol.session import reply_to
 from pos_protocol.transactions import Transaction, batch_of
 
@@ -57,7 +57,6 @@ class Exchange:
         The same bytes, unless the terminal has signed in since: it could not believe a MAC
         under keys that it no longer has, and would ask for ever.
         """
-        last_of_bitmap = body_offset(kept) + 9
-        if self.keys is None or not kept[last_of_bitmap] & 1:
+        if self.keys is None or not has_mac(kept):
             return kept
         return kept[:-MAC_BYTES] + self.known.mac(self.keys.mac, mac_input(kept))

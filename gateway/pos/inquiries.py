@@ -61,9 +61,8 @@ class Inquiries:
         if payment.order.method == RETURN_METHOD:
             # it came, and its refund is about to be begun, or has been meanwhile
             refund = await self._refund(exchange, key)
-            status = (
-                PaymentStatus(PaymentState.ASKING) if refund is None else (status_of_refund(refund))
-            )
+            asking = PaymentStatus(PaymentState.ASKING)
+            status = asking if refund is None else status_of_refund(refund)
         elif payment.order.method == HOLD_VOID_METHOD:
             status = await self._of_a_hold_void(payment)
         return self._told(exchange, status, payment.order.id)

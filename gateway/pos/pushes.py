@@ -6,13 +6,10 @@ Only so many terminals are remembered. Nothing here waits or raises: what cannot
 pushed now is not pushed, and the terminal asks for itself.
 """
 
-from typing import Final
-
 from gateway.pos.connection import PosConnection
+from pos_protocol.codec import has_mac
 from pos_protocol.message import Message
 
-_BITMAP_END: Final = 14
-"""Where the bitmap's last byte is in a payload without a header: TPDU 5, MTI 2, bitmap 8."""
 _Terminal = tuple[str, str]
 
 
@@ -29,8 +26,11 @@ class Pushes:
         return len(self._lines)
 
     def heard(self, connection: PosConnection, request: Message, reply: bytes | None) -> None:
-        """Remember whose connection this is, if the answer says that its MAC was right."""
-        if reply is None or not has_mac(request, reply):
+        """Remember whose connection this is, if the answer says that its MAC was right.
+
+        The door puts a MAC only under an answer to a message whose own MAC was right.
+        """
+        if reply is None or not has_mac(reply):
             return
         terminal = request.text(42), request.text(41)
         before = self._lines.get(terminal)
@@ -52,12 +52,3 @@ class Pushes:
         """Send ``payload`` to a terminal; ``False`` when it is not here or has too many waiting."""
         connection = self._lines.get((merchant_id, terminal_id))
         return connection is not None and connection.push(payload)
-
-
-def has_mac(request: Message, reply: bytes) -> bool:
-    """Whether ``reply``, the door's answer to ``request``, has a F64.
-
-    The door puts a MAC only under an answer to a message whose own MAC was right.
-    """
-    at = _BITMAP_END + len(request.header)
-    return len(reply) > at and bool(reply[at] & 1)

@@ -17,7 +17,7 @@ REFUSED_METHOD: Final = "reversal"
 
 
 def refused_order(
-    exchange: Exchange, order_key: str, ids: IdSource, now_ms: int, amount: int = 0
+    exchange: Exchange, order_key: str, ids: IdSource, now_ms: int, amount_fen: int = 0
 ) -> Order:
     """A number taken for ever: the order of a payment that must not come any more."""
     return Order(
@@ -26,7 +26,7 @@ def refused_order(
         door="pos",
         order_key=order_key,
         fingerprint=b"reversed before it came",
-        amount_fen=amount,
+        amount_fen=amount_fen,
         currency="CNY",
         subject="",
         method=REFUSED_METHOD,

@@ -14,6 +14,7 @@ Rules:
   end; a void is reversed (22, ``reversals.py``), and an inquiry says how its sale stands.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -57,6 +58,7 @@ _METHODS: Final = {
 }
 """By kind of return: what paid the original."""
 _OTHER_AMOUNT: Final = "64"
+Refuse = Callable[[Exchange, Payment, int], Awaitable[None]]
 _TOO_MUCH: Final = "61"
 
 
@@ -87,34 +89,26 @@ class Returns:
 
     async def void(self, exchange: Exchange) -> bytes | None:
         """The whole of a sale of this batch goes back."""
-        fingerprint = self._sealer.token(fingerprint_text(exchange.message))
-        kept = await self._replies.find(exchange, fingerprint)
-        if kept is not None:
-            return kept
-        amount = amount_fen(exchange.message)
-        payment = await find_original(exchange, self._store, self._sealer)
-        _refuse_other_kind(exchange, payment)
-        known = await self._known(exchange)
-        if known is None:
-            self._refuse_void(exchange, payment, amount)
-            await self._take_number(exchange, fingerprint)
-        return await self._return(exchange, payment, self._ask(exchange, "void", fingerprint))
+        return await self._give_back(exchange, "void", self._refuse_void)
 
     async def refund(self, exchange: Exchange) -> bytes | None:
         """A part or all of an earlier sale goes back."""
+        return await self._give_back(exchange, "refund", self._refuse_refund)
+
+    async def _give_back(self, exchange: Exchange, reason: str, refuse: Refuse) -> bytes | None:
+        """One return, new or repeated; ``refuse`` raises what keeps a new one from beginning."""
         fingerprint = self._sealer.token(fingerprint_text(exchange.message))
         kept = await self._replies.find(exchange, fingerprint)
         if kept is not None:
             return kept
+        ask = self._ask(exchange, reason, fingerprint)
         payment = await find_original(exchange, self._store, self._sealer)
         _refuse_other_kind(exchange, payment)
         if await self._known(exchange) is None:
             _refuse_unpaid(payment)
-            await self._refuse_again(exchange, payment)
-            if self._clock.now_ms() - payment.order.created_at_ms > REFUND_DAYS * _DAY_MS:
-                raise RefusedError(NOT_ALLOWED, f"the sale is older than {REFUND_DAYS} days")
+            await refuse(exchange, payment, ask.amount_fen)
             await self._take_number(exchange, fingerprint)
-        return await self._return(exchange, payment, self._ask(exchange, "refund", fingerprint))
+        return await self._return(exchange, payment, ask)
 
     async def prevent(self, exchange: Exchange) -> bool:
         """Take the number of a void that may still come; ``False`` when it was begun.
@@ -169,20 +163,23 @@ class Returns:
         if (own.order.method, own.order.fingerprint) != (RETURN_METHOD, fingerprint):
             raise RefusedError("94", "this number is taken")
 
-    async def _refuse_again(self, exchange: Exchange, payment: Payment) -> None:
-        """Raise 22 while a refund of the same amount from here is not over: it heard silence."""
-        amount = amount_fen(exchange.message)
+    async def _refuse_refund(self, exchange: Exchange, payment: Payment, amount: int) -> None:
+        """Raise 22 for a sale of long ago, and while the same refund from here is not over.
+
+        Its cashier heard silence, and would give the money back twice.
+        """
         own = pos_refund_number(f"{exchange.message.text(41)}-")
         for refund in await self._store.refunds(payment.order.id):
             is_open = refund.standing.status not in REFUND_FINAL
             is_own = refund.order.merchant_refund_no.startswith(own)
             if is_open and is_own and refund.order.amount_fen == amount:
                 raise RefusedError(NOT_ALLOWED, "the same refund is on its way already")
+        if self._clock.now_ms() - payment.order.created_at_ms > REFUND_DAYS * _DAY_MS:
+            raise RefusedError(NOT_ALLOWED, f"the sale is older than {REFUND_DAYS} days")
 
-    def _refuse_void(self, exchange: Exchange, payment: Payment, amount: int) -> None:
-        """Raise what keeps a void from being begun."""
+    async def _refuse_void(self, exchange: Exchange, payment: Payment, amount: int) -> None:
+        """Raise 25 for a sale of another batch or day, 64 for another amount."""
         order, session = payment.order, exchange.known.session
-        _refuse_unpaid(payment)
         batch = order.order_key.rpartition("-")[0].rpartition("-")[2]
         if session is None or batch != f"{session.batch_no:06d}":
             raise RefusedError(NO_ORIGINAL, "the sale is of another batch: refund it")
@@ -202,13 +199,11 @@ class Returns:
             code = "94" if error.code == "refund_conflict" else NO_ORIGINAL
             raise RefusedError(code, error.message) from None
         try:
-            return await self._told(exchange, await self._wait(refund), teller)
+            refund = await self._refunds.wait(refund, self._patience_s)
+            return await self._told(exchange, refund, teller)
         except Unavailable as error:
             self._log.error("silent", payment_id=exchange.payment_id, reason=error.message)
             return None
-
-    async def _wait(self, refund: Refund) -> Refund:
-        return await self._refunds.wait(refund, self._patience_s)
 
     async def _told(self, exchange: Exchange, refund: Refund, teller: Teller) -> bytes | None:
         """The reply of a refund as it stands at the end of the till's patience, kept first."""

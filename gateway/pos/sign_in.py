@@ -15,7 +15,7 @@ from domain.errors import Unavailable
 from gateway.directory import Directory, KnownTerminal, seal_keys, session_context
 from gateway.pos.batch_order import BatchOrder
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import ACQUIRER, RefusedError
+from gateway.pos.translate import RefusedError, managed
 from gateway.store.port import ProvisioningStore, TerminalSession
 from signing.keywrap import Sealer
 from signing.pos import KeyScheme, WorkingKeys, wrap_working_keys
@@ -66,15 +66,9 @@ class SignIn:
         keys = self._fresh_keys(scheme, exchange.known.dialect.mak_bytes)
         session = await self._save(exchange, keys)
         exchange.instruction = await self._instruction_for(exchange.known)
-        now_ms = self._clock.now_ms()
-        hhmmss, mmdd = beijing_texts(now_ms)
         return exchange.reply(
             {
-                12: hhmmss,
-                13: mmdd,
-                32: ACQUIRER,
-                37: f"{now_ms % 10**12:012d}",
-                39: "00",
+                **managed(self._clock.now_ms()),
                 60: f"00{session.batch_no:06d}{management}",
                 62: wrap_working_keys(scheme, self._directory.master_key(terminal), keys),
             }
@@ -108,11 +102,7 @@ class SignIn:
                 break
         else:
             raise Unavailable("this terminal signs in and out at several places at once")
-        now_ms = self._clock.now_ms()
-        hhmmss, mmdd = beijing_texts(now_ms)
-        return exchange.reply(
-            {12: hhmmss, 13: mmdd, 32: ACQUIRER, 37: f"{now_ms % 10**12:012d}", 39: "00"}
-        )
+        return exchange.reply(managed(self._clock.now_ms()))
 
     async def echo(self, exchange: Exchange) -> bytes:
         """0820 回响测试: somebody is there."""

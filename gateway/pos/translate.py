@@ -198,18 +198,10 @@ def response_code(payment: Payment) -> str:
 
 def payment_fields(payment: Payment, answer: Answer | None, now_ms: int) -> dict[int, str | bytes]:
     """The fields that a payment's answer adds to what is echoed."""
-    hhmmss, mmdd = beijing_texts(now_ms)
     order, standing = payment.order, payment.standing
-    fields: dict[int, str | bytes] = {
-        12: hhmmss,
-        13: mmdd,
-        37: standing.channel_reference or order.id[-12:],
-        39: response_code(payment),
-    }
-    fields[32] = ACQUIRER
+    reference = standing.channel_reference or order.id[-12:]
+    fields = stamped(now_ms, response_code(payment), reference)
     if fields[39] == APPROVED:
-        fields[15] = mmdd
-        fields[44] = ISSUER_AND_ACQUIRER
         fields[63] = CARD_ORGANISATION if order.channel == CARD_CHANNEL else NO_ORGANISATION
         if answer is not None and answer.auth_code:
             fields[38] = answer.auth_code
@@ -232,6 +224,12 @@ def stamped(now_ms: int, code: str, reference: str) -> dict[int, str | bytes]:
         fields[15] = mmdd
         fields[44] = ISSUER_AND_ACQUIRER
     return fields
+
+
+def managed(now_ms: int) -> dict[int, str | bytes]:
+    """The fields of a management message's 00, acquirer and reference among them."""
+    hhmmss, mmdd = beijing_texts(now_ms)
+    return {12: hhmmss, 13: mmdd, 32: ACQUIRER, 37: f"{now_ms % 10**12:012d}", 39: APPROVED}
 
 
 def is_scan(message: Message) -> bool:

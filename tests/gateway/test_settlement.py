@@ -4,32 +4,29 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import pytest
 
 from channels.port import Answer, PollSchedule, UndoAnswer, Verdict
-from domain.decline import Decline, DeclineReason
-from domain.errors import Conflict, Unavailable, Unprocessable
+from domain.errors import Unavailable
 from domain.payment import Event, Payment, Status
-from domain.refund import Refund, RefundOrder, RefundStanding, RefundStatus, reserve
 from domain.settle import Happened
 from gateway import booking as booking_module
 from gateway.live import Live, bare_request
-from gateway.store.port import RefundClaim, RefundClaimed, Store, TerminalReply
+from gateway.store.port import Store, TerminalReply
 from tests.gateway.fakes import FakeChannel, House, draft
+from tests.gateway.scripted import (
+    ACTING,
+    CANCELLED,
+    CLOSED,
+    LOST,
+    MISSING,
+    NO,
+    NOT_TOLD,
+    PAID,
+    RETURNED,
+    SILENT,
+)
 from tests.support.waiting import eventually
-
-PAID = Answer(verdict=Verdict.SUCCEEDED, amount_fen=1990, currency="CNY", trade_no="T1")
-LOST = Answer(verdict=Verdict.UNKNOWN)
-ACTING = Answer(verdict=Verdict.PENDING)
-MISSING = Answer(verdict=Verdict.UNKNOWN, not_found=True)
-NO = Answer(verdict=Verdict.DECLINED, reason=DeclineReason.RISK, channel_code="X")
-CLOSED = UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=False)
-RETURNED = UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=True)
-NOT_TOLD = UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=None)
-SILENT = UndoAnswer(verdict=Verdict.UNKNOWN)
-
-CANCELLED = Decline(DeclineReason.CANCELLED)
 
 
 def sample_reply(content: bytes) -> TerminalReply:
@@ -299,62 +296,6 @@ async def test_an_undo_that_can_never_be_is_parked(house: House) -> None:
     assert await house.open_jobs() == []
 
 
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ({"amount_fen": 1989}, "amount_mismatch"),
-        ({"currency": "USD"}, "currency_mismatch"),
-        ({"order_no": "OTHER"}, "order_mismatch"),
-    ],
-)
-@pytest.mark.parametrize("call", ["pay", "query"])
-async def test_a_contradiction_is_parked(
-    house: House, said: dict[str, Any], reason: str, call: str
-) -> None:
-    """Never paid, never dropped: unknown, counted, logged, and left for a person."""
-    wrong = Answer(verdict=Verdict.SUCCEEDED, trade_no="T9", **said)
-    house.channel.pays = [wrong if call == "pay" else LOST]
-    house.channel.queries = [wrong]
-    payment = await house.paid()
-    assert payment.standing.status is Status.UNKNOWN
-    assert payment.standing.parked_reason == reason
-    assert await house.held(payment) == 0
-    assert await house.open_jobs() == []
-    assert [line["reason"] for line in house.said("payment parked")] == [reason]
-    assert b"posgate_parked_total 1.0" in house.metrics.exposition()
-
-
-@pytest.mark.parametrize("said", [{"amount_fen": 1989}, {"currency": "USD"}])
-async def test_a_parked_proof_of_payment_outlasts_a_cancel_that_finds_nothing(
-    house: House, said: dict[str, Any]
-) -> None:
-    """Signed and of this order, though it does not fit: whoever paid must not be forgotten."""
-    house.channel.pays = [Answer(verdict=Verdict.SUCCEEDED, trade_no="T9", paid_at_ms=7, **said)]
-    house.channel.cancels = [CLOSED]
-    payment = await house.paid()
-    assert (payment.standing.channel_trade_no, payment.standing.paid_at_ms) == ("T9", 7)
-    (line,) = house.said("channel answer needs eyes")
-    assert line["trade_no"] == "T9"
-    await house.payments.cancel(payment)
-    await eventually(lambda: not house.payments.in_flight())
-    await eventually(lambda: "cancel" in house.channel.calls)
-    await eventually(lambda: len(house.said("payment parked")) == 2)
-    now = (await house.now(payment)).standing
-    assert (now.status, now.parked_reason) == (
-        Status.REVERSING, "undone_as_unpaid_after_payment",
-    )  # fmt: skip
-
-
-async def test_what_is_said_of_another_order_proves_nothing_of_this_one(house: House) -> None:
-    house.channel.pays = [
-        Answer(verdict=Verdict.SUCCEEDED, amount_fen=1, order_no="OTHER", trade_no="T9")
-    ]
-    payment = await house.paid()
-    standing = payment.standing
-    assert standing.parked_reason == "order_mismatch"
-    assert (standing.channel_trade_no, standing.paid_at_ms) == ("", 0)
-
-
 async def test_a_success_that_cannot_be_stored_is_told_to_nobody(house: House) -> None:
     """The store is down after pay: a fault for everyone who waits; recovery books it later."""
     house.flaky.down["advance"] = 99
@@ -424,279 +365,3 @@ async def test_patience_that_ends_does_not_undo_what_was_paid(house: House) -> N
 
 def _live(payment: Payment) -> Live:
     return Live(payment, bare_request(payment.order))
-
-
-@pytest.mark.parametrize("outcome", ["taken", "down"])
-async def test_a_repeat_waits_for_the_claim(house: House, outcome: str) -> None:
-    """Nobody is shown a payment that the store refused or never wrote."""
-    stored: Payment | None = None
-
-    async def trouble(_claim: Any) -> None:
-        nonlocal stored
-        if outcome == "taken":
-            other = House(house.flaky._real)
-            stored = (await other.begun()).payment
-        await asyncio.sleep(0.05)
-
-    house.flaky.before["claim"] = trouble
-    if outcome == "down":
-        house.flaky.down["claim"] = 1
-    results = await asyncio.gather(
-        *(house.payments.begin(draft()) for _ in range(5)), return_exceptions=True
-    )
-    if outcome == "down":
-        assert all(isinstance(result, Unavailable) for result in results)
-        assert await house.store.payment_by_order("M1", "api", "k1") is None
-    else:
-        assert stored is not None
-        for begun in results:
-            assert not isinstance(begun, BaseException)
-            assert begun.replayed
-            assert begun.payment.order.id == stored.order.id
-    assert house.payments.in_flight() == 0
-    assert house.channel.calls == []
-
-
-async def test_a_number_with_other_content_is_a_conflict_in_flight_and_after(house: House) -> None:
-    live = await house.begun()
-    for _ in range(2):
-        with pytest.raises(Conflict):
-            await house.payments.begin(draft(fingerprint=b"other"))
-        await house.payments.run(live) if house.payments.in_flight() else None
-    repeat = await house.payments.begin(draft())
-    assert repeat.replayed
-    assert repeat.payment.standing.status is Status.SUCCEEDED
-
-
-async def test_the_bound_refuses_before_anything_is_written(house: House) -> None:
-    """Eight in flight; the ninth is told to come back, a repeat of the first is not."""
-    for number in range(8):
-        await house.begun(f"k{number}")
-    with pytest.raises(Unavailable):
-        await house.payments.begin(draft("k9"))
-    assert await house.store.payment_by_order("M1", "api", "k9") is None
-    assert (await house.payments.begin(draft("k0"))).replayed
-
-
-async def test_a_merchant_without_an_account_is_told(house: House) -> None:
-    with pytest.raises(Unprocessable) as told:
-        await house.payments.begin(draft(channel="wechat"))
-    assert told.value.code == "channel_not_open"
-
-
-async def test_a_cancelled_task_leaves_the_order_open(house: House) -> None:
-    """Cancelled is not failed: submitted, due later, for recovery."""
-    never = asyncio.Event()
-
-    async def forever() -> Answer:
-        await never.wait()
-        return PAID
-
-    house.channel.pays = [forever]
-    live = await house.begun()
-    running = asyncio.create_task(house.payments.run(live))
-    await eventually(lambda: "pay" in house.channel.calls)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert (await house.now(live.payment)).standing.status is Status.SUBMITTED
-    assert house.payments.in_flight() == 0
-    assert await house.open_jobs() == [live.payment.order.id]
-
-
-@pytest.mark.parametrize(
-    ("fault", "level", "event"),
-    [
-        (Unavailable("the store is down"), "warning", "left to recovery"),
-        (ZeroDivisionError(), "error", "background work failed"),
-    ],
-)
-async def test_a_store_that_is_away_is_no_defect_of_the_work_behind_an_answer(
-    house: House, fault: Exception, level: str, event: str
-) -> None:
-    async def fails() -> None:
-        raise fault
-
-    house.payments.spawn(fails())
-    await eventually(lambda: bool(house.said(event)))
-    (line,) = [*house.said("left to recovery"), *house.said("background work failed")]
-    assert line["log_level"] == level
-
-
-async def test_draining_takes_nothing_new_and_waits(house: House) -> None:
-    """What is in flight finishes; what does not in time is left open, not failed."""
-    house.channel.pays, house.channel.queries = [ACTING], [ACTING, ACTING, PAID]
-    live = await house.begun()
-    await house.payments.run(live)
-    await house.payments.drain(10)
-    assert (await house.now(live.payment)).standing.status is Status.SUCCEEDED
-    assert not house.payments.accepting()
-    with pytest.raises(Unavailable):
-        await house.payments.begin(draft("k2"))
-
-
-async def test_draining_without_patience_leaves_it_to_recovery(house: House) -> None:
-    house.channel.pays, house.channel.queries = [ACTING], [ACTING]
-    live = await house.begun()
-    await house.payments.run(live)
-    await asyncio.sleep(0.02)
-    await house.payments.drain(0)
-    assert (await house.now(live.payment)).standing.status is Status.PENDING
-    assert house.payments.in_flight() == 0
-    assert len(await house.open_jobs()) == 1
-
-
-async def test_a_deadline_begins_the_undo_and_ends_nothing(store: Store) -> None:
-    """After ``till_wait_s`` the state is reversing until the channel answers."""
-    house = House(store, till_wait_s=0.1)
-    house.channel.pays, house.channel.queries = [ACTING], [ACTING]
-    house.channel.cancels = [SILENT]
-    payment = await house.paid()
-    assert payment.standing.status is Status.REVERSING
-    assert payment.standing.decline is not None
-    assert payment.standing.decline.reason is DeclineReason.NOT_PAID_IN_TIME
-
-
-async def test_a_query_that_hangs_does_not_outlast_the_till(store: Store) -> None:
-    """The till is told at its deadline, though the channel says nothing."""
-    house = House(store, till_wait_s=0.2)
-    never = asyncio.Event()
-
-    async def forever() -> Answer:
-        await never.wait()
-        return PAID
-
-    house.channel.pays, house.channel.queries = [ACTING], [forever]
-    live = await house.begun()
-    await house.payments.run(live)
-    await live.told(10)
-    assert live.payment.standing.status in (Status.REVERSING, Status.CLOSED)
-    await house.payments.drain(5)
-
-
-async def test_an_undo_by_somebody_else_wakes_the_one_who_waits(house: House) -> None:
-    """A till that waits for its payer hears of the merchant's cancel at once."""
-    house.channel.pays, house.channel.queries = [ACTING], [ACTING]
-    live = await house.begun()
-    await house.payments.run(live)
-    told = asyncio.create_task(live.told(30))
-    await asyncio.sleep(0)
-    await house.payments.cancel(await house.now(live.payment))
-    async with asyncio.timeout(5):
-        await told
-    payment = await house.until(live.payment, "closed")
-    assert payment.standing.decline is not None
-    assert payment.standing.decline.reason is DeclineReason.CANCELLED
-    await house.payments.drain(5)
-
-
-async def reserved(house: House, payment: Payment) -> None:
-    """A refund of a part of it was begun by somebody."""
-    after = reserve(payment, 100)
-    assert after is not None
-    order = RefundOrder(
-        id="ref_1", payment_id=payment.order.id, merchant_no="M1", merchant_refund_no="r1",
-        fingerprint=b"f", amount_fen=100, currency="CNY", reason="", channel="alipay",
-        account_id="a1", channel_refund_no="R1", created_at_ms=1,
-    )  # fmt: skip
-    refund = Refund(order, RefundStanding(status=RefundStatus.SUBMITTED, version=1))
-    change = RefundClaim(refund=refund, payment=Payment(payment.order, after), due_at_ms=2**53)
-    assert await house.flaky._real.claim_refund(change) is RefundClaimed.WON
-
-
-@pytest.mark.parametrize("crossing", [False, True], ids=["before", "crossing"])
-async def test_a_payment_with_refunds_is_not_undone(house: House, crossing: bool) -> None:
-    """An undo takes it back whole; this one is already going back in parts."""
-    payment = await house.paid()
-
-    async def refund_first(_change: Any) -> None:
-        await reserved(house, payment)
-
-    if crossing:
-        house.flaky.before["advance"] = refund_first
-    else:
-        await reserved(house, payment)
-    asked = payment if crossing else await house.now(payment)
-    with pytest.raises(Conflict) as refused:
-        await house.payments.cancel(asked)
-    assert refused.value.code == "payment_has_refunds"
-    now = await house.now(payment)
-    assert now.standing.status is Status.SUCCEEDED
-    assert now.standing.refunding_fen == 100
-    assert "cancel" not in house.channel.calls
-    assert await house.open_jobs() == []
-
-
-async def told(house: House, payment: Payment) -> list[tuple[int, str, str]]:
-    """What its merchant is sent: sequence, type, and the state in the body."""
-    notices = await house.store.notices(
-        merchant_no="M1", payment_id=payment.order.id, state=None, after="", limit=10
-    )
-    found = sorted((one.notice for one in notices), key=lambda notice: notice.sequence)
-    return [
-        (notice.sequence, notice.type, orjson.loads(notice.body)["payment"]["status"])
-        for notice in found
-    ]
-
-
-async def test_what_the_merchant_is_told_comes_with_the_move(house: House) -> None:
-    """One notice for each end, in sequence; none for what is on the way, none without a URL."""
-    url = "https://till.example:8443/n"
-    payment = await house.paid(notify_url=url)
-    assert await told(house, payment) == [(1, "payment.succeeded", "succeeded")]
-    house.channel.cancels = [RETURNED]
-    await house.payments.cancel(payment)
-    payment = await house.until(payment, "reversed")
-    assert await told(house, payment) == [
-        (1, "payment.succeeded", "succeeded"),
-        (2, "payment.reversed", "reversed"),
-    ]
-    (notice, _) = await house.store.notices(
-        merchant_no="M1", payment_id=payment.order.id, state=None, after="", limit=10
-    )
-    assert notice.notice.endpoint == "M1:till.example:8443"
-    silent = await house.paid("k2")
-    assert await told(house, silent) == []
-
-
-class AwayForRenewals:
-    """A store that renews no lease; everything else goes through."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "renew":
-            return self._away
-        return getattr(self._store, name)
-
-    async def _away(self, *_: object, **__: object) -> bool:
-        raise Unavailable("the store is away")
-
-
-def leased_house(store: Store) -> House:
-    """A house whose leases cannot be renewed, at a channel that says "acting" for long."""
-    schedule = PollSchedule(query_after_s=(0.03, 0.03, 0.03), undo_retry_s=(0.01,))
-    away: Any = AwayForRenewals(store)
-    house = House(away, FakeChannel(schedule))
-    house.channel.pays, house.channel.queries = [ACTING], [ACTING, ACTING, ACTING]
-    house.channel.cancels = [CLOSED]
-    return house
-
-
-async def test_a_lease_that_cannot_be_renewed_is_kept_while_it_lasts(store: Store) -> None:
-    """Nobody else can have the payment before its end."""
-    house = leased_house(store)
-    live = await house.begun()
-    await house.settlement.settle(live, at_once=False)
-    assert house.channel.calls == ["query"] * 3 + ["cancel"]
-
-
-async def test_a_lease_that_ran_out_is_not_worked_under(store: Store) -> None:
-    """Somebody else may have the payment by now: nothing more is sent, recovery goes on."""
-    house = leased_house(store)
-    live = await house.begun()
-    live.leased_until_ms = house.clock.now_ms()
-    with pytest.raises(Unavailable):
-        await house.settlement.settle(live, at_once=False)
-    assert house.channel.calls == []

@@ -68,6 +68,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "49": _fixed("text", 3),
     "52": _fixed("hex", 8),
     "53": _fixed_bcd(16),
+    "54": _var("text", 120, 2),
     "55": _var("hex", 255, 2),
     "59": _var("text", 999, 2),
     "60": _var("bcd", 20, 2),

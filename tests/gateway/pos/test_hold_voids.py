@@ -153,7 +153,7 @@ async def test_a_void_that_was_reversed_before_it_came_is_refused(till: HoldCoun
     void = till.void(hold)
     asked = await till.exchange(void)
     now_ms = till.clock.now_ms()
-    order = refused_order(asked, asked.order_key, RandomIds(), now_ms, amount=10_000)
+    order = refused_order(asked, asked.order_key, RandomIds(), now_ms, amount_fen=10_000)
     assert await till.house.payments.refuse_beforehand(order)
     assert await till.code(void) == "25"
     assert await till.status(hold) == "authorized"
