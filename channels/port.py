@@ -16,6 +16,7 @@ Rules:
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from channels.card import CardAction, CardData, HoldRef
@@ -301,6 +302,16 @@ Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 """Raises :class:`NotSent` or :class:`AnswerLost`, and nothing else."""
 
 
+Download = Callable[[HttpRequest, Path, int], Awaitable[HttpResponse]]
+"""``await download(request, path, max_bytes)`` writes the body to ``path`` as it comes, and
+answers without one; raises as :data:`Send` does. What is longer is :class:`AnswerLost`."""
+
+
+async def no_download(request: HttpRequest, path: Path, max_bytes: int) -> HttpResponse:
+    """Where there is no network to fetch files from."""
+    raise NotSent("files cannot be fetched here")
+
+
 class ByteLink(Protocol):
     """A connected, bounded byte stream to a card host."""
 
@@ -359,6 +370,7 @@ class ChannelServices:
     send: Send
     connect: Connect
     take_sequence: TakeSequence
+    download: Download = no_download
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,11 @@ values: st.SearchStrategy[Any] = st.recursive(
 SECTIONS = ["store", "keys", "pos", "http", "payments", "recovery", "channels", "logs", "sandbox"]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.dictionaries(st.sampled_from(SECTIONS), values))
 def test_any_yaml_is_read_or_refused(file: Path, data: Any) -> None:
     """Nothing but a configuration or a clear fault comes of it."""

@@ -364,7 +364,9 @@ DOCUMENTED = {400, 413, 415, 422}
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), json_values, min_size=1, max_size=3))
 async def test_any_json_value_in_any_field(standing: Running, changes: dict[str, Any]) -> None:
@@ -376,7 +378,9 @@ async def test_any_json_value_in_any_field(standing: Running, changes: dict[str,
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(body=st.binary(max_size=200))
 async def test_any_bytes_as_a_body(standing: Running, body: bytes) -> None:
