@@ -10,20 +10,19 @@ Rules:
   so only ``POST`` and ``GET`` are let through, and ``POST`` is never repeated.
 * TLS 1.2 or newer, verified; plain HTTP only towards this machine. No redirects,
   no cookies, no proxies from the environment, no decompression.
-* Bounded: connections, waiting callers and origins, the size of an answer, every
-  time. Each origin (a channel's host) has limits of its own, so that one slow
+* Bounded: connections, waiting callers and origins, the size of an answer or a file,
+  every time. Each origin (a channel's host) has limits of its own, so that one slow
   channel cannot starve another.
+* A file (:meth:`HttpClient.download`) is at its path whole or not at all.
 * Towards merchants (:class:`GuardedClient`) every address is judged before it is
   connected, and nothing but a status comes back.
 """
 
-import asyncio
 import socket
 import ssl
-from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from aiohttp import (
@@ -47,8 +46,10 @@ from aiohttp.client_exceptions import (
 from yarl import URL
 
 from channels.address import refusal
+from channels.gate import Gate
 from channels.lookup import Lookups, Vet, narrow_socket
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
+from channels.spool import Spool
 from domain.errors import ConfigurationError
 
 _METHODS: Final = frozenset({"POST", "GET"})
@@ -73,44 +74,7 @@ class HttpBounds:
     origins: int = 64
 
 
-class _Gate:
-    """Counts the requests of one origin; waiting callers are served in order."""
-
-    def __init__(self, in_flight: int, bounds: HttpBounds) -> None:
-        self._free = in_flight
-        self._bounds = bounds
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def enter(self) -> None:
-        """Take a place; raises :class:`NotSent` when none comes free in time."""
-        if self._free > 0:
-            self._free -= 1
-            return
-        if len(self._waiting) >= self._bounds.waiting:
-            raise NotSent("too many requests wait for this channel")
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            async with asyncio.timeout(self._bounds.wait_s):
-                await place
-        except (TimeoutError, asyncio.CancelledError) as fault:
-            if place.cancelled():
-                with suppress(ValueError):
-                    self._waiting.remove(place)
-            else:
-                self.leave()  # it was given to us in the same moment: pass it on
-            if isinstance(fault, TimeoutError):
-                raise NotSent("the channel's limit of requests in flight is reached") from None
-            raise
-
-    def leave(self) -> None:
-        """Give the place to the next waiting caller, or back."""
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-        self._free += 1
+_Read = Callable[[ClientResponse], Awaitable[bytes]]
 
 
 class HttpClient:
@@ -134,8 +98,8 @@ class HttpClient:
         self._bounds = bounds or HttpBounds()
         self._tls = _tls_context(ca_file)
         self._session: ClientSession | None = None
-        self._gates: dict[str, _Gate] = {}
-        self._targets: dict[str, tuple[URL, _Gate]] = {}
+        self._gates: dict[str, Gate] = {}
+        self._targets: dict[str, tuple[URL, Gate]] = {}
         self._timeouts: dict[float, ClientTimeout] = {}
 
     async def start(self) -> None:
@@ -169,20 +133,46 @@ class HttpClient:
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send once; raises :class:`NotSent` or :class:`AnswerLost`, nothing else."""
-        session = self._session
-        if session is None:
-            raise NotSent("the HTTP client is not running")
-        if request.method not in _METHODS:
-            raise NotSent(f"method {request.method} is not used towards channels")
+        session = self._running(request)
         url, gate = self._targets.get(request.url) or self._target(request.url)
         await gate.enter()
         try:
-            return await self._exchange(session, request, url)
+            return await self._exchange(session, request, url, self._read)
         finally:
             gate.leave()
 
+    async def download(self, request: HttpRequest, path: Path, max_bytes: int) -> HttpResponse:
+        """Send once; the body, whatever the status, goes to ``path``, not to the answer.
+
+        Raises as :meth:`send` does: a path that cannot be written is :class:`NotSent`,
+        a body longer than ``max_bytes`` or not complete :class:`AnswerLost`; then
+        nothing is left at ``path`` that was not there before.
+        """
+        session = self._running(request)
+        url, gate = self._target(request.url, keep=False)  # such a URL is good once
+        await gate.enter()
+        try:
+            with Spool(path, max_bytes) as spool:
+
+                async def read(answer: ClientResponse) -> bytes:
+                    await spool.take(answer.content_length, answer.content.iter_any())
+                    return b""
+
+                return await self._exchange(session, request, url, read)
+        except OSError as fault:  # a disk that does not let go
+            raise AnswerLost(type(fault).__name__) from fault
+        finally:
+            gate.leave()
+
+    def _running(self, request: HttpRequest) -> ClientSession:
+        if self._session is None:
+            raise NotSent("the HTTP client is not running")
+        if request.method not in _METHODS:
+            raise NotSent(f"method {request.method} is not used towards channels")
+        return self._session
+
     async def _exchange(
-        self, session: ClientSession, request: HttpRequest, url: URL
+        self, session: ClientSession, request: HttpRequest, url: URL, read: _Read
     ) -> HttpResponse:
         try:
             answer = await session.request(
@@ -194,7 +184,7 @@ class HttpClient:
                 timeout=self._timeouts.get(request.timeout_s) or self._timeout(request.timeout_s),
             )
             try:
-                body = await _read_bounded(answer, self._bounds.answer_bytes)
+                body = await read(answer)
             except BaseException:
                 answer.close()
                 raise
@@ -205,7 +195,10 @@ class HttpClient:
         except (ClientError, TimeoutError, OSError, ValueError, RuntimeError) as fault:
             raise AnswerLost(type(fault).__name__) from fault
 
-    def _target(self, text: str) -> tuple[URL, _Gate]:
+    async def _read(self, answer: ClientResponse) -> bytes:
+        return await _read_bounded(answer, self._bounds.answer_bytes)
+
+    def _target(self, text: str, *, keep: bool = True) -> tuple[URL, Gate]:
         """Check and parse a URL once; the table of known ones is bounded."""
         reason = refusal(text)
         if reason:
@@ -216,8 +209,10 @@ class HttpClient:
         if gate is None:
             if len(self._gates) >= self._bounds.origins:
                 raise NotSent("too many different channel hosts")
-            gate = self._gates[origin] = _Gate(self._in_flight, self._bounds)
-        if len(self._targets) < _KNOWN_URLS:
+            gate = self._gates[origin] = Gate(
+                self._in_flight, self._bounds.waiting, self._bounds.wait_s
+            )
+        if keep and len(self._targets) < _KNOWN_URLS:
             self._targets[text] = (url, gate)
         return url, gate
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from channels.http import HttpClient
-from channels.port import ChannelServices, NotSent, Send
+from channels.port import ChannelServices, Download, NotSent, Send, no_download
 from domain.errors import ConfigurationError
 from gateway.accounts import build_routes
 from gateway.config import LoadedConfig, PosSection
@@ -141,6 +141,7 @@ class Gateway:
             send=self._seams.wrap_send(await self._sender()),
             connect=self._seams.wrap_connect(self._seams.connect),
             take_sequence=self.store.take_sequence,
+            download=self._downloader(),
         )
         config = self._loaded.config
         self._routes = build_routes(
@@ -188,6 +189,11 @@ class Gateway:
             return self._http_client.send
         assert self._seams.send is not None
         return self._seams.send
+
+    def _downloader(self) -> Download:
+        if self._seams.download is not None:
+            return self._seams.download
+        return self._http_client.download if self._http_client is not None else no_download
 
     async def _deliverer(self) -> Deliver:
         if self._seams.deliver is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from channels.port import ChannelPlugin, Connect, Send
+from channels.port import ChannelPlugin, Connect, Download, Send
 from channels.registry import plugins
 from channels.tcp import connect as tcp_connect
 from domain.clock import Clock
@@ -21,7 +21,7 @@ class Seams:
 
     ``None`` means: made from the configuration. With a ``send`` of its own a gateway
     makes no HTTP client, and then nothing reaches a merchant but through a ``deliver`` of
-    its own. Whatever is handed in is opened, started and closed as the
+    its own, and no file is fetched but through a ``download`` of its own. Whatever is handed in is opened, started and closed as the
     real one would be. The ``wrap_…`` are put around whichever there is.
     """
 
@@ -33,6 +33,7 @@ class Seams:
     store: Store | None = None
     nonces: Nonces | None = None
     send: Send | None = None
+    download: Download | None = None
     connect: Connect = tcp_connect
     deliver: Deliver | None = None
     log: Log | None = None
