@@ -8,7 +8,8 @@ Rules:
   server closed under us). Cancellation passes through: the caller books unknown.
 * Nothing is sent twice. aiohttp repeats idempotent methods on a dead connection,
   so only ``POST`` and ``GET`` are let through, and ``POST`` is never repeated.
-* TLS 1.2 or newer, verified; plain HTTP only towards this machine. No redirects,
+* TLS 1.2 or newer, verified (``channels/tls.py``), as whom a request names; connections
+  of one identity never carry another's. Plain HTTP only towards this machine. No redirects,
   no cookies, no proxies from the environment, no decompression.
 * Bounded: connections, waiting callers and origins, the size of an answer or a file,
   every time. Each origin (a channel's host) has limits of its own, so that one slow
@@ -19,7 +20,6 @@ Rules:
 """
 
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ from channels.gate import Gate
 from channels.lookup import Lookups, Vet, narrow_socket
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
 from channels.spool import Spool
+from channels.tls import Identities, tls_context
 from domain.errors import ConfigurationError
 
 _METHODS: Final = frozenset({"POST", "GET"})
@@ -96,7 +97,8 @@ class HttpClient:
         self._in_flight = max_concurrent_per_channel
         self._connect_s = connect_timeout_s
         self._bounds = bounds or HttpBounds()
-        self._tls = _tls_context(ca_file)
+        self._tls = tls_context(ca_file)
+        self._identities = Identities(ca_file)
         self._session: ClientSession | None = None
         self._gates: dict[str, Gate] = {}
         self._targets: dict[str, tuple[URL, Gate]] = {}
@@ -182,6 +184,9 @@ class HttpClient:
                 headers=request.headers,
                 allow_redirects=False,
                 timeout=self._timeouts.get(request.timeout_s) or self._timeout(request.timeout_s),
+                ssl=True
+                if request.identity is None
+                else self._identities.context(request.identity),
             )
             try:
                 body = await read(answer)
@@ -189,8 +194,13 @@ class HttpClient:
                 answer.close()
                 raise
             return HttpResponse(answer.status, answer.headers, body)
-        except (ClientConnectorError, ConnectionTimeoutError, InvalidURL) as fault:
-            # Both come from the connector alone, before the request is written.
+        except (
+            ClientConnectorError,
+            ConnectionTimeoutError,
+            InvalidURL,
+            ConfigurationError,
+        ) as fault:
+            # All come before the request is written: from the connector, or from an identity.
             raise NotSent(type(fault).__name__) from fault
         except (ClientError, TimeoutError, OSError, ValueError, RuntimeError) as fault:
             raise AnswerLost(type(fault).__name__) from fault
@@ -258,7 +268,7 @@ class GuardedClient:
             total=timeout_s, connect=min(connect_timeout_s, timeout_s), ceil_threshold=60
         )
         self._answer_bytes = answer_bytes
-        self._tls = _tls_context(ca_file)
+        self._tls = tls_context(ca_file)
         self._resolver = _VettingResolver(vet, max_lookups)
         self._session: ClientSession | None = None
 
@@ -382,14 +392,3 @@ async def _read_bounded(answer: ClientResponse, limit_bytes: int) -> bytes:
         if len(body) > limit_bytes:
             raise AnswerLost("the answer is too large")
     return bytes(body)
-
-
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_file:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as fault:
-            raise ConfigurationError(f"CA file {ca_file} cannot be used: {fault}") from fault
-    return context

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from channels.card import CardAction, CardData, HoldRef
+from channels.tls import ClientIdentity
 from domain.clock import Clock
 from domain.decline import DeclineReason
 from domain.ids import IdSource
@@ -126,7 +127,8 @@ class PaymentRef:
     ``reference`` repeat F22 and F37 of a card sale (``""`` otherwise). ``action`` is what
     the payment did, so that an undo is of that kind; ``original_no`` is the order number
     of the hold that a ``COMPLETE`` took (``""`` otherwise). ``paid_at_ms`` is when the
-    channel took the money, by its own clock where it said (0: not known).
+    channel took the money, by its own clock where it said (0: not known). ``method`` is the
+    API's word for how it was to be paid (``auth_code``, ``qr``, ``jsapi``, ``face`` …).
     """
 
     order_no: str
@@ -139,6 +141,7 @@ class PaymentRef:
     action: CardAction = CardAction.SALE
     original_no: str = ""
     paid_at_ms: int = 0
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,17 +188,19 @@ class RefundAnswer:
 class PollSchedule:
     """How a channel wants to be asked, in seconds after the previous step.
 
-    ``query_after_s`` empty means that the channel cannot be queried: undo at once.
-    After ``undo_after_not_found`` queries in a row that knew no such order, the
-    undo begins early: it closes the number, so a late arrival is refused too.
+    ``query_after_s`` empty means that the channel cannot be queried: undo at once. After
+    ``undo_after_not_found`` queries in a row that knew no such order, the undo begins
+    early: it closes the number, so a late arrival is refused too.
     ``undo_retry_s`` repeats its last figure for ever (until a human is called), and
-    so does ``refund_retry_s``, between two askings about a refund.
+    so does ``refund_retry_s``, between two askings about a refund. A payment younger
+    than ``undo_not_before_s`` is not undone yet (its till is told in time that it will be).
     """
 
     query_after_s: tuple[float, ...]
     undo_retry_s: tuple[float, ...]
     refund_retry_s: tuple[float, ...] = (2.0, 5.0, 15.0, 60.0, 300.0)
     undo_after_not_found: int = 2
+    undo_not_before_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +277,14 @@ def refunds_of(channel: object) -> Refunds | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request to a channel, complete; ``body`` is sent as it stands."""
+    """A request to a channel, complete; ``identity`` is for a server that asks for one."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     timeout_s: float
+    identity: ClientIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,11 +323,9 @@ class ByteLink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Queue bytes for sending; raises :class:`NotSent` once closed."""
-        ...
 
     def close(self) -> None:
         """Close it; the receiver's ``lost`` follows."""
-        ...
 
 
 class LinkReceiver(Protocol):

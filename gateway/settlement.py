@@ -77,6 +77,7 @@ def reference(payment: Payment) -> PaymentRef:
         paid_at_ms=standing.paid_at_ms,
         action=_ACTIONS.get(order.method, CardAction.SALE),
         original_no=str(kept.get("original_no", "")),
+        method=order.method,
     )
 
 
@@ -177,6 +178,7 @@ class Settlement(Booking):
     async def _undo(self, live: Live, channel: Channel) -> None:
         """Cancel a few times in a row, then leave it to recovery, due later."""
         pauses = channel.schedule.undo_retry_s
+        await self._pause(live, channel, self._too_young_s(live, channel))
         for pause_s in pauses[:_UNDO_TRIES_IN_A_ROW]:
             if not self._held_back(live):
                 answer = await self.timed_cancel(channel, live.payment)
@@ -213,6 +215,11 @@ class Settlement(Booking):
 
     def _waited_s(self, live: Live) -> int:
         return (self._clock.now_ms() - live.payment.order.created_at_ms) // 1000
+
+    def _too_young_s(self, live: Live, channel: Channel) -> float:
+        """How long it still is before the channel lets a payment of this age be undone."""
+        age_s = (self._clock.now_ms() - live.payment.order.created_at_ms) / 1000
+        return min(channel.schedule.undo_not_before_s - age_s, channel.schedule.undo_not_before_s)
 
     def _later_s(self, live: Live, channel: Channel) -> float:
         """How long to leave it alone: the longer, the older it is."""

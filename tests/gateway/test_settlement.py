@@ -123,6 +123,35 @@ async def test_a_channel_without_queries_is_undone_at_once(store: Store) -> None
     assert house.channel.calls == ["pay", "cancel"]
 
 
+async def test_a_payment_too_young_to_be_undone_is_told_in_time_and_undone_later(
+    store: Store,
+) -> None:
+    """The channel takes no undo before an age: the till hears "reversing" long before that."""
+    schedule = PollSchedule(query_after_s=(), undo_retry_s=(0.01,), undo_not_before_s=0.4)
+    house = House(store, FakeChannel(schedule))
+    house.channel.pays, house.channel.cancels = [LOST], [RETURNED]
+    live = await house.begun()
+    running = asyncio.create_task(house.payments.run(live))
+    await house.until(live.payment, "reversing")
+    assert house.channel.calls == ["pay"]
+    age_ms = house.clock.now_ms() - live.payment.order.created_at_ms
+    assert age_ms < 400
+    payment = await house.until(live.payment, "reversed")
+    await running
+    assert house.channel.calls == ["pay", "cancel"]
+    assert house.clock.now_ms() - payment.order.created_at_ms >= 400
+
+
+async def test_an_old_payment_is_undone_without_that_wait(store: Store) -> None:
+    schedule = PollSchedule(query_after_s=(0.3,), undo_retry_s=(0.01,), undo_not_before_s=0.3)
+    house = House(store, FakeChannel(schedule))
+    house.channel.pays, house.channel.cancels = [LOST], [RETURNED]
+    started_s = house.clock.monotonic_s()
+    payment = await house.paid()
+    assert payment.standing.status is Status.REVERSED
+    assert 0.3 <= house.clock.monotonic_s() - started_s < 0.55
+
+
 @pytest.mark.parametrize("silent", [0, 7], ids=["answered", "answered late"])
 async def test_a_success_after_the_close_goes_back(house: House, silent: int) -> None:
     """Closed by another process while pay is on its way; the late yes reopens it and goes back.
