@@ -31,7 +31,7 @@ from benchmarks.processes import BenchmarkError, own_cpu_ns
 from benchmarks.scene import Scene, Side
 from benchmarks.windows import Load, Plan, Series, run_window
 from domain.payment import UNSETTLED
-from gateway.cli.installation import Tuning
+from gateway.cli.tuning import Tuning
 
 CALLS_PER_S: Final = 300
 _STEADY_PER_S: Final = 100.0

@@ -24,16 +24,10 @@ import yaml
 from benchmarks.books import Heard, disagreements, floor_disagreements
 from benchmarks.postgres import PostgresServer
 from benchmarks.processes import Child
-from gateway.cli.installation import (
-    APP_ID,
-    LINK_MERCHANT_ID,
-    LINK_TERMINAL_ID,
-    Installation,
-    InstalledKey,
-    InstalledTerminal,
-    Tuning,
-)
+from gateway.cli.installation import Installation, InstalledKey, InstalledTerminal
+from gateway.cli.installed_channels import APP_ID, LINK_MERCHANT_ID, LINK_TERMINAL_ID
 from gateway.cli.session import session
+from gateway.cli.tuning import Tuning
 from gateway.store.migrate import migrate
 from signing.pos import CipherKey, KeyScheme, WorkingKeys, wrap_working_keys
 
@@ -107,9 +101,7 @@ class Scene:
         async with session(place.config_file) as opened:
             self._key, self._terminals = await place.provision(
                 opened,
-                gateway_url=self._channels["alipay"],
-                card_host=self._channels["card_host"],
-                card_port=self._channels["card_port"],
+                channels=self._channels,
                 terminals=self._callers,
             )
         self.gateway, self._addresses = await self._posgate("serve")

@@ -62,7 +62,7 @@ class SandboxConfig:
 
     ``max_orders`` bounds each channel's books: an order beyond it is refused (the
     books of money are never silently forgotten). ``fault_seed`` seeds the random
-    source of faults and reordering.
+    source of faults and reordering. A channel whose section is ``None`` is not served.
     """
 
     alipay: AlipaySandboxConfig
@@ -80,8 +80,8 @@ class SandboxConfig:
 
 @dataclass(frozen=True, slots=True)
 class BoundPorts:
-    """The ports that the sandbox really listens on."""
+    """The ports that the sandbox really listens on, by listener; 0 for one that is not there."""
 
-    alipay: int
-    card: int
-    control: int
+    alipay: int = 0
+    card: int = 0
+    control: int = 0

@@ -8,7 +8,7 @@ things is bounded. Nothing that was received is ever logged.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from pos_protocol.framing import FrameReader, FramingError, frame
@@ -58,10 +58,16 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What to do about an HTTP request; ``effect.answer`` is the JSON body."""
+    """What to do about an HTTP request; ``effect.answer`` is the body.
+
+    ``is_whole``: it is the whole answer instead, status line and headers included
+    (:func:`sandbox.http_wire.response`), so that a fault can reach the headers, too.
+    """
 
     effect: Effect
     status: int = 200
+    content_type: bytes = JSON
+    is_whole: bool = False
 
 
 class _Connection(asyncio.Protocol):
@@ -104,6 +110,13 @@ class HttpConnection(_Connection):
         self._respond = respond
         self._reader = HttpReader(max_body_bytes)
         self._mute = False
+        self._certificate = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self._certificate = tls.getpeercert(binary_form=True) or b""
 
     def data_received(self, data: bytes) -> None:
         if self._transport is not None and not self._mute:
@@ -124,6 +137,8 @@ class HttpConnection(_Connection):
                 if self._reader.wants_continue:
                     transport.write(CONTINUE)
                 return
+            if self._certificate:
+                request = replace(request, client_certificate=self._certificate)
             self._carry_out(transport, self._respond(request), request.keep_alive)
 
     def _carry_out(
@@ -157,7 +172,9 @@ class HttpConnection(_Connection):
     def _write(self, transport: asyncio.Transport, answer: HttpAnswer, keep_alive: bool) -> None:
         effect = answer.effect
         if effect.answer:
-            raw = response(answer.status, effect.answer, JSON, keep_alive=keep_alive)
+            raw = effect.answer
+            if not answer.is_whole:
+                raw = response(answer.status, raw, answer.content_type, keep_alive=keep_alive)
             transport.write(raw * effect.copies)
         if effect.close or not keep_alive:
             transport.close()

@@ -18,12 +18,21 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 REASONS: Final[Mapping[int, str]] = MappingProxyType(
     {
         200: "OK",
+        202: "Accepted",
+        204: "No Content",
+        302: "Found",
         400: "Bad Request",
+        401: "Unauthorized",
+        403: "Forbidden",
         404: "Not Found",
         405: "Method Not Allowed",
         411: "Length Required",
         413: "Content Too Large",
+        429: "Too Many Requests",
         431: "Request Header Fields Too Large",
+        500: "Internal Server Error",
+        502: "Bad Gateway",
+        503: "Service Unavailable",
     }
 )
 _REQUEST_LINE = re.compile(
@@ -41,13 +50,28 @@ class HttpError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request; ``query`` is the raw query string, ``keep_alive`` what the client asks."""
+    """One request; ``query`` is the raw query string, ``keep_alive`` what the client asks.
+
+    ``head`` is the raw header lines; ``client_certificate`` the DER of the certificate that
+    the TLS layer has verified, empty if the client showed none.
+    """
 
     method: str
     path: str
     query: bytes = field(repr=False)
     body: bytes = field(repr=False)
     keep_alive: bool
+    head: bytes = field(default=b"", repr=False, compare=False)
+    client_certificate: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str:
+        """One header's value, empty if it is not there; the first one if it comes twice."""
+        wanted = name.lower().encode()
+        for line in self.head.split(b"\r\n"):
+            found, _, value = line.partition(b":")
+            if found.lower() == wanted:
+                return value.strip().decode("latin-1")
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +80,7 @@ class _Head:
     path: str
     query: bytes
     keep_alive: bool
+    lines: bytes
     body_bytes: int
     expects_continue: bool
 
@@ -90,7 +115,7 @@ class HttpReader:
             return None
         body, self._buffer = self._buffer[: head.body_bytes], self._buffer[head.body_bytes :]
         self._head = None
-        return HttpRequest(head.method, head.path, head.query, body, head.keep_alive)
+        return HttpRequest(head.method, head.path, head.query, body, head.keep_alive, head.lines)
 
     @property
     def wants_continue(self) -> bool:
@@ -121,7 +146,13 @@ def _read_head(raw: bytes, max_body_bytes: int) -> _Head:
     if length > max_body_bytes:
         raise HttpError(413)
     return _Head(
-        method.decode(), path.decode("latin-1"), query or b"", keep_alive, max(length, 0), expects
+        method.decode(),
+        path.decode("latin-1"),
+        query or b"",
+        keep_alive,
+        raw[len(lines[0]) + 2 :],
+        max(length, 0),
+        expects,
     )
 
 
@@ -132,15 +163,18 @@ def _length(value: bytes, seen: int) -> int:
     return int(value)
 
 
-def response(status: int, body: bytes, content_type: bytes, *, keep_alive: bool) -> bytes:
-    """The bytes of one answer."""
+def response(
+    status: int, body: bytes, content_type: bytes, *, keep_alive: bool, headers: bytes = b""
+) -> bytes:
+    """The bytes of one answer; ``headers`` are further whole lines, each with its CRLF."""
     return (
-        b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: %b\r\n\r\n%b"
+        b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%bConnection: %b\r\n\r\n%b"
         % (
             status,
             REASONS[status].encode(),
             content_type,
             len(body),
+            headers,
             b"keep-alive" if keep_alive else b"close",
             body,
         )

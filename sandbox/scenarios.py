@@ -83,9 +83,26 @@ CARD_BY_PAN: Final[Mapping[str, tuple[Scenario, TestCard]]] = MappingProxyType(
     {card.pan: (scenario, card) for scenario, card in CARDS.items()}
 )
 
+CODES: Final[Mapping[str, Mapping[Scenario, str]]] = MappingProxyType({"alipay": ALIPAY_CODES})
+"""The channels that are paid by a scanned code; all play the scenarios of :data:`_CODES_END`."""
+
+_CODES_END: Final[Mapping[Scenario, Expected]] = MappingProxyType(
+    {
+        _S.APPROVED: Expected("succeeded"),
+        _S.USER_PAYING: Expected("succeeded", waits_for_payer=True),
+        _S.DECLINED: Expected("failed"),
+        _S.LOST_RESPONSE_CHARGED: Expected("succeeded"),
+        _S.LOST_RESPONSE_NOT_CHARGED: Expected("closed"),
+        _S.NEVER_PAYS: Expected("closed", waits_for_payer=True),
+    }
+)
+
 SCENARIOS: Final[Mapping[str, Mapping[str, str | Mapping[str, str]]]] = MappingProxyType(
     {
-        "alipay": MappingProxyType({s.value: code for s, code in ALIPAY_CODES.items()}),
+        **{
+            channel: MappingProxyType({s.value: code for s, code in codes.items()})
+            for channel, codes in CODES.items()
+        },
         "card": MappingProxyType(
             {
                 s.value: MappingProxyType({"pan": card.pan, "pin": card.pin})
@@ -98,12 +115,11 @@ SCENARIOS: Final[Mapping[str, Mapping[str, str | Mapping[str, str]]]] = MappingP
 
 EXPECTED: Final[Mapping[tuple[str, str], Expected]] = MappingProxyType(
     {
-        ("alipay", "approved"): Expected("succeeded"),
-        ("alipay", "user_paying"): Expected("succeeded", waits_for_payer=True),
-        ("alipay", "declined"): Expected("failed"),
-        ("alipay", "lost_response_charged"): Expected("succeeded"),
-        ("alipay", "lost_response_not_charged"): Expected("closed"),
-        ("alipay", "never_pays"): Expected("closed", waits_for_payer=True),
+        **{
+            (channel, scenario.value): _CODES_END[scenario]
+            for channel, codes in CODES.items()
+            for scenario in codes
+        },
         ("card", "approved"): Expected("succeeded"),
         ("card", "insufficient_funds"): Expected("failed"),
         ("card", "wrong_pin"): Expected("failed"),

@@ -6,6 +6,7 @@ opened; what is answered is decided in :class:`sandbox.world.World`.
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +36,7 @@ async def serve(
 ) -> None:
     """Serve until cancelled, then flush, close every connection and return by raising.
 
-    ``on_ready`` is called once, when all three ports listen.
+    ``on_ready`` is called once, when every port listens.
 
     Raises:
         asyncio.CancelledError: the caller's cancellation, after the shutdown.
@@ -44,25 +45,35 @@ async def serve(
     """
     world = World(config, random_bytes)
     connections = Connections(config.max_connections)
-    servers: list[asyncio.Server] = []
+    servers: dict[str, asyncio.Server] = {}
     try:
-        for factory, port in _listeners(config, world, connections, now_ms):
-            loop = asyncio.get_running_loop()
-            servers.append(await loop.create_server(factory, config.host, port, backlog=1024))
-        on_ready(BoundPorts(*(server.sockets[0].getsockname()[1] for server in servers)))
+        loop = asyncio.get_running_loop()
+        for name, (factory, port, tls) in _listeners(config, world, connections, now_ms).items():
+            servers[name] = await loop.create_server(
+                factory, config.host, port, backlog=1024, ssl=tls
+            )
+        on_ready(BoundPorts(**{name: _port(server) for name, server in servers.items()}))
         await asyncio.Event().wait()
     finally:
-        for server in servers:
+        for server in servers.values():
             server.close()
         await connections.close_all()
-        for server in servers:
+        for server in servers.values():
             await server.wait_closed()
+
+
+def _port(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
+
+
+Listener = tuple[Callable[[], asyncio.Protocol], int, ssl.SSLContext | None]
+"""Protocol factory, wanted port, TLS."""
 
 
 def _listeners(
     config: SandboxConfig, world: World, connections: Connections, now_ms: Callable[[], int]
-) -> list[tuple[Callable[[], asyncio.Protocol], int]]:
-    """Protocol factory and port of Alipay, card host and control, in this order."""
+) -> dict[str, Listener]:
+    """Everything that listens, by its name in :class:`BoundPorts`."""
 
     def alipay(request: HttpRequest) -> HttpAnswer:
         if request.path != GATEWAY_PATH:
@@ -77,8 +88,8 @@ def _listeners(
 
     http = partial(HttpConnection, connections=connections, max_body_bytes=config.max_body_bytes)
     frames = config.card.max_frame_bytes
-    return [
-        (partial(http, alipay), config.alipay_port),
-        (partial(CardConnection, card, connections, frames), config.card_port),
-        (partial(http, ask), config.control_port),
-    ]
+    return {
+        "alipay": (partial(http, alipay), config.alipay_port, None),
+        "card": (partial(CardConnection, card, connections, frames), config.card_port, None),
+        "control": (partial(http, ask), config.control_port, None),
+    }

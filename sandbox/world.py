@@ -1,11 +1,11 @@
-"""Both simulated channels with their faults, in one value without sockets.
+"""The simulated channels with their faults, in one value without sockets.
 
 Rule: everything that decides is reached through here, with the time as an argument;
 the servers and a deterministic simulation use the same methods.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ from sandbox.faults import Faults, strike
 ALIPAY: Final = "alipay"
 UNIONPAY_CARD: Final = "unionpay_card"
 Charge = dict[str, Any]
+OrderMoney = tuple[str, int, int]
+"""An order's number, what was charged, what was returned."""
 
 
 class World:
@@ -36,9 +38,14 @@ class World:
         # Faults are a test's tool and must repeat from a seed.
         self._random = random.Random(config.fault_seed).random  # noqa: S311
         self._reorder_ms = config.card.reorder_window_ms
-        self.calls = {ALIPAY: 0, UNIONPAY_CARD: 0}
+        self._charges: dict[str, Callable[[int], Iterable[OrderMoney]]] = {
+            ALIPAY: self._alipay_charges,
+            UNIONPAY_CARD: self._card_charges,
+        }
+        """The money of each channel's orders, by channel; a channel is served if it is in here."""
+        self.calls = dict.fromkeys(self._charges, 0)
         """Requests that came, whatever became of them."""
-        self.faults = {ALIPAY: Faults(self._random), UNIONPAY_CARD: Faults(self._random)}
+        self.faults = {channel: Faults(self._random) for channel in self._charges}
 
     def alipay(self, query: bytes, body: bytes, now_ms: int) -> Effect:
         """One call of ``/gateway.do``: its query string and form body."""
@@ -66,25 +73,23 @@ class World:
         An order that was declined, closed unpaid or never arrived took none and is
         absent. ``charged_fen`` stays after a return; the net is the difference.
         """
-        found: list[Charge] = []
+        return [
+            {
+                "channel": channel,
+                "order_no": order_no,
+                "charged_fen": charged_fen,
+                "returned_fen": returned_fen,
+            }
+            for channel, charges in self._charges.items()
+            for order_no, charged_fen, returned_fen in charges(now_ms)
+            if charged_fen
+        ]
+
+    def _alipay_charges(self, now_ms: int) -> Iterator[OrderMoney]:
         for trade in self.alipay_state.books:
             trade.settle(now_ms)
-            if trade.charged_fen:
-                found.append(
-                    _charge(ALIPAY, trade.out_trade_no, trade.charged_fen, trade.returned_fen)
-                )
+            yield trade.out_trade_no, trade.charged_fen, trade.returned_fen
+
+    def _card_charges(self, now_ms: int) -> Iterator[OrderMoney]:
         for order in self.card_state.books:
-            if order.charged_fen:
-                found.append(
-                    _charge(UNIONPAY_CARD, order.order_no, order.charged_fen, order.returned_fen)
-                )
-        return found
-
-
-def _charge(channel: str, order_no: str, charged_fen: int, returned_fen: int) -> Charge:
-    return {
-        "channel": channel,
-        "order_no": order_no,
-        "charged_fen": charged_fen,
-        "returned_fen": returned_fen,
-    }
+            yield order.order_no, order.charged_fen, order.returned_fen

@@ -24,13 +24,13 @@ from channels.http import HttpClient
 from domain.errors import ConfigurationError, Unavailable
 from gateway.cli.demo_doors import DemoDoors, DemoRow, MerchantClient
 from gateway.cli.installation import (
-    APP_ID,
     MERCHANT_NO,
     POS_MERCHANT_ID,
     Installation,
     InstalledKey,
     InstalledTerminal,
 )
+from gateway.cli.installed_channels import info_sections
 from gateway.cli.ready_file import write_atomically
 from gateway.cli.session import JsonOption, print_json, run, session
 from gateway.config import load
@@ -135,9 +135,7 @@ class _Demo:
         async with session(place.config_file) as opened:
             provisioned = await place.provision(
                 opened,
-                gateway_url=self._channels["alipay"],
-                card_host=self._channels["card_host"],
-                card_port=self._channels["card_port"],
+                channels=self._channels,
                 terminals=_USERS_TERMINALS + len(EXPECTED),
             )
         await self._start_gateway()
@@ -211,16 +209,7 @@ class _Demo:
                     "secret": key.secret,
                 },
                 "sandbox": {
-                    "alipay": {
-                        "gateway_url": channels["alipay"],
-                        "app_id": APP_ID,
-                        "app_private_key_file": str(folder / "app-private.pem"),
-                        "alipay_public_key_file": str(folder / "alipay-public.pem"),
-                    },
-                    "unionpay": {
-                        "card_host": channels["card_host"],
-                        "card_port": channels["card_port"],
-                    },
+                    **info_sections(folder, channels),
                     "control_url": channels["control_url"],
                 },
                 "scenarios": scenarios_json(),

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,43 +40,62 @@ def public_pem(key: rsa.RSAPrivateKey) -> bytes:
     )
 
 
-def make_server_certificate(folder: Path, now: datetime.datetime) -> tuple[Path, Path, Path]:
-    """Write ``ca.pem``, ``server.pem`` and ``server-key.pem`` for 127.0.0.1 and localhost."""
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    server_key = ec.generate_private_key(ec.SECP256R1())
-    ca = (
-        _builder("Posgate demo CA", ca_key.public_key(), now)
-        .issuer_name(_name("Posgate demo CA"))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False
+class LocalCa:
+    """A fresh authority; its key lives in memory only, so nothing more is ever issued by it."""
+
+    def __init__(self, now: datetime.datetime) -> None:
+        self._now = now
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = (
+            _builder("Posgate demo CA", self._key.public_key(), now)
+            .issuer_name(_name("Posgate demo CA"))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs_certificates=True), critical=True)
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+            )
+            .sign(self._key, hashes.SHA256())
         )
-        .sign(ca_key, hashes.SHA256())
-    )
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
-    server = (
-        _builder("localhost", server_key.public_key(), now)
-        .issuer_name(ca.subject)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
-            critical=False,
+
+    def write_server_certificate(self, folder: Path) -> tuple[Path, Path, Path]:
+        """Write ``ca.pem``, ``server.pem`` and ``server-key.pem`` for 127.0.0.1 and localhost."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+        server = self.issue("localhost", key.public_key(), ExtendedKeyUsageOID.SERVER_AUTH, names)
+        files = folder / "ca.pem", folder / "server.pem", folder / "server-key.pem"
+        files[0].write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+        files[1].write_bytes(server.public_bytes(serialization.Encoding.PEM))
+        write_private(files[2], private_pem(key))
+        return files
+
+    def issue(
+        self,
+        name: str,
+        key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+        purpose: x509.ObjectIdentifier,
+        names: Sequence[x509.GeneralName] = (),
+    ) -> x509.Certificate:
+        """A certificate of ``key``, signed by the authority, for one purpose."""
+        builder = (
+            _builder(name, key, self._now)
+            .issuer_name(self.certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs_certificates=False), critical=True)
         )
-        .sign(ca_key, hashes.SHA256())
-    )
-    files = folder / "ca.pem", folder / "server.pem", folder / "server-key.pem"
-    files[0].write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    write_private(files[2], private_pem(server_key))
-    return files
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return (
+            builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
 
 
 def _builder(
-    name: str, key: ec.EllipticCurvePublicKey, now: datetime.datetime
+    name: str, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, now: datetime.datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

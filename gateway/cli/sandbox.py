@@ -13,7 +13,13 @@ import uvloop
 from domain.errors import ConfigurationError
 from gateway.cli.ready_file import write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
-from gateway.config import LoadedConfig, SandboxSection, load
+from gateway.config import (
+    LoadedConfig,
+    SandboxAlipaySection,
+    SandboxCardSection,
+    SandboxSection,
+    load,
+)
 from gateway.keys import read_secret
 from sandbox.config import (
     AlipaySandboxConfig,
@@ -44,12 +50,7 @@ def sandbox(
         settings = sandbox_config(loaded, section)
 
         def ready(ports: BoundPorts) -> None:
-            addresses = {
-                "alipay": f"http://{section.host}:{ports.alipay}/gateway.do",
-                "card_host": section.host,
-                "card_port": ports.card,
-                "control_url": f"http://{section.host}:{ports.control}",
-            }
+            addresses = addresses_of(settings, ports)
             if ready_file is not None:
                 write_atomically(ready_file, addresses)
             typer.echo(f"sandbox ready: {addresses}", err=True)
@@ -70,44 +71,58 @@ async def _until_told(work: Coroutine[None, None, None]) -> None:
         await task
 
 
+def addresses_of(config: SandboxConfig, ports: BoundPorts) -> dict[str, object]:
+    """What the ready file says: where each channel that is served answers."""
+    return {
+        "alipay": f"http://{config.host}:{ports.alipay}/gateway.do",
+        "card_host": config.host,
+        "card_port": ports.card,
+        "control_url": f"http://{config.host}:{ports.control}",
+    }
+
+
 def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConfig:
     """The sandbox's own configuration from ours, with its secrets read.
 
     Raises:
         ConfigurationError: a key cannot be read or is not one; names it.
     """
-    alipay, card = section.alipay, section.card
-    try:
-        app_public_key_pem = loaded.path(alipay.app_public_key_file).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"sandbox.alipay.app_public_key_file: file {loaded.path(alipay.app_public_key_file)} "
-            f"cannot be read ({error.strerror})"
-        ) from None
-    try:
-        tmk = bytes.fromhex(read_secret(card.tmk, loaded.folder))
-    except ValueError:
-        raise ConfigurationError("sandbox.card.tmk must be hexadecimal") from None
     return SandboxConfig(
         host=section.host,
         control_port=section.control_port,
-        alipay_port=alipay.port,
-        card_port=card.port,
+        alipay_port=section.alipay.port,
+        card_port=section.card.port,
         user_paying_after_s=int(section.user_paying_after_s),
         max_orders=section.max_orders,
-        alipay=AlipaySandboxConfig(
-            app_id=alipay.app_id,
-            seller_id=alipay.seller_id,
-            app_public_key_pem=app_public_key_pem,
-            alipay_private_key_pem=read_secret(alipay.alipay_private_key, loaded.folder).encode(),
-        ),
-        card=CardHostConfig(
-            links=(
-                CardLink(
-                    merchant_id=card.merchant_id,
-                    terminal_id=card.terminal_id,
-                    tmk=tmk,
-                ),
-            )
-        ),
+        alipay=_alipay(loaded, section.alipay),
+        card=_card(loaded, section.card),
     )
+
+
+def _alipay(loaded: LoadedConfig, section: SandboxAlipaySection) -> AlipaySandboxConfig:
+    return AlipaySandboxConfig(
+        app_id=section.app_id,
+        seller_id=section.seller_id,
+        app_public_key_pem=_file(
+            loaded, "sandbox.alipay.app_public_key_file", section.app_public_key_file
+        ),
+        alipay_private_key_pem=read_secret(section.alipay_private_key, loaded.folder).encode(),
+    )
+
+
+def _card(loaded: LoadedConfig, section: SandboxCardSection) -> CardHostConfig:
+    try:
+        tmk = bytes.fromhex(read_secret(section.tmk, loaded.folder))
+    except ValueError:
+        raise ConfigurationError("sandbox.card.tmk must be hexadecimal") from None
+    link = CardLink(merchant_id=section.merchant_id, terminal_id=section.terminal_id, tmk=tmk)
+    return CardHostConfig(links=(link,))
+
+
+def _file(loaded: LoadedConfig, key: str, name: str) -> bytes:
+    """The content of a public file that the configuration names under ``key``."""
+    path = loaded.path(name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{key}: file {path} cannot be read ({error.strerror})") from None

@@ -25,9 +25,10 @@ import orjson
 import yaml
 
 from benchmarks.processes import Child, family
-from gateway.cli.installation import POS_MERCHANT_ID, Installation, InstalledTerminal, Tuning
+from gateway.cli.installation import POS_MERCHANT_ID, Installation, InstalledTerminal
 from gateway.cli.session import session
 from gateway.cli.terminal_client import TerminalPlace
+from gateway.cli.tuning import Tuning
 from gateway.config import Config, load
 from gateway.store.migrate import migrate
 from tests.crash.books import read, unfinished
@@ -145,9 +146,7 @@ class Site:
         async with session(place.config_file) as opened:
             key, self._terminals = await place.provision(
                 opened,
-                gateway_url=channels["alipay"],
-                card_host=channels["card_host"],
-                card_port=channels["card_port"],
+                channels=channels,
                 terminals=self.plan.tills,
             )
         self._inbox.secret = key.secret.encode()

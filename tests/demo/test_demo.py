@@ -20,7 +20,9 @@ pytestmark = [
 
 COLUMNS = {"door", "channel", "scenario", "amount_fen", "expected", "actual"}
 WAITING = {"user_paying", "never_pays"}
-ALIPAY = {"approved", "declined", "lost_response_charged", "lost_response_not_charged"} | WAITING
+CODES = {"approved", "declined", "lost_response_charged", "lost_response_not_charged"} | WAITING
+PREFIXES = {"alipay": "28"}
+"""The channels that are paid by a code, and how their codes begin."""
 CARD = {
     "approved",
     "insufficient_funds",
@@ -58,6 +60,11 @@ def rows_of(rows: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     return {(row["door"], row["channel"], row["scenario"]) for row in rows}
 
 
+def paid_by_code(scenarios: set[str]) -> set[tuple[str, str, str]]:
+    """The rows of every channel that is paid by a code: each scenario at both doors."""
+    return {(d, c, s) for d in ("https", "pos") for c in PREFIXES for s in scenarios}
+
+
 async def test_once_as_json(tmp_path: Path) -> None:
     """Exit status 0, every row agrees, no scenario that waits for a payer, nothing left over."""
     folder = tmp_path / "data"
@@ -69,8 +76,7 @@ async def test_once_as_json(tmp_path: Path) -> None:
         assert row.keys() == COLUMNS
         assert type(row["amount_fen"]) is int and row["amount_fen"] > 0
         assert row["expected"] == row["actual"] != ""
-    alipay = {(door, "alipay", s) for door in ("https", "pos") for s in ALIPAY - WAITING}
-    assert rows_of(rows) == alipay | {("pos", "card", s) for s in CARD}
+    assert rows_of(rows) == paid_by_code(CODES - WAITING) | {("pos", "card", s) for s in CARD}
     assert len(rows_of(rows)) == len(rows)
     assert processes_of(folder) == {}
 
@@ -85,8 +91,7 @@ async def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> Non
 
 async def test_the_long_form_pays_every_scenario(demo: Demo) -> None:
     """Those that wait for a payer too."""
-    alipay = {(door, "alipay", s) for door in ("https", "pos") for s in ALIPAY}
-    assert rows_of(demo.rows) == alipay | {("pos", "card", s) for s in CARD}
+    assert rows_of(demo.rows) == paid_by_code(CODES) | {("pos", "card", s) for s in CARD}
     assert all(row["expected"] == row["actual"] for row in demo.rows)
 
 
@@ -118,9 +123,10 @@ async def test_the_info_file_has_the_contracts_shape(demo: Demo) -> None:
 async def test_the_scenarios_of_the_info_file(demo: Demo) -> None:
     """Codes with the channel's prefix; cards that are invented, Luhn-valid and start with 99."""
     scenarios = demo.info["scenarios"]
-    assert scenarios.keys() == {"alipay", "card"}
-    assert scenarios["alipay"].keys() == ALIPAY
-    assert all(c.startswith("28") and len(c) == 18 for c in scenarios["alipay"].values())
+    assert scenarios.keys() == {"card", *PREFIXES}
+    for channel, prefix in PREFIXES.items():
+        assert scenarios[channel].keys() == CODES
+        assert all(c.startswith(prefix) and len(c) == 18 for c in scenarios[channel].values())
     assert scenarios["card"].keys() == CARD
     for card in scenarios["card"].values():
         assert card.keys() == {"pan", "pin"}

@@ -14,7 +14,8 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from gateway.cli.installation import APP_ID, Installation
+from gateway.cli.installation import Installation
+from gateway.cli.installed_channels import APP_ID
 from gateway.cli.main import application
 from pos_protocol.codec import Message, encode
 from signing.pos import CipherKey

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.cli.local_ca import make_server_certificate
+from gateway.cli.local_ca import LocalCa
 from gateway.cli.session import Session
 from gateway.cli.terminal_client import TerminalPlace
 from gateway.cli.terminal_download import KINDS, download
@@ -197,7 +197,7 @@ async def test_under_tls_and_in_https_bodies(place: Place, tmp_path: Path, https
         ca_file = str(place.installation.ca_file)
         where = replace(running.terminal(), port=port, ca_file=ca_file, https=https)
         assert all(one.agrees for one in await played(where, tmp_path, DAY))
-        make_server_certificate(tmp_path, datetime.now(UTC))
+        LocalCa(datetime.now(UTC)).write_server_certificate(tmp_path)
         stranger = replace(where, ca_file=str(tmp_path / "ca.pem"))
         (refused,) = await played(stranger, tmp_path, "- echo")
         assert not refused.agrees and "nothing was sent" in refused.text

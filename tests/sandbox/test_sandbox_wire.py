@@ -36,6 +36,16 @@ def test_any_slicing_gives_the_same_requests(sizes: list[int]) -> None:
     ]
 
 
+def test_headers_are_found_by_name_whatever_their_case() -> None:
+    """The first of two; empty when absent; no other line's tail is taken for it."""
+    reader = HttpReader(100)
+    reader.feed(b'GET /v3 HTTP/1.1\r\nX-A:  one \r\nAuthorization: W a="b:c"\r\nx-a: two\r\n\r\n')
+    (request,) = read_all(reader)
+    assert request.header("x-A") == "one"
+    assert request.header("authorization") == 'W a="b:c"'
+    assert request.header("A") == ""
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [

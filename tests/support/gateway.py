@@ -29,11 +29,11 @@ from gateway.cli.installation import (
     Installation,
     InstalledKey,
     InstalledTerminal,
-    Tuning,
 )
-from gateway.cli.sandbox import sandbox_config
+from gateway.cli.sandbox import addresses_of, sandbox_config
 from gateway.cli.session import Session, session
 from gateway.cli.terminal_client import TerminalPlace
+from gateway.cli.tuning import Tuning
 from gateway.config import load
 from gateway.directory import api_key_context
 from gateway.store.migrate import migrate
@@ -371,9 +371,7 @@ async def opened(
         async with session(installation.config_file) as it:
             key, made = await installation.provision(
                 it,
-                gateway_url=f"http://127.0.0.1:{ports.alipay}/gateway.do",
-                card_host="127.0.0.1",
-                card_port=ports.card,
+                channels=addresses_of(settings, ports),
                 terminals=terminals,
             )
             other_key = await _second_merchant(it)

@@ -20,15 +20,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.payment import FINAL, Payment, Status
 from gateway.bootstrap import Bound, Gateway, Seams
-from gateway.cli.installation import MERCHANT_NO, Installation, InstalledKey, Tuning
-from gateway.cli.sandbox import sandbox_config
+from gateway.cli.installation import MERCHANT_NO, Installation, InstalledKey
+from gateway.cli.sandbox import addresses_of, sandbox_config
 from gateway.cli.session import Session, session
+from gateway.cli.tuning import Tuning
 from gateway.config import LoadedConfig, load
 from gateway.directory import master_context
 from gateway.sources import SystemClock
 from gateway.store.migrate import migrate
 from gateway.store.port import Store, Terminal
-from sandbox.config import BoundPorts
+from sandbox.config import BoundPorts, SandboxConfig
 from sandbox.server import serve
 from signing.pos import CipherKey
 from tests.gateway.pos.foreign_terminal import ForeignTerminal, Identity
@@ -91,7 +92,7 @@ class House:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.folder, self.plan = folder, plan
         self.clock = ShiftedClock()
-        self.ports = BoundPorts(0, 0, 0)
+        self.ports = BoundPorts()
         self._loaded: LoadedConfig
         self._gateway: Gateway | None = None
         self._bound: Bound | None = None
@@ -112,9 +113,7 @@ class House:
         async with self.session() as opened:
             key, _ = await Installation(self.folder, tuning).provision(
                 opened,
-                gateway_url=f"http://127.0.0.1:{self.ports.alipay}/gateway.do",
-                card_host="127.0.0.1",
-                card_port=self.ports.card,
+                channels=addresses_of(self._sandbox_config(), self.ports),
                 terminals=0,
             )
         return key
@@ -135,12 +134,15 @@ class House:
         """The installation opened beside the gateway, as the command line does."""
         return session(self.folder / "config.yaml")
 
-    async def start_sandbox(self) -> None:
-        """Start the simulated channels, on the ports they had before."""
+    def _sandbox_config(self) -> SandboxConfig:
         section = self._loaded.config.sandbox
         assert section is not None
+        return sandbox_config(self._loaded, section)
+
+    async def start_sandbox(self) -> None:
+        """Start the simulated channels, on the ports they had before."""
         config = replace(
-            sandbox_config(self._loaded, section),
+            self._sandbox_config(),
             user_paying_after_s=self.plan.user_paying_after_s,
             alipay_port=self.ports.alipay,
             card_port=self.ports.card,

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from gateway.cli.local_ca import make_server_certificate, private_pem
+from gateway.cli.local_ca import LocalCa, private_pem
 from gateway.logs import make_log
 from gateway.metrics import Metrics
 from gateway.pos.listener import Handle, ListenerBounds, PosListener
@@ -105,7 +105,7 @@ class Certificates:
 def make_certificates(folder: Path) -> Certificates:
     """An authority, a server's certificate and a terminal's (which is its own authority)."""
     now = datetime.datetime.now(datetime.UTC)
-    ca, server, server_key = make_server_certificate(folder, now)
+    ca, server, server_key = LocalCa(now).write_server_certificate(folder)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "99100001")])
     certificate = (
