@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
+from channels.inbound import notices_of
 from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
 from domain.errors import ConfigurationError
 from gateway.budget import BudgetedSend
@@ -98,6 +99,7 @@ def build_routes(
                 channel=guarded(channel, guard),
                 guard=guard,
                 calls_per_s=calls_per_s,
+                notices=notices_of(channel),
             )
         )
     return Routes(routes)

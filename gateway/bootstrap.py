@@ -269,7 +269,12 @@ class Gateway:
             accepting=self.core.payments.accepting,
             channels=self._routes.health,
         )
-        return ApiServer(door=self.api_door, operations=operations, max_body_bytes=max_body_bytes)
+        return ApiServer(
+            door=self.api_door,
+            inbound=self.core.inbound,
+            operations=operations,
+            max_body_bytes=max_body_bytes,
+        )
 
     def _watch(self, core: Core) -> None:
         """Everything bounded shows how full it is."""
@@ -279,6 +284,7 @@ class Gateway:
         watch("posgate_directory_entries", "Cached callers", core.directory.cached)
         watch("posgate_recovering", "Payments being recovered", core.recovery.working)
         watch("posgate_notifying", "Notices being sent", core.notifier.working)
+        watch("posgate_inbound_in_flight", "Channels' notices in flight", core.inbound.in_flight)
         watch("posgate_failing_endpoints", "Endpoints that fail", core.notifier.failing)
         watch("posgate_payments_in_flight", "Payments in flight", core.payments.in_flight)
         watch("posgate_refunds_in_flight", "Refunds in flight", core.refunds.in_flight)
@@ -320,6 +326,7 @@ class Gateway:
             await self._api.hang_up()
         until_s = self._seams.clock.monotonic_s() + patience_s
         await asyncio.gather(core.payments.drain(patience_s), core.refunds.drain(patience_s))
+        await core.inbound.drain(max(0.0, until_s - self._seams.clock.monotonic_s()))
         await core.pos_listener.close()
         # what is not delivered by then is delivered by whoever comes next
         await core.notifier.drain(max(0.0, until_s - self._seams.clock.monotonic_s()))

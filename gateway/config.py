@@ -225,8 +225,7 @@ class NotificationsSection(_Section):
     ports: list[_Port] = [80, 443, 8443]
     """Ports that a URL may name."""
     allow: list[str] = []
-    """Networks, addresses and host names that are called although they are not public, at
-    any port."""
+    """Networks, addresses and host names that are called, at any port, though not public."""
     ca_file: str | None = None
     """PEM file of a further certificate authority."""
 
@@ -236,6 +235,15 @@ class NotificationsSection(_Section):
         for entry in entries:
             read_allowance(entry)
         return entries
+
+
+class InboundSection(_Section):
+    """What channels tell us unasked, at `POST /notify/{channel}/{account}`."""
+
+    answer_within_s: _Seconds = 4
+    """What is not booked by then is to come again (WeChat waits 5 s)."""
+    max_in_flight: _Count = 512
+    """Notifications being booked; one more is told to come again."""
 
 
 class ChannelsSection(_Section):
@@ -324,6 +332,7 @@ class Config(_Section):
     payments: PaymentsSection = PaymentsSection()
     recovery: RecoverySection = RecoverySection()
     notifications: NotificationsSection = NotificationsSection()
+    inbound: InboundSection = InboundSection()
     channels: ChannelsSection = ChannelsSection()
     logs: LogsSection = LogsSection()
     directory: DirectorySection = DirectorySection()

@@ -16,6 +16,7 @@ from gateway.http.door import ApiDoor
 from gateway.http.nonces import Nonces
 from gateway.http.payment_calls import PaymentCalls
 from gateway.http.refund_calls import RefundCalls
+from gateway.inbound import Inbound, InboundBounds
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
@@ -60,6 +61,7 @@ class Core:
     refunds: Refunds
     recovery: Recovery
     notifier: Notifier
+    inbound: Inbound
     directory: Directory
     pos_door: PosDoor
     pos_listener: PosListener
@@ -108,6 +110,7 @@ def build_core(ground: Ground) -> Core:
         refunds=refunds,
         recovery=_recovery(ground, settlement, refund_settlement),
         notifier=notifier,
+        inbound=_inbound(ground, payments, settlement, refund_settlement),
         directory=directory,
         pos_door=pos_door,
         pos_listener=_pos_listener(ground, pos_door),
@@ -185,6 +188,28 @@ def _recovery(
         lease_s=section.lease_s,
         max_at_once=section.max_at_once,
         max_at_once_per_account=section.max_at_once_per_account,
+    )
+
+
+def _inbound(
+    ground: Ground,
+    payments: Payments,
+    settlement: Settlement,
+    refund_settlement: RefundSettlement,
+) -> Inbound:
+    section = ground.config.inbound
+    return Inbound(
+        store=ground.store,
+        routes=ground.routes,
+        settlement=settlement,
+        refund_settlement=refund_settlement,
+        tell=payments.tell_first,
+        clock=ground.seams.clock,
+        metrics=ground.metrics,
+        log=ground.log,
+        bounds=InboundBounds(
+            answer_within_s=section.answer_within_s, max_in_flight=section.max_in_flight
+        ),
     )
 
 

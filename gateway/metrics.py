@@ -93,6 +93,12 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self._inbound = Counter(
+            "posgate_inbound_total",
+            "Notifications from channels, by what became of them",
+            ("channel", "result"),
+            registry=self.registry,
+        )
         self._breaker = Gauge(
             "posgate_breaker_state",
             "Breakers by account: 0 closed, 1 half open, 2 open",
@@ -123,6 +129,10 @@ class Metrics:
         """Show where an account's breaker stands, and count that it came there."""
         self._breaker.labels(account_id).set(_BREAKER_STATES.index(state))
         self._breaker_turns.labels(account_id, state).inc()
+
+    def inbound(self, channel: str, result: str) -> None:
+        """Count a notification from a channel."""
+        self._inbound.labels(channel, result).inc()
 
     def payment(self, door: str, channel: str, status: str) -> None:
         """Count a payment that reached ``status``."""

@@ -297,7 +297,7 @@ class Payments:
         is_answered = payment.standing.status is not Status.SUBMITTED
         begun = await self._settlement.begin_undo(live, channel, Event.UNDO, _CANCELLED)
         _refuse_refunded(live.payment)
-        self._tell_first(live)
+        self.tell_first(live.payment)
         if live.payment.standing.status is Status.REVERSING:
             # Who did not begin it leaves it to who did. While the payment itself may still be
             # on its way, "not found" would prove nothing: whoever sent it undoes it once it is
@@ -308,12 +308,12 @@ class Payments:
             live.ended()
         return live
 
-    def _tell_first(self, live: Live) -> None:
-        """Let the request that is still in flight here see that it was undone."""
-        order = live.payment.order
+    def tell_first(self, payment: Payment) -> None:
+        """Let the request that is still in flight here see what else moved its payment."""
+        order = payment.order
         first = self._live.get((order.merchant_no, order.door, order.order_key))
         if first is not None:
-            first.moved(live.payment)
+            first.moved(payment)
 
     async def watch(
         self, payment: Payment, timeout_s: float, done: Callable[[Payment], bool]

@@ -132,6 +132,34 @@ class RefundSettlement:
             RefundWork(refund, channel, ability, request, job.fence, may_be_sent=True)
         )
 
+    async def hear(
+        self,
+        refund: Refund,
+        payment: Payment,
+        channel: Channel,
+        answer: RefundAnswer | None,
+        order_no: str,
+    ) -> Refund | None:
+        """Book what the channel said unasked of a refund of ``order_no``; as it stands then.
+
+        Without an ``answer`` the channel is asked for one; ``None`` when it gave none.
+        """
+        ability = refunds_of(channel)
+        if ability is None:
+            return None
+        work = RefundWork(
+            refund, channel, ability, _request(refund, payment), _LIVE_FENCE, may_be_sent=True
+        )
+        is_asked = answer is None
+        if answer is None:
+            answer = await self._call(work, "query_refund")
+        if answer.verdict in (Verdict.UNKNOWN, Verdict.NOT_SENT):
+            return None if is_asked else refund
+        if answer.verdict is Verdict.SUCCEEDED and order_no != payment.order.channel_order_no:
+            return await self._park(refund, "refund_order_mismatch")
+        await self._apply(work, answer)
+        return work.refund
+
     async def _bring_to_end(self, work: RefundWork) -> None:
         """Send or ask, a few times in a row; then give the job back until it is due."""
         pauses = work.channel.schedule.refund_retry_s

@@ -7,6 +7,7 @@ is disabled takes no new payment, and what it has open is still queried and undo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from channels.inbound import ChannelNotices
 from channels.port import Channel, ChannelHealth
 from domain.errors import Unprocessable
 from gateway.guard import Guard
@@ -24,6 +25,8 @@ class Route:
     guard: Guard | None = None
     calls_per_s: float = 0.0
     """What the account may be called at most; 0 without a bound."""
+    notices: ChannelNotices | None = None
+    """The channel's own ability to tell us things, which needs no guard: nobody is called."""
 
 
 class Routes:
@@ -65,6 +68,13 @@ class Routes:
         """The channel of an open payment's account, enabled or not."""
         route = self._by_account.get(account_id)
         return None if route is None else route.channel
+
+    def told(self, channel_name: str, account_id: str) -> Route | None:
+        """The account that a notification names, enabled or not, if its channel sends any."""
+        route = self._by_account.get(account_id)
+        if route is None or route.channel_name != channel_name or route.notices is None:
+            return None
+        return route
 
     def is_down(self, account_id: str) -> bool:
         """Whether the account's channel is taken to be away."""

@@ -1,4 +1,4 @@
-"""HTTP around the API door: aiohttp in, requests of ours, aiohttp out.
+"""HTTP around the API door and the door of notifications: aiohttp in, requests of ours, out.
 
 Rules: a body is read whole within its bounds, in size and in time, and handed on as it
 came; everything that is said about a call is said by the door. What aiohttp's router
@@ -13,10 +13,13 @@ from typing import Final
 
 from aiohttp import web
 
-from domain.errors import InvalidRequest, TooLarge
+from channels.inbound import InboundRequest
+from domain.errors import InvalidRequest, RequestError, TooLarge
 from gateway.http.call import ApiRequest, ApiResponse
 from gateway.http.door import ApiDoor
+from gateway.http.errors import status_of
 from gateway.http.operations import Operations
+from gateway.inbound import Inbound
 
 _BODY_GRACE_S: Final = 30
 _BELOW: Final = "/{below:(?s:.+)}"
@@ -25,8 +28,11 @@ _BELOW: Final = "/{below:(?s:.+)}"
 class ApiServer:
     """One listening address in front of the door."""
 
-    def __init__(self, *, door: ApiDoor, operations: Operations, max_body_bytes: int) -> None:
+    def __init__(
+        self, *, door: ApiDoor, inbound: Inbound, operations: Operations, max_body_bytes: int
+    ) -> None:
         self._door = door
+        self._inbound = inbound
         self._operations = operations
         self._max_body_bytes = max_body_bytes
         self._runner: web.AppRunner | None = None
@@ -37,6 +43,7 @@ class ApiServer:
         app = web.Application(client_max_size=self._max_body_bytes, middlewares=[self._around])
         for place in ("/v1/payments", f"/v1/payments{_BELOW}", f"/v1/refunds{_BELOW}"):
             app.router.add_route("*", place, self._serve)
+        app.router.add_post("/notify/{channel}/{account}", self._notice)
         self._operations.add_routes(app)
         return app
 
@@ -100,6 +107,27 @@ class ApiServer:
             method=request.method, raw_path=request.raw_path, headers=request.headers
         )
         return _response(await self._door.handle(asked, lambda: self._read(request)))
+
+    async def _notice(self, request: web.Request) -> web.Response:
+        """What a channel tells; only its own adapter says whether it is believed."""
+        try:
+            body = await self._read(request)
+        except RequestError as error:
+            return _response(self._door.refusal(status_of(error), error.code, error.message))
+        headers: dict[str, str] = {}
+        for written, value in request.headers.items():
+            name = written.lower()  # one that comes twice, joined, verifies as nothing
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        asked = InboundRequest(
+            method=request.method, path_and_query=request.raw_path, headers=headers, body=body
+        )
+        place = request.match_info
+        reply = await self._inbound.receive(place["channel"], place["account"], asked)
+        if reply is None:
+            return _response(self._door.refusal(404, "route_not_found", "Not Found"))
+        return web.Response(
+            body=reply.body, status=reply.status, headers={"Content-Type": reply.content_type}
+        )
 
     async def _read(self, request: web.Request) -> bytes:
         try:

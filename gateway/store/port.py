@@ -111,6 +111,12 @@ class PaymentStore(Protocol):
         """A payment by its idempotency key."""
         ...
 
+    async def payment_by_channel_order(
+        self, account_id: str, channel_order_no: str
+    ) -> Payment | None:
+        """A payment by the number that its channel knows it by."""
+        ...
+
     async def order_key_by_token(self, merchant_no: str, prefix: str, token: bytes) -> str | None:
         """The last order key with this prefix whose card or code has this keyed hash."""
         ...
@@ -153,6 +159,12 @@ class RefundStore(Protocol):
 
     async def refund_by_number(self, merchant_no: str, merchant_refund_no: str) -> Refund | None:
         """A refund by its idempotency key."""
+        ...
+
+    async def refund_by_channel_number(
+        self, account_id: str, channel_refund_no: str
+    ) -> Refund | None:
+        """A refund by the number that its channel knows it by."""
         ...
 
     async def refunds(self, payment_id: str) -> Sequence[Refund]:

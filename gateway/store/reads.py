@@ -27,6 +27,10 @@ _BY_ID: Final = _PAYMENT + "WHERE id = ?"
 _BY_IDS: Final = _PAYMENT + "WHERE id IN ({ids}) ORDER BY id"
 _PAGE: Final = _PAYMENT + "WHERE id > ? ORDER BY id LIMIT ?"
 _BY_ORDER: Final = _PAYMENT + "WHERE merchant_no = ? AND door = ? AND order_key = ?"
+_BY_CHANNEL_ORDER: Final = _PAYMENT + (
+    "WHERE id = (SELECT payment_id FROM attempts WHERE channel_order_no = ? AND account_id = ? "
+    "LIMIT 1)"
+)
 _KEY_OF_ONE: Final = (
     "SELECT order_key FROM payments WHERE merchant_no = ? AND door = 'pos' "
     "AND order_key BETWEEN ? AND ? AND substr(order_key, 1, ?) = ? AND pan_token = ? "
@@ -81,6 +85,13 @@ class PaymentReads:
     async def payment_by_order(self, merchant_no: str, door: str, order_key: str) -> Payment | None:
         """A payment by its idempotency key."""
         rows = await self._database.rows(_BY_ORDER, merchant_no, door, order_key)
+        return read_payment(rows[0]) if rows else None
+
+    async def payment_by_channel_order(
+        self, account_id: str, channel_order_no: str
+    ) -> Payment | None:
+        """A payment by the number that its channel knows it by."""
+        rows = await self._database.rows(_BY_CHANNEL_ORDER, channel_order_no, account_id)
         return read_payment(rows[0]) if rows else None
 
     async def terminal_reply(self, merchant_no: str, key: str) -> TerminalReply | None:

@@ -60,6 +60,7 @@ _EVENT: Final = sql.insert(
 _REFUND: Final = f"SELECT {', '.join(_COLUMNS)} FROM refunds "
 _BY_ID: Final = _REFUND + "WHERE id = ?"
 _BY_NUMBER: Final = _REFUND + "WHERE merchant_no = ? AND merchant_refund_no = ?"
+_BY_CHANNEL_NUMBER: Final = _REFUND + "WHERE channel_refund_no = ? AND account_id = ?"
 _OF_PAYMENT: Final = _REFUND + "WHERE payment_id = ? ORDER BY created_at_ms, id"
 
 _LOST: Final = (RefundClaimed.EXISTS, RefundClaimed.MOVED)
@@ -96,6 +97,13 @@ class Refunds:
     async def refund_by_number(self, merchant_no: str, merchant_refund_no: str) -> Refund | None:
         """A refund by its idempotency key."""
         rows = await self._database.rows(_BY_NUMBER, merchant_no, merchant_refund_no)
+        return _read_refund(rows[0]) if rows else None
+
+    async def refund_by_channel_number(
+        self, account_id: str, channel_refund_no: str
+    ) -> Refund | None:
+        """A refund by the number that its channel knows it by."""
+        rows = await self._database.rows(_BY_CHANNEL_NUMBER, channel_refund_no, account_id)
         return _read_refund(rows[0]) if rows else None
 
     async def refunds(self, payment_id: str) -> Sequence[Refund]:

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from structlog.testing import LogCapture
 
+from channels.inbound import InboundReply, InboundRequest, NoticeRefused, Word, notices_of
 from channels.port import (
     Answer,
     ChannelHealth,
@@ -116,6 +117,26 @@ class RefundingChannel(FakeChannel):
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         answer: RefundAnswer = await self._next("query_refund", self.refund_queries)
         return answer
+
+
+class TellingChannel(RefundingChannel):
+    """A fake that also tells: the body of a notification names the word that it stands for."""
+
+    def __init__(self, schedule: PollSchedule = FAST) -> None:
+        super().__init__(schedule)
+        self.words: dict[bytes, Word | Exception] = {}
+
+    def read_notice(self, request: InboundRequest) -> Word:
+        word = self.words.get(request.body) or NoticeRefused("forged", InboundReply(status=401))
+        if isinstance(word, Exception):
+            raise word
+        return word
+
+    def taken(self) -> InboundReply:
+        return InboundReply(status=200, body=b"success")
+
+    def not_taken(self) -> InboundReply:
+        return InboundReply(status=500, body=b"failure")
 
 
 class SteppedClock(SystemClock):
@@ -252,6 +273,7 @@ class House:
             enabled=True,
             channel=channel if guard is None else guarded(channel, guard),
             guard=guard,
+            notices=notices_of(channel),
         )
 
     def recovery(

@@ -29,6 +29,10 @@ async def test_a_claim_is_read_back_exactly(store: Store) -> None:
     expected = Payment(claim.order, claim.standing)
     assert await store.payment(claim.order.id) == expected
     assert await store.payment_by_order(MERCHANT, "pos", claim.order.order_key) == expected
+    number = claim.order.channel_order_no
+    assert await store.payment_by_channel_order("a1", number) == expected
+    assert await store.payment_by_channel_order("a2", number) is None
+    assert await store.payment_by_channel_order("a1", number + "0") is None
     assert await store.events(claim.order.id) == [
         PaymentEvent(
             sequence=1,

@@ -59,6 +59,7 @@ async def test_a_refund_is_read_back_exactly_and_reserved(store: Store, look: Lo
     order = claim.refund.order
     assert await store.refund(order.id) == claim.refund
     assert await store.refund_by_number(MERCHANT, "R1") == claim.refund
+    assert await store.refund_by_channel_number("a1", order.channel_refund_no) == claim.refund
     assert await store.refunds(payment.order.id) == [claim.refund]
     assert await _payment(store) == claim.payment
     assert (await _payment(store)).standing.refunding_fen == 500
@@ -76,6 +77,9 @@ async def test_unknown_refunds_are_none(store: Store) -> None:
     assert await store.refund("ref_none") is None
     assert await store.refund_by_number(MERCHANT, "R2") is None
     assert await store.refund_by_number("m2", "R1") is None
+    known = (await store.refunds(sample_order(1).id))[0].order.channel_refund_no
+    assert await store.refund_by_channel_number("a2", known) is None
+    assert await store.refund_by_channel_number("a1", known + "0") is None
     assert await store.refunds("PAYNONE") == []
 
 
