@@ -65,6 +65,8 @@ def _report(arguments: argparse.Namespace, tally: Tally, took_s: float) -> int:
     turns = " ".join(f"{name}={count}" for name, count in sorted(tally.by_target.items()))
     sys.stdout.write(
         f"fuzz: inputs={tally.inputs} crashes={tally.crashes} hangs={tally.hangs} "
+        f"money_moved={tally.moved} slow_once={tally.slow_once} "
+        f"slowest_ms={tally.slowest_s * 1000:.0f} "
         f"seed={arguments.seed} workers={arguments.workers} ({turns}{rate})\n"
     )
     return 1 if tally.crashes or tally.hangs else 0

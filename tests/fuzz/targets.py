@@ -55,6 +55,10 @@ class Broken(Exception):
     """A rule that an input broke; the text never holds the input."""
 
 
+class Moved(Broken):
+    """Money moved without a key."""
+
+
 def _check_text(error: PosProtocolError) -> None:
     if _SECRET.search(str(error)):
         raise Broken("an error text shows seven digits in a row")
@@ -233,7 +237,7 @@ def server(payload: bytes, _dialect: Dialect, chance: int) -> None:
         try:
             reply = the_server().answer(asked, message)
         except MoneyMoved as moved:
-            raise Broken(str(moved)) from None
+            raise Moved(str(moved)) from None
         if reply is not None:
             _check_reply(message, reply)
 

@@ -18,10 +18,11 @@ from tests.fuzz import grammar
 from tests.fuzz.chunk import CHUNK_INPUTS, run_chunk
 from tests.fuzz.mutation import mutated
 from tests.fuzz.server import the_server
-from tests.fuzz.targets import TARGETS, WEIGHTS, Broken
+from tests.fuzz.targets import TARGETS, WEIGHTS, Broken, Moved
 
 SEED = 20_260_801
-CHUNKS = 32
+CHUNKS = 120
+"""A minute of one core, side by side with everything else."""
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -29,7 +30,7 @@ def test_no_input_breaks_a_rule(chunk: int) -> None:
     """No crash, no hang, no leak, no disagreement."""
     tally = run_chunk(SEED, chunk)
     assert [str(finding) for finding in tally.findings] == []
-    assert (tally.inputs, tally.crashes, tally.hangs) == (CHUNK_INPUTS, 0, 0)
+    assert (tally.inputs, tally.crashes, tally.hangs, tally.moved) == (CHUNK_INPUTS, 0, 0, 0)
     assert tally.by_target.keys() == TARGETS.keys()
 
 
@@ -66,6 +67,26 @@ def test_a_hang_is_found() -> None:
     assert tally.slowest_s > 0.1
 
 
+def test_an_input_that_waits_is_a_hang_and_one_that_is_slow_once_is_not() -> None:
+    seen: set[bytes] = set()
+
+    def waiting(payload: bytes, dialect: Dialect, chance: int) -> None:
+        if chance & 15 == 7:
+            time.sleep(0.11)
+
+    def warming_up(payload: bytes, dialect: Dialect, chance: int) -> None:
+        until = time.thread_time() + 0.11
+        while chance & 15 == 7 and payload not in seen and time.thread_time() < until:
+            pass
+        seen.add(payload)
+
+    tally = run_chunk(SEED, 0, 60, targets=dict.fromkeys(TARGETS, waiting))
+    assert tally.hangs >= 1
+    assert "waits" in tally.findings[0].detail
+    tally = run_chunk(SEED, 0, 60, targets=dict.fromkeys(TARGETS, warming_up))
+    assert (tally.hangs, tally.slow_once >= 1) == (0, True)
+
+
 def test_a_text_that_shows_a_number_is_found() -> None:
     """The leak check of the targets looks at every error."""
 
@@ -97,7 +118,7 @@ def test_money_that_moves_without_a_key_is_found(monkeypatch: pytest.MonkeyPatch
     for payload, chance in _asked({"sale", "qr_sale", "reversal", "status_inquiry"}, 30):
         try:
             TARGETS["server"](payload, STANDARD, chance)
-        except Broken as broken:
+        except Moved as broken:
             told.add(str(broken))
     assert "a channel was called" in told
     assert any("payments" in text for text in told)

@@ -9,8 +9,10 @@ from typing import Final
 
 from tests.fuzz.chunk import Stuck, Tally, run_chunk
 
-WATCHDOG_S: Final = 120.0
-"""For a whole chunk, which takes a second: what stands still this long never ends."""
+OWN_S: Final = 60.0
+"""For a whole chunk, which takes half a second of a processor: what computes this long never ends."""
+WATCHDOG_S: Final = 900.0
+"""The same by the clock on the wall, for what waits: a busy machine may give a chunk little."""
 Job = tuple[int, int, int]
 """Seed, chunk and number of inputs."""
 
@@ -23,8 +25,11 @@ def work(job: Job) -> Tally:
     """Run one chunk; an input that does not end is a hang."""
     seed, chunk, inputs = job
     signal.signal(signal.SIGALRM, _stuck)
+    signal.signal(signal.SIGPROF, _stuck)
     signal.setitimer(signal.ITIMER_REAL, WATCHDOG_S)
+    signal.setitimer(signal.ITIMER_PROF, OWN_S)
     try:
         return run_chunk(seed, chunk, inputs)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
