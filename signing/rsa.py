@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 _PADDING: Final = PKCS1v15()
 _HASH: Final = SHA256()
-_LEAST_BITS: Final = 2048
+LEAST_BITS: Final = 2048
 
 
 class RsaKeyError(ValueError):
@@ -90,5 +90,5 @@ def _bare_body(text: bytes) -> bytes:
 
 
 def _check_size(bits: int) -> None:
-    if bits < _LEAST_BITS:
+    if bits < LEAST_BITS:
         raise RsaKeyError("an RSA key under 2048 bits")
