@@ -15,6 +15,8 @@ Rules:
   channel speaks. A failure counts only for a call begun after the last answer (and
   after the last probe was let through), so that the time-outs of an outage that is
   over do not open it once more: a call notes ``mark`` when it begins.
+* A channel with a line of its own says when the line is gone: it opens then, whatever calls
+  came to. When the line is back a probe may go at once; only an answer closes it.
 * A call *failed* when nothing was sent or its outcome is unknown, also when the channel
   itself says "system error": a channel that can tell nobody what became of a payment is
   away. "Not found" is an answer, and so is every verified word that no retry would mend;
@@ -83,6 +85,17 @@ class Breaker:
         self.mark += 1
         self._failed = 0
         self.state = CLOSED
+
+    def line_lost(self, now_s: float) -> None:
+        """Nothing can be sent: no failures need be counted first."""
+        self.state = OPEN
+        self._retry_s = now_s + self._open_s
+
+    def line_back(self, now_s: float) -> None:
+        """What was lost is there again: the next call is the probe, at once."""
+        if self.state is not CLOSED:
+            self.state = OPEN
+            self._retry_s = now_s
 
     def failed(self, mark: int, now_s: float) -> None:
         """A call failed that noted ``mark`` when it began."""

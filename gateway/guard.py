@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from channels.card import CardAction, CardData
 from channels.card_abilities import BalanceAnswer, Balances, balance_of, takes_action
+from channels.own_line import own_line_of
 from channels.port import (
     Answer,
     Channel,
@@ -70,6 +71,7 @@ class Guard:
 
     __slots__ = (
         "_account_id",
+        "_line_is_back",
         "_log",
         "_metrics",
         "_now_s",
@@ -91,6 +93,8 @@ class Guard:
         self._now_s = protection.clock.monotonic_s
         self._metrics = protection.metrics
         self._log = protection.log
+        self._line_is_back = False
+        """The channel's own line was lost and is there again; nothing was sent on it yet."""
         self.back: Callable[[str], None] | None = None
         """Called with the account when its channel is back."""
 
@@ -151,11 +155,23 @@ class Guard:
         if state is CLOSED and self.back is not None:
             self.back(self._account_id)
 
+    def line_turned(self, is_up: bool) -> None:
+        """The channel's own line is gone, or back."""
+        breaker, before = self.breaker, self.breaker.state
+        self._line_is_back = is_up
+        if is_up:
+            breaker.line_back(self._now_s())
+        else:
+            breaker.line_lost(self._now_s())
+        if breaker.state is not before:
+            self._turned()
+
     def health(self, health: ChannelHealth) -> ChannelHealth:
         """The channel's own word, unless the breaker knows better."""
-        if not self.is_down():
+        if not self.is_down() or (self._line_is_back and self.probe_is_due()):
             return health
-        return ChannelHealth(ready=False, detail=f"breaker {self.breaker.state.value}")
+        said = f": {health.detail}" if health.detail and not health.ready else ""
+        return ChannelHealth(ready=False, detail=f"breaker {self.breaker.state.value}{said}")
 
 
 class GuardedChannel:
@@ -262,6 +278,9 @@ class GuardedCards(GuardedRefunds):
 
 def guarded(channel: Channel, guard: Guard) -> Channel:
     """``channel`` behind ``guard``, with the abilities that it has."""
+    line = own_line_of(channel)
+    if line is not None:
+        line.when_line_turns(guard.line_turned)
     refunds, balances = refunds_of(channel), balance_of(channel)
     if refunds is not None and balances is not None:
         return GuardedCards(channel, refunds, balances, guard)

@@ -10,18 +10,22 @@ Rules:
 * Whatever happens after bytes were queued is ``UNKNOWN``; what happens before is
   ``NOT_SENT``, but for a PIN block that cannot be read: that is the terminal's, and
   nothing was sent.
+* An answer that comes after its time is told to who asked for late words; it is counted,
+  and never dropped unread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from channels.card import CardAction, CardData
 from channels.card_abilities import BalanceAnswer
+from channels.own_line import LateWord
 from channels.port import (
     Answer,
     AnswerLost,
     ChannelHealth,
+    ChannelServices,
     NotSent,
     PaymentRef,
     PayRequest,
@@ -33,7 +37,9 @@ from channels.port import (
 )
 from channels.unionpay.card_balance_wire import build_balance, read_balance
 from channels.unionpay.card_codes import PIN_BLOCK_ERROR, SIGN_ON_AGAIN
-from channels.unionpay.card_link import CardLink
+from channels.unionpay.card_in_flight import SWEEP_S
+from channels.unionpay.card_late import late_number, read_late
+from channels.unionpay.card_link import KEY_WAIT_S, CardLink, LinkSettings
 from channels.unionpay.card_messages import (
     BALANCE,
     PAYMENTS,
@@ -89,17 +95,20 @@ class CardChannel:
     def __init__(
         self,
         account: CardAccount,
-        link: CardLink,
+        settings: LinkSettings,
+        services: ChannelServices,
         numbers: OrderNumbers,
         schedule: PollSchedule,
-        *,
-        timeout_s: float,
     ) -> None:
         self._account = account
-        self._timeout_s = timeout_s
-        self._link = link
+        self._clock = services.clock
+        self._timeout_s = settings.timeout_s + KEY_WAIT_S + SWEEP_S
+        self._link = CardLink(account, settings, services.connect, services.clock, self._unmatched)
         self._numbers = numbers
         self._schedule = schedule
+        self._tell_late: Callable[[LateWord], None] | None = None
+        self._late = 0
+        self._strays = 0
 
     @property
     def schedule(self) -> PollSchedule:
@@ -128,6 +137,39 @@ class CardChannel:
         if not self._numbers.available:
             return ChannelHealth(ready=False, detail="no order numbers are reserved")
         return self._link.health()
+
+    def when_line_turns(self, tell: Callable[[bool], None]) -> None:
+        """See :class:`channels.own_line.OwnLine`."""
+        self._link.when_turned(tell)
+
+    def when_late(self, tell: Callable[[LateWord], None]) -> None:
+        """See :class:`channels.own_line.OwnLine`."""
+        self._tell_late = tell
+
+    def line_statistics(self) -> Sequence[Mapping[str, int]]:
+        """Each line's; what no line has alone stands with the first one."""
+        first, *others = self._link.statistics()
+        shared = {
+            "in_flight": len(self._link.in_flight),
+            "late": self._late,
+            "stray": self._strays,
+            "take_overs": self._link.take_overs,
+        }
+        return [{**first, **shared}, *({**one, **dict.fromkeys(shared, 0)} for one in others)]
+
+    def _unmatched(self, reply: Reply) -> None:
+        """An answer that nobody waits for: late, doubled, or to what another life sent."""
+        in_flight = self._link.in_flight
+        number = late_number(reply.message, in_flight.given_up_by_trace)
+        original = in_flight.given_up(number)
+        if original is None:
+            self._strays += 1
+        else:
+            self._late += 1
+        now_ms, keys = self._clock.now_ms(), self._link.recent_keys()
+        word = read_late(reply, number, original, self._account, keys, now_ms)
+        if word is not None and self._tell_late is not None:
+            self._tell_late(word)
 
     async def start(self) -> None:
         """Reserve numbers and begin to connect."""
@@ -207,6 +249,7 @@ class CardChannel:
             request.refund_no,
             lambda keys: build_refund(request, account, keys),
             lambda reply, keys: read_refund(reply, request, account, keys),
+            payment.order_no,
         )
         if not isinstance(answer, _Fault):
             return answer
@@ -251,6 +294,7 @@ class CardChannel:
         number: str,
         build: Callable[[ZoneKeys], bytes],
         read: Callable[[Reply, Sequence[ZoneKeys]], _A],
+        original: str = "",
     ) -> _A | _Fault:
         """One request under ``number`` and what its answer says, or why there is none."""
         link = self._link
@@ -264,7 +308,7 @@ class CardChannel:
             return _Fault(Verdict.NOT_SENT, str(fault), unwritable=unwritable)
         try:
             key = reply_key(row.reply_mti, self._account.terminal_id, number[14:])
-            reply = await link.exchange(payload, key)
+            reply = await link.exchange(payload, key, number, original)
             answer = read(reply, link.accepted_keys(keys))
         except NotSent as fault:
             return _Fault(Verdict.NOT_SENT, str(fault))

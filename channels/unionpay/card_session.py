@@ -1,94 +1,83 @@
-"""One connection to a card host: many requests in flight, answers matched.
+"""One connection to a card host: frames out, answers in, and how long it has been silent.
 
-Rules:
-
-* An answer is matched by MTI, terminal and trace. A key that is in flight already
-  is refused, an answer that nobody waits for is counted and dropped (whoever had
-  waited booked "unknown", and the gateway undoes it).
-* Once bytes were queued, only an answer, the deadline or the loss of the connection
-  ends the wait; the last two are :class:`AnswerLost`.
-* The number in flight is bounded, and deadlines are swept together: one timer for
-  all instead of one for each.
+Rules: an answer to a financial message is handed on (``card_in_flight.py`` knows who waits,
+whatever connection it came by); sign-ons and echoes are asked and answered here, because
+an echo has no number and proves this very connection. What cannot be read is counted and
+dropped; a stream that cannot be cut any more ends the connection. A session ends with
+:meth:`lost` and is not used again.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from channels.port import AnswerLost, ByteLink, NotSent
-from channels.unionpay.card_wire import Reply, key_of
+from channels.unionpay.card_wire import ECHO_REPLY, SIGN_ON_REPLY, Reply, key_of
 from domain.clock import Clock
 from pos_protocol.codec import CodecError, decode
 from pos_protocol.framing import FrameReader, FramingError, frame
 
-SWEEP_S: Final = 0.1
 _REQUIREMENT: Final = 7
 """The payload byte whose low nibble is the header's processing requirement."""
 _SIGN_ON_WANTED: Final = 3
-
-
-class _Waiting:
-    __slots__ = ("answer", "deadline_s")
-
-    def __init__(self, answer: asyncio.Future[Reply], deadline_s: float) -> None:
-        self.answer = answer
-        self.deadline_s = deadline_s
+_SERVICE_REPLIES: Final = frozenset({SIGN_ON_REPLY, ECHO_REPLY})
 
 
 class CardSession:
-    """A receiver of one link's bytes; it ends with :meth:`lost` and is not used again."""
+    """A receiver of one connection's bytes."""
 
-    def __init__(self, clock: Clock, *, timeout_s: float, max_in_flight: int) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        deliver: Callable[[Reply], None],
+        ended: Callable[["CardSession"], None],
+    ) -> None:
         self._clock = clock
-        self._timeout_s = timeout_s
-        self._max_in_flight = max_in_flight
-        self._loop = asyncio.get_running_loop()
+        self._deliver = deliver
+        self._tell_ended = ended
         self._reader = FrameReader()
         self._link: ByteLink | None = None
-        self._in_flight: dict[str, _Waiting] = {}
-        self._sweep: asyncio.TimerHandle | None = None
+        self._asked: dict[str, asyncio.Future[Reply]] = {}
         self.heard_s = clock.monotonic_s()
+        self.pending = 0
+        """Requests in flight here."""
+        self._sent_s = 0.0
+        """When something was sent while nothing else was in flight."""
         self.sign_on_wanted = False
-        self.dropped = 0
+        self.unreadable = 0
         self.changed = asyncio.Event()
-        """Set when the session ended or the host wants a sign-on."""
+        """Set when the session ended or somebody wants something of it."""
         self.ended = False
 
     def attach(self, link: ByteLink) -> None:
         """The connected link to write to."""
         self._link = link
 
-    async def exchange(self, payload: bytes, key: str) -> Reply:
-        """Send one request and wait for the answer with ``key``.
-
-        Raises:
-            NotSent: the link is gone, or too many requests are in flight.
-            AnswerLost: sent, and no answer in time; or the same key is in flight.
-        """
-        waiting = self._register(key)
-        try:
-            self._write(payload)
-            return await waiting.answer
-        finally:
-            if self._in_flight.get(key) is waiting:
-                del self._in_flight[key]
-
-    def _register(self, key: str) -> _Waiting:
-        if self.ended or self._link is None:
-            raise NotSent("the card host is not connected")
-        if key in self._in_flight:
-            raise AnswerLost("the same number is in flight already")
-        if len(self._in_flight) >= self._max_in_flight:
-            raise NotSent("too many requests are in flight at the card host")
-        waiting = _Waiting(self._loop.create_future(), self._clock.monotonic_s() + self._timeout_s)
-        self._in_flight[key] = waiting
-        if self._sweep is None:
-            self._sweep = self._loop.call_later(SWEEP_S, self._expire)
-        return waiting
-
-    def _write(self, payload: bytes) -> None:
+    def write(self, payload: bytes) -> None:
+        """Queue one message whole, or raise :class:`NotSent`."""
         if self._link is None:
             raise NotSent("the card host is not connected")
         self._link.write(frame(payload))
+        if self.pending <= 1:
+            self._sent_s = self._clock.monotonic_s()
+
+    async def ask(self, payload: bytes, key: str, timeout_s: float) -> Reply:
+        """A sign-on or an echo on this connection.
+
+        Raises:
+            NotSent, AnswerLost: as an exchange.
+            TimeoutError: no answer in time.
+        """
+        if key in self._asked:
+            raise AnswerLost("the same question is in flight already")
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._asked[key] = answer
+        try:
+            self.write(payload)
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        finally:
+            del self._asked[key]
 
     def received(self, data: bytes) -> None:
         """Deliver whole answers; a stream that cannot be cut any more is dropped."""
@@ -97,25 +86,31 @@ class CardSession:
             payloads = self._reader.feed(data)
         except FramingError as fault:
             for payload in fault.frames:
-                self._deliver(payload)
+                self._read(payload)
             self.close()
             return
         for payload in payloads:
-            self._deliver(payload)
+            self._read(payload)
 
-    def _deliver(self, payload: bytes) -> None:
+    def _read(self, payload: bytes) -> None:
         try:
             message = decode(payload)
         except CodecError:
-            self.dropped += 1
+            self.unreadable += 1
             return
         if payload[_REQUIREMENT] & 0x0F == _SIGN_ON_WANTED:
             self.want_sign_on()
-        waiting = self._in_flight.get(key_of(message))
-        if waiting is None or waiting.answer.done():
-            self.dropped += 1
+        reply = Reply(payload, message)
+        if message.mti not in _SERVICE_REPLIES:
+            self._deliver(reply)
             return
-        waiting.answer.set_result(Reply(payload, message))
+        asked = self._asked.get(key_of(message))
+        if asked is not None and not asked.done():
+            asked.set_result(reply)
+
+    def silent_s(self, now_s: float) -> float:
+        """How long requests have been in flight with nothing heard; 0 when none are."""
+        return now_s - max(self._sent_s, self.heard_s) if self.pending else 0.0
 
     def want_sign_on(self) -> None:
         """Working keys should be fetched anew."""
@@ -125,21 +120,15 @@ class CardSession:
 
     def lost(self) -> None:
         """The link is gone: nobody in flight will be answered."""
+        if self.ended:
+            return
         self.ended = True
         self._link = None
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
-        for waiting in self._in_flight.values():
-            if not waiting.answer.done():
-                waiting.answer.set_exception(AnswerLost("the card host's link was lost"))
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(AnswerLost("the card host's link was lost"))
+        self._tell_ended(self)
         self.changed.set()
-
-    async def drain(self) -> None:
-        """Wait until nobody is in flight; no longer than their deadlines allow."""
-        waiting = {waiting.answer for waiting in self._in_flight.values()}
-        if waiting:
-            await asyncio.wait(waiting, timeout=self._timeout_s + SWEEP_S)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -147,13 +136,3 @@ class CardSession:
         self.lost()
         if link is not None:
             link.close()
-
-    def _expire(self) -> None:
-        """End whoever waited too long: all wait equally long, so the oldest come first."""
-        now_s = self._clock.monotonic_s()
-        for waiting in self._in_flight.values():
-            if waiting.deadline_s > now_s:
-                break
-            if not waiting.answer.done():
-                waiting.answer.set_exception(AnswerLost("the card host did not answer in time"))
-        self._sweep = self._loop.call_later(SWEEP_S, self._expire) if self._in_flight else None

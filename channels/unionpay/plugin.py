@@ -13,9 +13,9 @@ from channels.port import (
 )
 from channels.settings import AccountSettings
 from channels.unionpay.card_adapter import CardChannel
-from channels.unionpay.card_link import KEY_WAIT_S, CardLink, LinkSettings
+from channels.unionpay.card_line import LineSettings
+from channels.unionpay.card_link import LinkSettings
 from channels.unionpay.card_numbers import OrderNumbers
-from channels.unionpay.card_session import SWEEP_S
 from channels.unionpay.card_wire import CardAccount
 from domain.errors import ConfigurationError
 from signing.pos import MAC_ALGORITHMS, CipherKey
@@ -23,6 +23,9 @@ from signing.pos import MAC_ALGORITHMS, CipherKey
 CARD_SETTINGS: Final[Sequence[Setting]] = (
     Setting("host", "name or address of the card host"),
     Setting("port", "TCP port of the card host"),
+    Setting("backup_host", "a second host that takes over; empty for none", ""),
+    Setting("backup_port", "TCP port of the second host", "0"),
+    Setting("connections", "connections to each host", "1"),
     Setting("merchant_id", "our merchant number there, 15 letters or digits (F42)"),
     Setting("terminal_id", "our terminal number there, 8 letters or digits (F41)"),
     Setting("tmk", "terminal master key, 32 or 48 hex digits (or its 16 or 24 bytes)", secret=True),
@@ -31,6 +34,7 @@ CARD_SETTINGS: Final[Sequence[Setting]] = (
     Setting("header", "header of requests, 12 hex digits", "602200000000"),
     Setting("timeout_s", "seconds to wait for an answer", "30"),
     Setting("echo_after_s", "seconds of silence before an echo test", "30"),
+    Setting("echo_timeout_s", "seconds to wait for an echo before the link is dropped", "2.5"),
     Setting("max_in_flight", "requests in flight at once", "1000"),
     Setting("undo_retry_s", "seconds between reversals, the last repeats", "1,2,4,8,16,30,60"),
     Setting(
@@ -57,10 +61,8 @@ def build_card(account: ChannelAccount, services: ChannelServices) -> Channel:
     settings = AccountSettings(account, CARD_SETTINGS)
     card_account = _card_account(settings)
     link_settings = LinkSettings(
-        host=settings.text("host"),
-        port=settings.count("port", 1, 65535),
+        lines=_lines(settings),
         timeout_s=settings.seconds("timeout_s", 0.1, 120),
-        echo_after_s=settings.seconds("echo_after_s", 1, 3600),
         max_in_flight=settings.count("max_in_flight", 1, 100_000),
     )
     undo_retry_s = settings.schedule("undo_retry_s", 0.01, 86_400)
@@ -69,10 +71,27 @@ def build_card(account: ChannelAccount, services: ChannelServices) -> Channel:
     sequence = f"unionpay_card:{card_account.merchant_id}:{card_account.terminal_id}"
     return CardChannel(
         card_account,
-        CardLink(card_account, link_settings, services.connect, services.clock),
+        link_settings,
+        services,
         OrderNumbers(sequence, card_account.terminal_id, services.take_sequence),
         PollSchedule(query_after_s=(), undo_retry_s=undo_retry_s),
-        timeout_s=link_settings.timeout_s + KEY_WAIT_S + SWEEP_S,
+    )
+
+
+def _lines(settings: AccountSettings) -> tuple[LineSettings, ...]:
+    """The host, and the second one where there is one."""
+    hosts = [(settings.text("host"), settings.count("port", 1, 65535))]
+    if settings.text("backup_host"):
+        hosts.append((settings.text("backup_host"), settings.count("backup_port", 1, 65535)))
+    return tuple(
+        LineSettings(
+            host=host,
+            port=port,
+            connections=settings.count("connections", 1, 64),
+            echo_after_s=settings.seconds("echo_after_s", 1, 3600),
+            echo_timeout_s=settings.seconds("echo_timeout_s", 0.1, 30),
+        )
+        for host, port in hosts
     )
 
 

@@ -532,6 +532,7 @@ class CardRig:
             "another merchant declines": answering("51", f42="898000000000002"),
             "another terminal": answering("00", f41="77000002"),
             "another trace": answering("00", f11="999999"),
+            "another batch": answering("00", f60="22999999000"),
             "another message type": with_mti("0230"),
             "another currency": answering("00", f49="840"),
             "link lost": self._lose_link,

@@ -5,10 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
+from channels.inbound import PaymentWord
+from channels.own_line import LateWord
 from channels.port import AnswerLost, NotSent, Verdict
-from channels.unionpay import card_link, card_session
+from channels.unionpay import card_in_flight, card_line, card_link
 from channels.unionpay.card_adapter import CardChannel
 from channels.unionpay.card_link import CardLink
+from channels.unionpay.card_session import CardSession
 from channels.unionpay.card_wire import build_echo
 from channels.unionpay.plugin import CARD_SETTINGS
 from domain.errors import ConfigurationError
@@ -21,17 +24,25 @@ from tests.channels.rigs import CardRig, approve, ref_of
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same rules in a hundredth of the time."""
-    monkeypatch.setattr(card_link, "BACKOFF_S", (0.01, 0.02))
-    monkeypatch.setattr(card_link, "TICK_S", 0.01)
-    monkeypatch.setattr(card_link, "SIGN_ON_PAUSE_S", 0.0)
-    monkeypatch.setattr(card_link, "SERVICE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(card_line, "BACKOFF_S", (0.01, 0.02))
+    monkeypatch.setattr(card_line, "TICK_S", 0.01)
+    monkeypatch.setattr(card_line, "SIGN_ON_PAUSE_S", 0.0)
+    monkeypatch.setattr(card_line, "SIGN_ON_TIMEOUT_S", 0.05)
     monkeypatch.setattr(card_link, "KEY_WAIT_S", 0.2)
-    monkeypatch.setattr(card_session, "SWEEP_S", 0.01)
+    monkeypatch.setattr(card_in_flight, "SWEEP_S", 0.01)
+
+
+def adapter_of(rig: CardRig) -> CardChannel:
+    assert isinstance(rig.channel, CardChannel)
+    return rig.channel
 
 
 def link_of(rig: CardRig) -> CardLink:
-    assert isinstance(rig.channel, CardChannel)
-    return rig.channel._link
+    return adapter_of(rig)._link
+
+
+def session_of(rig: CardRig) -> CardSession:
+    return link_of(rig)._line._sessions[0]
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -97,13 +108,20 @@ async def test_over_the_bound_nothing_is_sent() -> None:
     await rig.close()
 
 
-async def test_a_late_answer_is_counted_and_dropped() -> None:
+async def test_a_late_answer_is_counted_and_told() -> None:
     rig = await started(timeout_s="0.3")
+    words: list[LateWord] = []
+    adapter_of(rig).when_late(words.append)
     held: list[Message] = []
     rig.host.answer = held.append
-    assert (await rig.channel.pay(rig.request())).verdict is Verdict.UNKNOWN
+    request = rig.request()
+    assert (await rig.channel.pay(request)).verdict is Verdict.UNKNOWN
     rig.host.connected[-1].deliver(frame(encode_with_mac(approve(held[0]), rig.host.mac)))
-    await until(lambda: link_of(rig).dropped == 1)
+    await until(lambda: words)
+    assert adapter_of(rig).line_statistics()[0]["late"] == 1
+    assert isinstance(words[0], PaymentWord)
+    assert (words[0].order_no, words[0].answer.amount_fen) == (request.order_no, 1990)
+    assert words[0].answer.verdict is Verdict.SUCCEEDED
     rig.will_approve()
     assert (await rig.channel.pay(rig.request())).verdict is Verdict.SUCCEEDED
     await rig.close()
@@ -147,21 +165,16 @@ async def test_a_stream_that_cannot_be_cut_drops_the_link() -> None:
 
 async def test_silence_is_tested_by_an_echo() -> None:
     rig = await started(echo_after_s="1")
-    link = link_of(rig)
-    session = link._session
-    assert session is not None
-    session.heard_s -= 1
+    session_of(rig).heard_s -= 1
     await until(lambda: rig.host.echoes == 1)
     assert rig.channel.health().ready
     await rig.close()
 
 
 async def test_an_echo_without_answer_drops_the_link() -> None:
-    rig = await started(echo_after_s="1")
+    rig = await started(echo_after_s="1", echo_timeout_s="0.1")
     rig.host.answers_echo = False
-    session = link_of(rig)._session
-    assert session is not None
-    session.heard_s -= 1
+    session_of(rig).heard_s -= 1
     await until(lambda: len(rig.host.connected) == 2)
     await rig.close()
 
@@ -225,12 +238,13 @@ async def test_the_header_can_ask_for_a_sign_on_too() -> None:
 async def test_a_payment_during_a_sign_on_waits_for_the_keys() -> None:
     rig = await started()
     link = link_of(rig)
-    link._keys = None
-    link._settled.clear()
+    link._line.keys = None
+    link._line._signing_on = True
+    link._line.settled.clear()
     paying = asyncio.create_task(rig.channel.pay(rig.request()))
     await asyncio.sleep(0.02)
     assert not rig.numbers
-    link.sign_on_again()
+    link._line._signing_on = False
     assert (await paying).verdict is Verdict.SUCCEEDED
     await rig.close()
 
@@ -252,16 +266,16 @@ async def test_closing_lets_those_in_flight_finish_and_nobody_else_in() -> None:
 
 async def test_nothing_is_left_waiting_after_an_exchange() -> None:
     rig = await started(timeout_s="0.3")
-    session = link_of(rig)._session
-    assert session is not None
+    link, number = link_of(rig), rig.channel.new_order_no()
     rig.host.answers_echo = False
     with pytest.raises(AnswerLost):
-        await session.exchange(build_echo(rig.account), "nobody")
-    assert not session._in_flight
+        await link.exchange(build_echo(rig.account), "nobody", number)
+    assert not len(link.in_flight)
     rig.host.connected[-1].stuck = True
     with pytest.raises(NotSent):
-        await session.exchange(build_echo(rig.account), "nobody")
-    assert not session._in_flight
+        await link.exchange(build_echo(rig.account), "nobody", number)
+    assert not len(link.in_flight)
+    assert session_of(rig).pending == 0
     await rig.close()
 
 

@@ -155,3 +155,25 @@ def test_what_the_channel_itself_said_is_an_answer_though_it_settles_nothing() -
     for kind in (Answer, UndoAnswer, RefundAnswer):
         assert is_failure(kind(verdict=Verdict.UNKNOWN))
         assert not is_failure(kind(verdict=Verdict.UNKNOWN, answered=True))
+
+
+def test_a_line_that_is_gone_opens_it_at_once_and_its_return_lets_a_probe_through() -> None:
+    """No failures are counted first; only an answer closes it."""
+    one = breaker()
+    one.line_lost(110)
+    assert one.state is OPEN
+    assert not one.admit(111)
+    one.line_back(111)
+    assert one.lets_through(111)
+    assert one.admit(111)
+    assert one.state is HALF_OPEN
+    assert not one.admit(111)
+    one.answered()
+    assert one.state is CLOSED
+
+
+def test_a_line_that_comes_for_the_first_time_changes_nothing() -> None:
+    one = breaker()
+    one.line_back(110)
+    assert one.state is CLOSED
+    assert one.admit(110)
