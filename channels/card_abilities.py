@@ -31,6 +31,7 @@ class BalanceAnswer:
     unwritable: bool = False
     """As in ``Answer``: ``NOT_SENT`` due to what we were given."""
     answered: bool = False
+    unlisted: bool = False
 
 
 @runtime_checkable

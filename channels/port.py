@@ -22,7 +22,7 @@ from typing import Protocol, runtime_checkable
 from channels.card import CardAction, CardData, HoldRef
 from channels.tls import ClientIdentity
 from domain.clock import Clock
-from domain.decline import DeclineReason
+from domain.decline import ChannelTexts, DeclineReason
 from domain.ids import IdSource
 from domain.record import record
 
@@ -58,7 +58,8 @@ class Answer:
     ``channel_code`` is the channel's own code whatever the verdict.
     ``not_found`` marks an ``UNKNOWN`` query answer that says "no such order";
     ``unwritable`` a ``NOT_SENT`` due to what we were given, which says nothing of the channel;
-    ``answered`` an ``UNKNOWN`` that the channel itself said, verified: it is not away.
+    ``answered`` an ``UNKNOWN`` that the channel itself said, verified: it is not away;
+    ``unlisted`` one whose code no table of ours knows: it is counted, and logged by its code.
     ``reference`` and ``auth_code`` are F37 and F38 of a card answer, ``icc_data`` its F55.
     """
 
@@ -74,6 +75,7 @@ class Answer:
     not_found: bool = False
     unwritable: bool = False
     answered: bool = False
+    unlisted: bool = False
     paid_at_ms: int = 0
     reference: str = ""
     auth_code: str = ""
@@ -94,6 +96,7 @@ class UndoAnswer:
     channel_code: str = ""
     channel_message: str = ""
     answered: bool = False
+    unlisted: bool = False
 
 
 @record
@@ -182,6 +185,7 @@ class RefundAnswer:
     advice: Advice | None = None
     not_found: bool = False
     answered: bool = False
+    unlisted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,9 +396,11 @@ class ChannelPlugin:
     """What an entry point of the group ``posgate.channels`` names.
 
     ``settings`` is data for ``posgate account add``; ``build`` raises
-    ``domain.errors.ConfigurationError`` when a setting cannot be used.
+    ``domain.errors.ConfigurationError`` when a setting cannot be used. ``texts`` is what a
+    cashier reads for the channel's own codes, where that says more than our reason's text.
     """
 
     name: str
     settings: Sequence[Setting]
     build: Callable[[ChannelAccount, ChannelServices], Channel]
+    texts: ChannelTexts = field(default_factory=ChannelTexts)

@@ -1,14 +1,15 @@
 """Why a payment was refused, as one closed list.
 
 Rules: a decline is a value, never an exception; it keeps the channel's own code
-beside our reason; the reason picks the text that a cashier reads, in Chinese and
-English, and the answer code of every door (``gateway/http`` and
-``gateway/pos/translate.py`` map this list totally, a test holds them to it).
+beside our reason; the reason picks the answer code of every door (``gateway/http`` and
+``gateway/pos/translate.py`` map this list totally, a test holds them to it) and the text
+that a cashier reads, in Chinese and English, unless the channel's plugin brings a text for
+its own code (:class:`ChannelTexts`): that says more exactly what to do.
 """
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -88,3 +89,31 @@ CASHIER_TEXTS: Final[Mapping[DeclineReason, CashierText]] = MappingProxyType(
         ),
     }
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelTexts:
+    """What a channel's own codes say at the till, of payments and of refunds; data of its plugin.
+
+    A code that is not here has the text of its reason.
+    """
+
+    payments: Mapping[str, CashierText] = field(default_factory=lambda: MappingProxyType({}))
+    refunds: Mapping[str, CashierText] = field(default_factory=lambda: MappingProxyType({}))
+
+
+Texts = Mapping[str, ChannelTexts]
+"""By the name of the channel."""
+NO_TEXTS: Final[Texts] = MappingProxyType({})
+_OF_NOBODY: Final = ChannelTexts()
+
+
+def payment_text(decline: Decline, channel: str, texts: Texts) -> CashierText:
+    """What the cashier reads of a refused payment."""
+    own = texts.get(channel, _OF_NOBODY).payments.get(decline.channel_code)
+    return own or CASHIER_TEXTS[decline.reason]
+
+
+def refund_text(decline: Decline, channel: str, texts: Texts) -> CashierText | None:
+    """What the shop reads of a refused refund, where its channel has a text for the code."""
+    return texts.get(channel, _OF_NOBODY).refunds.get(decline.channel_code)

@@ -144,9 +144,10 @@ class Gateway:
             download=self._downloader(),
         )
         config = self._loaded.config
+        plugins = self._seams.plugins()
         self._routes = build_routes(
             await self.store.accounts(),
-            self._seams.plugins(),
+            plugins,
             services,
             self._sealer,
             config.payments.till_wait_s,
@@ -163,6 +164,7 @@ class Gateway:
                 nonces=self._nonces,
                 deliver=await self._deliverer(),
                 catalogue=read_catalogue(config.pos.downloads, self._loaded.path),
+                texts={name: plugin.texts for name, plugin in plugins.items()},
                 metrics=self.metrics,
                 log=self.log,
             )

@@ -5,7 +5,9 @@ starts a task or waits. ``gateway/bootstrap.py`` opens what this stands on and s
 """
 
 from dataclasses import dataclass
+from functools import partial
 
+from domain.decline import Texts
 from gateway.config import Config
 from gateway.delivery import outbound_policy
 from gateway.directory import Directory
@@ -49,6 +51,7 @@ class Ground:
     nonces: Nonces
     deliver: Deliver
     catalogue: Catalogue
+    texts: Texts
     metrics: Metrics
     log: Log
 
@@ -80,8 +83,8 @@ def build_core(ground: Ground) -> Core:
     notifier = _notifier(ground, directory)
     notices = NoticeWriter(
         ids=ground.seams.ids,
-        render_payment=payment_dict,
-        render_refund=refund_dict,
+        render_payment=partial(payment_dict, texts=ground.texts),
+        render_refund=partial(refund_dict, texts=ground.texts),
         committed=notifier.nudge,
     )
     settlement = Settlement(
@@ -284,9 +287,12 @@ def _api_door(
     return ApiDoor(
         routes={
             **PaymentCalls(
-                payments=payments, sealer=ground.sealer, refused_url=refused_url
+                payments=payments,
+                sealer=ground.sealer,
+                refused_url=refused_url,
+                texts=ground.texts,
             ).routes(),
-            **RefundCalls(refunds=refunds, sealer=ground.sealer).routes(),
+            **RefundCalls(refunds=refunds, sealer=ground.sealer, texts=ground.texts).routes(),
         },
         authenticator=authenticator,
         clock=ground.seams.clock,

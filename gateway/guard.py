@@ -7,6 +7,7 @@ Rules:
   again. A payment is refused before it is claimed (:meth:`Guard.admit`), never after.
 * What a call came to is told to the breaker here, once; a fault of an adapter and a
   call that was cancelled tell nothing.
+* A code that no table of the adapter knows is counted and logged here, once.
 * A breaker that turns is counted, shown and logged, and whoever asked to hear of a
   channel that is back (recovery) hears of it.
 """
@@ -138,6 +139,14 @@ class Guard:
 
     def heard(self, answer: Answer | UndoAnswer | RefundAnswer | BalanceAnswer, mark: int) -> None:
         """What a call came to; ``mark`` is what :attr:`breaker` showed when it began."""
+        if answer.unlisted:
+            self._metrics.unlisted(self._account_id)
+            self._log.warning(
+                "unlisted code",
+                account_id=self._account_id,
+                code=answer.channel_code,
+                detail=answer.channel_message,
+            )
         breaker = self.breaker
         before = breaker.state
         if is_failure(answer):

@@ -99,6 +99,12 @@ class Metrics:
             ("channel", "result"),
             registry=self.registry,
         )
+        self._unlisted = Counter(
+            "posgate_unlisted_codes_total",
+            "Answers whose code no table knows, by account",
+            ("account",),
+            registry=self.registry,
+        )
         self._breaker = Gauge(
             "posgate_breaker_state",
             "Breakers by account: 0 closed, 1 half open, 2 open",
@@ -133,6 +139,10 @@ class Metrics:
     def inbound(self, channel: str, result: str) -> None:
         """Count a notification from a channel."""
         self._inbound.labels(channel, result).inc()
+
+    def unlisted(self, account_id: str) -> None:
+        """Count an answer whose code no table knows."""
+        self._unlisted.labels(account_id).inc()
 
     def payment(self, door: str, channel: str, status: str) -> None:
         """Count a payment that reached ``status``."""

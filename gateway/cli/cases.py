@@ -4,10 +4,12 @@ Rules: a decision needs a name and a reason, which are kept for ever; ``show`` s
 beforehand which decisions are possible and what each would book and tell.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
+from channels.registry import plugins
 from domain.clock import iso_utc
 from domain.settle import Decision
 from gateway.cases import Cases, CaseView, Choice
@@ -35,7 +37,12 @@ _EFFECTS = {
 
 
 def _cases(session: Session) -> Cases:
-    notices = NoticeWriter(ids=session.ids, render_payment=payment_dict, render_refund=refund_dict)
+    texts = {name: plugin.texts for name, plugin in plugins().items()}
+    notices = NoticeWriter(
+        ids=session.ids,
+        render_payment=partial(payment_dict, texts=texts),
+        render_refund=partial(refund_dict, texts=texts),
+    )
     return Cases(store=session.store, clock=session.clock, notices=notices)
 
 

@@ -1,4 +1,7 @@
-"""Payments and refunds as the API and the notifications show them (``docs/contract.md``). Pure."""
+"""Payments and refunds as the API and the notifications show them (``docs/contract.md``). Pure.
+
+``texts`` are the installed channels' own words for their codes (``domain/decline.py``).
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -6,7 +9,15 @@ from typing import Final
 import orjson
 
 from domain.clock import iso_utc
-from domain.decline import CASHIER_TEXTS, CashierText, Decline, DeclineReason
+from domain.decline import (
+    NO_TEXTS,
+    CashierText,
+    Decline,
+    DeclineReason,
+    Texts,
+    payment_text,
+    refund_text,
+)
 from domain.payment import Payment
 from domain.refund import Refund
 
@@ -29,22 +40,22 @@ _REFUND_UNFUNDED: Final = CashierText(
 )
 
 
-def payment_body(payment: Payment) -> bytes:
+def payment_body(payment: Payment, texts: Texts = NO_TEXTS) -> bytes:
     """The JSON of a payment."""
-    return orjson.dumps(payment_dict(payment))
+    return orjson.dumps(payment_dict(payment, texts))
 
 
-def refund_body(refund: Refund) -> bytes:
+def refund_body(refund: Refund, texts: Texts = NO_TEXTS) -> bytes:
     """The JSON of a refund."""
-    return orjson.dumps(refund_dict(refund))
+    return orjson.dumps(refund_dict(refund, texts))
 
 
-def refunds_body(refunds: Iterable[Refund]) -> bytes:
+def refunds_body(refunds: Iterable[Refund], texts: Texts = NO_TEXTS) -> bytes:
     """The JSON of a payment's refunds."""
-    return orjson.dumps({"refunds": [refund_dict(refund) for refund in refunds]})
+    return orjson.dumps({"refunds": [refund_dict(refund, texts) for refund in refunds]})
 
 
-def payment_dict(payment: Payment) -> Shown:
+def payment_dict(payment: Payment, texts: Texts = NO_TEXTS) -> Shown:
     """A payment as it is shown; a parked one is unknown, whatever it was before."""
     order, standing = payment.order, payment.standing
     return {
@@ -64,12 +75,12 @@ def payment_dict(payment: Payment) -> Shown:
         "created_at": iso_utc(order.created_at_ms),
         "paid_at": _paid_at(payment),
         "refunded_amount": standing.returned_fen,
-        "error": _payment_error(standing.parked_reason, standing.decline),
+        "error": _payment_error(payment, texts),
         "case_id": f"case_{order.id[4:]}" if standing.parked_reason else None,
     }
 
 
-def refund_dict(refund: Refund) -> Shown:
+def refund_dict(refund: Refund, texts: Texts = NO_TEXTS) -> Shown:
     """A refund as it is shown; a parked one is unknown, its amount still reserved."""
     order, standing = refund.order, refund.standing
     return {
@@ -83,7 +94,7 @@ def refund_dict(refund: Refund) -> Shown:
         "channel_refund_no": order.channel_refund_no,
         "created_at": iso_utc(order.created_at_ms),
         "done_at": iso_utc(standing.done_at_ms) if standing.done_at_ms else None,
-        "error": _refund_error(standing.parked_reason, standing.decline),
+        "error": _refund_error(refund, texts),
         "case_id": f"case_{order.id[4:]}" if standing.parked_reason else None,
     }
 
@@ -94,23 +105,32 @@ def _paid_at(payment: Payment) -> str | None:
     return iso_utc(paid_at_ms) if paid_at_ms else None
 
 
-def _payment_error(parked_reason: str, decline: Decline | None) -> Shown | None:
-    if parked_reason:
-        return _error(parked_reason, _PAYMENT_PARKED)
+def _payment_error(payment: Payment, texts: Texts) -> Shown | None:
+    standing = payment.standing
+    if standing.parked_reason:
+        return _error(standing.parked_reason, _PAYMENT_PARKED)
+    decline = standing.decline
     if decline is None:
         return None
-    return _error(decline.reason.value, CASHIER_TEXTS[decline.reason], decline.channel_code)
-
-
-def _refund_error(parked_reason: str, decline: Decline | None) -> Shown | None:
-    """A refund's refusal speaks to the shop: its payer has nothing to mend."""
-    if parked_reason:
-        return _error(parked_reason, _REFUND_PARKED)
-    if decline is None:
-        return None
-    unfunded = decline.reason is DeclineReason.INSUFFICIENT_FUNDS
-    text = _REFUND_UNFUNDED if unfunded else _REFUND_REFUSED
+    text = payment_text(decline, payment.order.channel, texts)
     return _error(decline.reason.value, text, decline.channel_code)
+
+
+def _refund_error(refund: Refund, texts: Texts) -> Shown | None:
+    """A refund's refusal speaks to the shop: its payer has nothing to mend."""
+    standing = refund.standing
+    if standing.parked_reason:
+        return _error(standing.parked_reason, _REFUND_PARKED)
+    decline = standing.decline
+    if decline is None:
+        return None
+    text = refund_text(decline, refund.order.channel, texts) or _refused_text(decline)
+    return _error(decline.reason.value, text, decline.channel_code)
+
+
+def _refused_text(decline: Decline) -> CashierText:
+    unfunded = decline.reason is DeclineReason.INSUFFICIENT_FUNDS
+    return _REFUND_UNFUNDED if unfunded else _REFUND_REFUSED
 
 
 def _error(code: str, text: CashierText, channel_code: str = "") -> Shown:

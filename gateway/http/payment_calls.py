@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from channels.codes import detect_channel, normalise
+from domain.decline import NO_TEXTS, Texts
 from domain.errors import InvalidRequest, NotFound, Unprocessable
 from domain.ids import is_merchant_number
 from domain.payment import Payment
@@ -25,12 +26,18 @@ class PaymentCalls:
     """What a merchant may do with a payment."""
 
     def __init__(
-        self, *, payments: Payments, sealer: Sealer, refused_url: Callable[[str], str]
+        self,
+        *,
+        payments: Payments,
+        sealer: Sealer,
+        refused_url: Callable[[str], str],
+        texts: Texts = NO_TEXTS,
     ) -> None:
         """``refused_url`` says why a URL would never be called, ``""`` when it may be."""
         self._payments = payments
         self._sealer = sealer
         self._refused_url = refused_url
+        self._texts = texts
 
     def routes(self) -> Routes:
         """Every call by path and method."""
@@ -56,8 +63,8 @@ class PaymentCalls:
         begun = await self._payments.begin(self._draft(call.merchant_no, asked, channel))
         payment = await self._wait(begun, asked.wait_s)
         if begun.replayed:
-            return Result(payment_body(payment), 200, payment, headers=REPLAYED)
-        return Result(payment_body(payment), 201, payment)
+            return Result(payment_body(payment, self._texts), 200, payment, headers=REPLAYED)
+        return Result(payment_body(payment, self._texts), 201, payment)
 
     async def _is_known(self, merchant_no: str, number: str) -> bool:
         """Whether a number is taken: a repeat is answered, whatever is refused by now."""
@@ -117,7 +124,7 @@ class PaymentCalls:
 
     async def _get(self, call: Call) -> Result:
         payment = await self._payments.find(call.merchant_no, call.identity)
-        return Result(payment_body(payment), 200, payment)
+        return Result(payment_body(payment, self._texts), 200, payment)
 
     async def _find(self, call: Call) -> Result:
         number = _first(call.query, "merchant_order_no")
@@ -132,14 +139,14 @@ class PaymentCalls:
                 field="merchant_order_no",
             )
         payment = await self._payments.find_by_order(call.merchant_no, number)
-        return Result(payment_body(payment), 200, payment)
+        return Result(payment_body(payment, self._texts), 200, payment)
 
     async def _cancel(self, call: Call) -> Result:
         refuse_body(call.body)
         payment = await self._payments.find(call.merchant_no, call.identity)
         undone = (await self._payments.cancel(payment)).payment
         undone = await self._payments.watch(undone, DEFAULT_WAIT_S, is_over)
-        return Result(payment_body(undone), 200, undone)
+        return Result(payment_body(undone, self._texts), 200, undone)
 
 
 def _first(query: str, name: str) -> str | None:

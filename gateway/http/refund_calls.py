@@ -5,6 +5,7 @@ from typing import Final
 
 import orjson
 
+from domain.decline import NO_TEXTS, Texts
 from gateway.http.answers import refund_body, refunds_body
 from gateway.http.bodies import DEFAULT_WAIT_S, CreateRefund, parse_create_refund
 from gateway.http.call import Call, Result, Routes
@@ -19,9 +20,10 @@ MAX_LISTED: Final = 100
 class RefundCalls:
     """What a merchant may do with the refunds of a payment."""
 
-    def __init__(self, *, refunds: Refunds, sealer: Sealer) -> None:
+    def __init__(self, *, refunds: Refunds, sealer: Sealer, texts: Texts = NO_TEXTS) -> None:
         self._refunds = refunds
         self._sealer = sealer
+        self._texts = texts
 
     def routes(self) -> Routes:
         """Every call by path and method."""
@@ -38,8 +40,8 @@ class RefundCalls:
         refund, replayed = await self._refunds.create(call.merchant_no, call.identity, ask)
         refund = await self._refunds.wait(refund, DEFAULT_WAIT_S)
         if replayed:
-            return Result(refund_body(refund), 200, refund=refund, headers=REPLAYED)
-        return Result(refund_body(refund), 201, refund=refund)
+            return Result(refund_body(refund, self._texts), 200, refund=refund, headers=REPLAYED)
+        return Result(refund_body(refund, self._texts), 201, refund=refund)
 
     def _ask(self, asked: CreateRefund) -> RefundAsk:
         said = orjson.dumps([asked.amount_fen, asked.reason])
@@ -52,8 +54,8 @@ class RefundCalls:
 
     async def _get(self, call: Call) -> Result:
         refund = await self._refunds.find(call.merchant_no, call.identity)
-        return Result(refund_body(refund), 200, refund=refund)
+        return Result(refund_body(refund, self._texts), 200, refund=refund)
 
     async def _list(self, call: Call) -> Result:
         refunds = await self._refunds.of_payment(call.merchant_no, call.identity)
-        return Result(refunds_body(list(islice(reversed(refunds), MAX_LISTED))))
+        return Result(refunds_body(islice(reversed(refunds), MAX_LISTED), self._texts))

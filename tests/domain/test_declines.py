@@ -4,7 +4,15 @@ import re
 
 import pytest
 
-from domain.decline import CASHIER_TEXTS, Decline, DeclineReason
+from domain.decline import (
+    CASHIER_TEXTS,
+    CashierText,
+    ChannelTexts,
+    Decline,
+    DeclineReason,
+    payment_text,
+    refund_text,
+)
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
@@ -40,3 +48,16 @@ def test_a_reason_is_a_stable_code() -> None:
 def test_a_decline_is_a_value() -> None:
     assert Decline(DeclineReason.RISK, "x") == Decline(DeclineReason.RISK, "x")
     assert not issubclass(Decline, Exception)
+
+
+def test_a_channels_own_code_has_its_own_text() -> None:
+    """Every other code has its reason's; a code of another channel is another code."""
+    own, of_refund = CashierText("Own.", "自己"), CashierText("Of a refund.", "退款")
+    texts = {"alipay": ChannelTexts(payments={"X": own}, refunds={"X": of_refund})}
+    known, other = Decline(DeclineReason.RISK, "X"), Decline(DeclineReason.RISK, "Y")
+    assert payment_text(known, "alipay", texts) is own
+    assert payment_text(other, "alipay", texts) is CASHIER_TEXTS[DeclineReason.RISK]
+    assert payment_text(known, "wechat", texts) is CASHIER_TEXTS[DeclineReason.RISK]
+    assert refund_text(known, "alipay", texts) is of_refund
+    assert refund_text(other, "alipay", texts) is None
+    assert refund_text(known, "wechat", texts) is None

@@ -156,6 +156,7 @@ class FuzzedServer:
                 nonces=cast("Any", None),
                 deliver=cast("Any", None),
                 catalogue=read_catalogue(config.pos.downloads, Path),
+                texts={},
                 metrics=Metrics(),
                 log=cast("Any", self._log),
             )

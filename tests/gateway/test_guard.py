@@ -343,3 +343,20 @@ async def test_a_defect_of_an_adapter_tells_nothing_of_the_channel(store: Store)
     for number in range(4):
         assert (await house.paid(f"k{number}")).standing.status is Status.SUCCEEDED
     assert not house.routes.is_down("a1")
+
+
+async def test_a_code_that_no_table_knows_is_counted_and_named(store: Store) -> None:
+    """A listed one is not, whatever it says."""
+    house = away(store)
+    house.channel.pays = [
+        Answer(verdict=Verdict.UNKNOWN, channel_code="ACQ.NEW", answered=True, unlisted=True)
+    ]
+    house.channel.queries = [
+        Answer(verdict=Verdict.UNKNOWN, channel_code="OLD", answered=True),
+        PAID,
+    ]
+    await house.paid()
+    (line,) = house.said("unlisted code")
+    assert (line["account_id"], line["code"]) == ("a1", "ACQ.NEW")
+    shown = house.metrics.exposition().decode()
+    assert 'posgate_unlisted_codes_total{account="a1"} 1.0' in shown
