@@ -23,6 +23,7 @@ RUNTIME = [
     "aiohttp>=3.14.5",
     "asyncpg>=0.32.0",
     "cryptography>=50.0.2",
+    "duckdb>=2.0.1",
     "orjson>=3.13.0",
     "prometheus-client>=0.26.0",
     "pyarrow>=26.0.1",

@@ -1,1 +1,1 @@
-"""Nightly matching: pure rules under a thin engine."""
+"""Nightly reconciliation: pure rules, a bulk engine proven equal to them, and the night's steps."""
