@@ -5,6 +5,8 @@ from gateway.store.cases import Cases
 from gateway.store.completions import Completions
 from gateway.store.jobs import Jobs
 from gateway.store.ledger import Ledger
+from gateway.store.merchant_days import MerchantDays
+from gateway.store.nights import Nights
 from gateway.store.notices import Notices
 from gateway.store.provisioning import Provisioning
 from gateway.store.reads import PaymentReads
@@ -12,6 +14,16 @@ from gateway.store.refunds import Refunds
 
 
 class ColdStore(
-    PaymentReads, Completions, Refunds, Jobs, Cases, Notices, Ledger, Provisioning, Batches
+    PaymentReads,
+    Completions,
+    Refunds,
+    Jobs,
+    Cases,
+    Notices,
+    Ledger,
+    Provisioning,
+    Batches,
+    Nights,
+    MerchantDays,
 ):
     """One half per protocol of the port; each has its own file."""

@@ -31,7 +31,11 @@ MODELS: Final[Mapping[str, Any]] = {
     "connections": {"default": "sqlite://:memory:"},
     "apps": {
         APP: {
-            "models": ["gateway.store.models", "gateway.store.batch_models"],
+            "models": [
+                "gateway.store.models",
+                "gateway.store.batch_models",
+                "gateway.store.night_models",
+            ],
             "migrations": "gateway.store.migrations",
             "default_connection": "default",
         }

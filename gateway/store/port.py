@@ -20,6 +20,7 @@ from domain.ledger import Posting
 from domain.payment import Payment
 from domain.refund import Refund
 from gateway.store.batch_port import BatchStore
+from gateway.store.night_port import NightStore
 from gateway.store.records import (
     Account,
     Advance,
@@ -347,6 +348,7 @@ class Store(
     LedgerStore,
     BatchStore,
     ProvisioningStore,
+    NightStore,
     Protocol,
 ):
     """The whole store, with its life cycle."""

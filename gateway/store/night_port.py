@@ -1,0 +1,95 @@
+"""The store as reconciliation sees it."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Protocol
+
+from gateway.store.night_records import (
+    DifferenceDecision,
+    DifferenceState,
+    Night,
+    StoredDifference,
+    StoredRate,
+    StoredStatement,
+)
+from reconciliation.entries import Pool
+
+
+class NightStore(Protocol):
+    """Nights, differences, rates and statements, durable when a call returns."""
+
+    async def night(self, account_id: str, day: date) -> Night | None:
+        """How far an account's day is."""
+        ...
+
+    async def nights(self, first: date, last: date) -> Sequence[Night]:
+        """Every account's nights from ``first`` to ``last``, by day and account."""
+        ...
+
+    async def first_matched_day(self, account_id: str) -> date | None:
+        """The first day that the account was ever matched on."""
+        ...
+
+    async def save_night(self, night: Night) -> bool:
+        """Insert version 1 or move version n-1 to n; ``False`` when it moved meanwhile."""
+        ...
+
+    async def save_match(
+        self, night: Night, differences: Sequence[StoredDifference], pool: Pool
+    ) -> bool:
+        """Move a night to matched with all that it found, in the place of what an earlier try left.
+
+        ``False`` when the night moved meanwhile. Whoever is stopped in the middle left a
+        night that is not matched, and a later try writes the same again.
+        """
+        ...
+
+    async def pool(self, account_id: str, day: date) -> Pool:
+        """What the night of ``day`` left for the next one."""
+        ...
+
+    async def difference(
+        self, difference_id: str
+    ) -> tuple[StoredDifference, Sequence[DifferenceDecision]] | None:
+        """A difference and every decision about it, oldest first."""
+        ...
+
+    async def night_differences(
+        self, account_id: str, day: date, after: str, limit: int
+    ) -> Sequence[StoredDifference]:
+        """A night's differences by id, in pages."""
+        ...
+
+    async def differences(
+        self, state: DifferenceState, after: str, limit: int
+    ) -> Sequence[StoredDifference]:
+        """Differences of every night in one state by id, in pages."""
+        ...
+
+    async def decide_difference(
+        self, decision: DifferenceDecision, difference: StoredDifference
+    ) -> bool:
+        """Record a decision and move its difference to ``difference``; ``False``: it moved."""
+        ...
+
+    async def add_rate(self, rate: StoredRate) -> bool:
+        """Keep a merchant's rate; ``False`` when one of that day, channel and method exists."""
+        ...
+
+    async def rates(self, merchant_no: str) -> Sequence[StoredRate]:
+        """A merchant's rates, oldest first."""
+        ...
+
+    async def add_statement(self, statement: StoredStatement) -> bool:
+        """Keep a settled day; ``False`` when it is kept already."""
+        ...
+
+    async def statements(self, day: date) -> Sequence[StoredStatement]:
+        """Every merchant's statement of a day."""
+        ...
+
+    async def last_statement(
+        self, merchant_no: str, currency: str, before: date
+    ) -> StoredStatement | None:
+        """The merchant's latest statement before a day: what it carried out."""
+        ...

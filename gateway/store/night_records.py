@@ -1,0 +1,125 @@
+"""What reconciliation keeps: nights, differences with their decisions, rates, statements.
+
+Rules: everything is frozen; money is integer fen; a day is a date, ``YYYY-MM-DD`` at rest.
+"""
+
+import enum
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+
+from reconciliation.differences import Difference, Repair
+from reconciliation.rates import MerchantRate
+from reconciliation.settlement import Statement
+
+
+class NightState(enum.Enum):
+    """How far a night is; each step is repeatable until the next one is reached."""
+
+    WAITING = "waiting"
+    """The bill is not there yet."""
+    REFUSED = "refused"
+    """The bill cannot be believed; ``error`` says file, line and reason."""
+    MATCHED = "matched"
+    POSTED = "posted"
+    """The channel's fee is in the ledger."""
+    DONE = "done"
+    """Exported."""
+    CHANGED = "changed"
+    """Done, and the channel delivers another bill for that day now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """An account's business day; ``version`` rises by one with every change."""
+
+    account_id: str
+    day: date
+    version: int
+    state: NightState
+    bill_sha256: str = ""
+    error: str = ""
+    totals_json: str = "{}"
+    updated_at_ms: int = 0
+
+
+class DifferenceState(enum.Enum):
+    """Where a difference stands."""
+
+    OPEN = "open"
+    PROPOSED = "proposed"
+    """One person proposed a repair; another one approves or refuses it."""
+    APPROVED = "approved"
+    """To be carried out."""
+    CLOSED = "closed"
+
+
+class Deed(enum.Enum):
+    """What somebody did about a difference."""
+
+    PROPOSE = "propose"
+    APPROVE = "approve"
+    REFUSE = "refuse"
+    CARRY_OUT = "carry_out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDifference:
+    """A difference of an account's night; ``repair`` is what is proposed for it."""
+
+    id: str
+    account_id: str
+    channel: str
+    currency: str
+    found: Difference
+    opened_at_ms: int
+    version: int
+    state: DifferenceState
+    repair: Repair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceDecision:
+    """Who did what about a difference, when and why; append-only, numbered from 1."""
+
+    difference_id: str
+    number: int
+    deed: Deed
+    repair: Repair
+    by: str
+    why: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRate:
+    """A merchant's rate; ``bears_channel_fee``: the channel's fee is on top of ours."""
+
+    merchant_no: str
+    rate: MerchantRate
+    bears_channel_fee: bool
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredStatement:
+    """A merchant's settled day."""
+
+    merchant_no: str
+    day: date
+    currency: str
+    statement: Statement
+    created_at_ms: int
+
+
+def difference_id(account_id: str, found: Difference) -> str:
+    """The same for the same difference, however often its night is matched."""
+    parts = (
+        account_id,
+        found.day.isoformat(),
+        found.kind.value,
+        found.order_no,
+        found.refund_no,
+        str(found.number),
+    )
+    return f"dif_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"

@@ -1,0 +1,182 @@
+"""Orders in bulk for reconciliation, past the hot path and the ORM.
+
+Rules: a source has a connection of its own and reads; PostgreSQL copies to a temporary file
+(no row passes through Python), SQLite walks a cursor. Payments and refunds are found by
+their ids, which sort by the time that they were made, so that no index is kept for it.
+"""
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from domain.errors import Unavailable
+from domain.ids import number
+from gateway.store.location import sqlite_path
+from reconciliation.orders import STORED_SCHEMA
+
+_BATCH_ROWS: Final = 65_536
+_NAMES_AT_ONCE: Final = 500
+_COLUMNS: Final = (
+    "'payment', channel_order_no, '', status, amount_fen, captured_fen, currency, id, merchant_no, "
+    "store_id, terminal_id, method, created_at_ms, paid_at_ms FROM payments"
+)
+_REFUND_COLUMNS: Final = (
+    "'refund', p.channel_order_no, r.channel_refund_no, r.status, r.amount_fen, 0, r.currency, "
+    "r.id, r.merchant_no, p.store_id, p.terminal_id, p.method, r.created_at_ms, r.done_at_ms "
+    "FROM refunds r JOIN payments p ON p.id = r.payment_id"
+)
+_PAYMENTS: Final = (
+    f"SELECT {_COLUMNS} WHERE account_id = ? AND id >= ? AND id < ? AND channel_order_no <> ''"
+)
+_REFUNDS: Final = f"SELECT {_REFUND_COLUMNS} WHERE r.account_id = ? AND r.id >= ? AND r.id < ?"
+_OF_NAMES: Final = (
+    "SELECT a.payment_id FROM attempts a WHERE a.account_id = ? AND a.channel_order_no IN ({names})"
+)
+_NAMED: Final = f"SELECT {_COLUMNS} WHERE account_id = ? AND id IN ({_OF_NAMES})"
+_NAMED_REFUNDS: Final = (
+    f"SELECT {_REFUND_COLUMNS} WHERE r.account_id = ? AND r.payment_id IN ({_OF_NAMES})"
+)
+
+
+def id_bounds(prefix: str, from_ms: int, until_ms: int) -> tuple[str, str]:
+    """The first id that could be made at ``from_ms``, and the first at ``until_ms``."""
+    nothing = bytes(10)
+    return prefix + number(from_ms, nothing), prefix + number(until_ms, nothing)
+
+
+def order_source(url: str) -> "SqliteOrders | PostgresOrders":
+    """The source for a store's URL."""
+    path = sqlite_path(url)
+    return PostgresOrders(url) if path is None else SqliteOrders(path)
+
+
+class SqliteOrders:
+    """``OrderSource`` on the embedded file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def made_between(
+        self, account_id: str, from_ms: int, until_ms: int
+    ) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Everything made in [from, until)."""
+        with self._opened() as file:
+            file.execute("BEGIN")
+            yield self._walk(file, account_id, from_ms, until_ms)
+
+    def _walk(
+        self, file: sqlite3.Connection, account_id: str, from_ms: int, until_ms: int
+    ) -> Iterator[pa.RecordBatch]:
+        for sql, prefix in ((_PAYMENTS, "pay_"), (_REFUNDS, "ref_")):
+            yield from _batches(file, sql, (account_id, *id_bounds(prefix, from_ms, until_ms)))
+
+    def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The payments under these channel order numbers, and all of their refunds."""
+        with self._opened() as file:
+            for part in _parts(order_nos):
+                for sql in (_NAMED, _NAMED_REFUNDS):
+                    asked = sql.format(names=", ".join("?" * len(part)))
+                    yield from _batches(file, asked, (account_id, account_id, *part))
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as file:
+                yield file
+        except sqlite3.Error as error:
+            raise Unavailable(f"the database cannot be read: {error}") from error
+
+
+def _batches(file: sqlite3.Connection, sql: str, values: Sequence[Any]) -> Iterator[pa.RecordBatch]:
+    cursor = file.execute(sql, values)
+    while rows := cursor.fetchmany(_BATCH_ROWS):
+        columns = map(list, zip(*rows, strict=True))
+        named = dict(zip(STORED_SCHEMA.names, columns, strict=True))
+        yield pa.RecordBatch.from_pydict(named, schema=STORED_SCHEMA)
+
+
+def _parts(order_nos: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(order_nos), _NAMES_AT_ONCE):
+        yield order_nos[start : start + _NAMES_AT_ONCE]
+
+
+class PostgresOrders:
+    """``OrderSource`` on PostgreSQL."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
+    @contextmanager
+    def made_between(
+        self, account_id: str, from_ms: int, until_ms: int
+    ) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Everything made in [from, until), copied first, then read from the copy."""
+        asked = [
+            (sql, (account_id, *id_bounds(prefix, from_ms, until_ms)))
+            for sql, prefix in ((_PAYMENTS, "pay_"), (_REFUNDS, "ref_"))
+        ]
+        with tempfile.TemporaryDirectory(prefix="posgate-orders-") as folder:
+            copies = asyncio.run(self._copy(asked, Path(folder)))
+            yield (batch for copy in copies for batch in _read_copy(copy))
+
+    def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The payments under these channel order numbers, and all of their refunds."""
+        asked = [
+            (sql.format(names=", ".join("?" * len(part))), (account_id, account_id, *part))
+            for part in _parts(order_nos)
+            for sql in (_NAMED, _NAMED_REFUNDS)
+        ]
+        if not asked:
+            return
+        with tempfile.TemporaryDirectory(prefix="posgate-orders-") as folder:
+            for copy in asyncio.run(self._copy(asked, Path(folder))):
+                yield from _read_copy(copy)
+
+    async def _copy(
+        self, asked: Sequence[tuple[str, Sequence[str]]], folder: Path
+    ) -> Sequence[Path]:
+        """Each query's rows in a file of its own, all of one snapshot."""
+        copies = [folder / f"{place}.csv" for place in range(len(asked))]
+        try:
+            connection = await asyncpg.connect(self._dsn)
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    for copy, (sql, values) in zip(copies, asked, strict=True):
+                        await connection.copy_from_query(
+                            _dollars(sql), *values, output=copy, format="csv", force_quote=True
+                        )
+            finally:
+                await connection.close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable(f"the database cannot be read: {type(error).__name__}") from error
+        return copies
+
+
+def _dollars(sql: str) -> str:
+    first, *others = sql.split("?")
+    return first + "".join(f"${place}{text}" for place, text in enumerate(others, start=1))
+
+
+def _read_copy(file: Path) -> Iterator[pa.RecordBatch]:
+    if file.stat().st_size == 0:
+        return
+    with arrow_csv.open_csv(
+        file,
+        read_options=arrow_csv.ReadOptions(
+            column_names=STORED_SCHEMA.names, block_size=16 * 1024 * 1024
+        ),
+        parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=STORED_SCHEMA, strings_can_be_null=False
+        ),
+    ) as reader:
+        yield from reader
