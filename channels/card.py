@@ -6,6 +6,7 @@ authorisation code or whole card number.
 
 import enum
 from dataclasses import dataclass, field
+from typing import Final
 
 from domain.record import record
 from signing.pos import CipherKey
@@ -20,6 +21,21 @@ class CardAction(enum.Enum):
     """Hold the money; nothing is taken."""
     COMPLETE = "complete"
     """Take money that is held."""
+    MOTO_SALE = "moto_sale"
+    """As a sale; the order came by mail or telephone, and no card was there."""
+    MOTO_AUTHORISE = "moto_authorise"
+    OFFLINE = "offline"
+    """Take money that was approved at the counter: the goods are gone."""
+    ADJUST = "adjust"
+    """Take more for such a sale."""
+    TIP = "tip"
+    """Take a tip on top of a sale."""
+
+
+HOLDS: Final = frozenset({CardAction.AUTHORISE, CardAction.MOTO_AUTHORISE})
+"""What takes nothing."""
+ADVICES: Final = frozenset({CardAction.OFFLINE, CardAction.ADJUST, CardAction.TIP})
+"""What tells of something that is done: sent until it is answered, never undone."""
 
 
 @record
@@ -33,6 +49,24 @@ class HoldRef:
     order_no: str
     held_at_ms: int
     auth_code: str = field(default="", repr=False)
+
+
+@record
+class CardAdvice:
+    """What an advice says besides its card and amount; the same on every repeat.
+
+    ``auth_code`` (F38) is the issuer's word at the counter, ``authorised_by`` the digits of
+    61.4 and 61.5: how and from whom it came. An addition names the sale that it adds to by
+    its number, time and reference at the channel, and what was taken for it, ``base_fen``:
+    the dialect tells the new whole, ``PayRequest.amount_fen`` is what is added.
+    """
+
+    auth_code: str = field(default="", repr=False)
+    authorised_by: str = ""
+    original_no: str = ""
+    original_at_ms: int = 0
+    original_reference: str = ""
+    base_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from channels.card import CardAction, CardData, HoldRef
+from channels.card import CardAction, CardAdvice, CardData, HoldRef
 from channels.tls import ClientIdentity
 from domain.clock import Clock
 from domain.decline import ChannelTexts, DeclineReason
@@ -103,7 +103,8 @@ class UndoAnswer:
 class PayRequest:
     """One payment to be made now; exactly one of ``auth_code`` and ``card`` is set.
 
-    ``original`` is the hold that a ``COMPLETE`` takes its money from (``None`` otherwise).
+    ``original`` is the hold that a ``COMPLETE`` takes its money from (``None`` otherwise),
+    ``advice`` what an advice says, which alone is sent again (``repeated``, as of a refund).
     """
 
     order_no: str
@@ -117,6 +118,8 @@ class PayRequest:
     terminal_id: str = ""
     action: CardAction = CardAction.SALE
     original: HoldRef | None = None
+    advice: CardAdvice | None = None
+    repeated: bool = False
 
     def __repr__(self) -> str:
         return f"PayRequest(order_no={self.order_no!r}, amount_fen={self.amount_fen})"

@@ -245,6 +245,16 @@ HOLD_METHOD: Final = "card_authorisation"
 """The ``Order.method`` of a hold."""
 COMPLETION_METHOD: Final = "card_completion"
 """The ``Order.method`` of a payment that takes its money from a hold."""
+OFFLINE_METHOD: Final = "card_offline"
+"""The ``Order.method`` of a sale that was approved at the counter and told afterwards."""
+ADJUSTMENT_METHOD: Final = "card_adjustment"
+"""The ``Order.method`` of what is added to such a sale."""
+TIP_METHOD: Final = "card_tip"
+ADDITION_METHODS: Final = frozenset({ADJUSTMENT_METHOD, TIP_METHOD})
+"""A payment of its own each, beside the sale that it adds to."""
+ADVICE_METHODS: Final = ADDITION_METHODS | {OFFLINE_METHOD}
+"""What tells of something that is done: the channel is told until it answers, and nothing
+is undone."""
 
 
 def apply(status: Status, event: Event) -> Status:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from domain.decline import Texts
+from gateway.advices import AdviceMemory
 from gateway.config import Config
 from gateway.delivery import outbound_policy
 from gateway.directory import Directory
@@ -95,6 +96,7 @@ def build_core(ground: Ground) -> Core:
         metrics=ground.metrics,
         log=ground.log,
         patience_s=ground.config.recovery.patience_s,
+        advice_again=AdviceMemory(ground.sealer).request,
     )
     refund_settlement = RefundSettlement(
         store=ground.store,

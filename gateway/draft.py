@@ -1,11 +1,15 @@
 """A payment as a door understood it, before it is claimed."""
 
-from channels.card import CardAction, CardData, HoldRef
+from typing import Final
+
+from channels.card import CardAction, CardAdvice, CardData, HoldRef
 from channels.port import PayRequest
 from domain.payment import Order
 from domain.record import record
 from gateway.settlement import details
 from gateway.store.port import TakenHold
+
+_MOTO: Final = frozenset({CardAction.MOTO_SALE, CardAction.MOTO_AUTHORISE})
 
 
 @record
@@ -14,6 +18,8 @@ class Draft:
 
     ``original`` and ``takes`` are the hold of a completion, as its channel and as the store
     know it; ``account_id`` is the account that has the hold (``""``: any that serves).
+    ``advice`` is what an advice says, ``details_json`` what an order keeps instead of what is
+    kept of every card payment.
     """
 
     merchant_no: str
@@ -38,6 +44,8 @@ class Draft:
     original: HoldRef | None = None
     takes: TakenHold | None = None
     account_id: str = ""
+    advice: CardAdvice | None = None
+    details_json: str = ""
 
     def __repr__(self) -> str:
         return f"Draft({self.door!r}, {self.order_key!r}, amount_fen={self.amount_fen})"
@@ -53,8 +61,6 @@ def order_of(
     patience_s: float,
 ) -> Order:
     """The order that a draft becomes; the till waits for ``patience_s`` from ``now_ms``."""
-    card, original = draft.card, draft.original
-    original_no = "" if original is None else original.order_no
     return Order(
         id=order_id,
         merchant_no=draft.merchant_no,
@@ -74,10 +80,19 @@ def order_of(
         pan_sealed=draft.pan_sealed,
         pan_token=draft.pan_token,
         metadata_json=draft.metadata_json,
-        details_json=details(card.entry_mode, original_no) if card is not None else "",
+        details_json=draft.details_json or _details(draft),
         created_at_ms=now_ms,
         till_deadline_ms=now_ms + int(patience_s * 1000),
     )
+
+
+def _details(draft: Draft) -> str:
+    """What every card payment keeps for its undo."""
+    card, original = draft.card, draft.original
+    if card is None:
+        return ""
+    original_no = "" if original is None else original.order_no
+    return details(card.entry_mode, original_no, is_moto=draft.action in _MOTO)
 
 
 def request_of(order: Order, draft: Draft) -> PayRequest:
@@ -94,4 +109,5 @@ def request_of(order: Order, draft: Draft) -> PayRequest:
         terminal_id=order.terminal_id,
         action=draft.action,
         original=draft.original,
+        advice=draft.advice,
     )

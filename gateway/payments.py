@@ -25,6 +25,7 @@ from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
 from domain.payment import Event, Order, Payment, Standing, Status, apply
 from domain.settle import has_refunds
+from gateway.advices import believed, is_advice
 from gateway.draft import Draft, order_of, request_of
 from gateway.holds import hold_is_taken
 from gateway.live import Live, ReplyFor, bare_request, is_over
@@ -218,7 +219,7 @@ class Payments:
             answer.verdict.value,
             self._clock.monotonic_s() - started_s,
         )
-        return answer
+        return believed(live.payment.order, answer)
 
     async def _follow(self, live: Live) -> None:
         try:
@@ -283,12 +284,15 @@ class Payments:
 
         Raises:
             Conflict: ``payment_has_refunds``, what is left of it is refunded, not undone;
+                ``payment_is_an_advice``, so is this;
                 ``hold_is_taken``, its completion is undone, not the hold.
             Unavailable: the store is down; nothing was begun.
         """
         order = payment.order
         live = Live(payment, bare_request(order), reply_for)
         _refuse_refunded(payment)
+        if is_advice(order):
+            raise Conflict("payment_is_an_advice", "what a terminal sold offline is refunded")
         if apply(payment.standing.status, Event.UNDO) is payment.standing.status:
             return live
         channel = self._routes.channel(order.account_id)

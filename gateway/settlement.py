@@ -11,19 +11,21 @@ Rules:
 * While a channel is held back (``gateway/guard.py``) nobody is asked: a payment keeps to its
   till's time and begins its undo, and is given back until the channel is back or its
   next time comes.
+* An advice is told again until it is answered, under the same number, and never undone
+  (``advices.py``).
 * Every end is visible: what was not settled ``patience_s`` after its undo began (or
   whose account is gone so long) is parked for a person, whatever kept it open.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, assert_never
 
 import orjson
 
 from channels.card import CardAction
-from channels.port import Answer, Channel, PaymentRef, UndoAnswer, Verdict
+from channels.port import Answer, Channel, PaymentRef, PayRequest, UndoAnswer, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Unavailable
@@ -33,10 +35,12 @@ from domain.payment import (
     UNSETTLED,
     Deed,
     Event,
+    Order,
     Payment,
     Status,
 )
 from domain.settle import Happened, meant
+from gateway.advices import ADVICE_ACTIONS, believed, is_advice
 from gateway.booking import LEASE_MARGIN_S, Booking
 from gateway.live import Live, is_over, is_settled
 from gateway.logs import Log
@@ -48,15 +52,26 @@ from gateway.store.port import JobKind, Store
 _UNDO_TRIES_IN_A_ROW: Final = 3
 GONE_ACCOUNT_S: Final = 300.0
 _WATCH_S: Final = 0.25
+_REVERSING: Final = Status.REVERSING
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
 _ACTIONS: Final[Mapping[str, CardAction]] = MappingProxyType(
-    {HOLD_METHOD: CardAction.AUTHORISE, COMPLETION_METHOD: CardAction.COMPLETE}
+    {
+        HOLD_METHOD: CardAction.AUTHORISE,
+        COMPLETION_METHOD: CardAction.COMPLETE,
+        **ADVICE_ACTIONS,
+    }
 )
 """What a payment did with a card; every other method sold."""
+_MOTO: Final[Mapping[str, CardAction]] = MappingProxyType(
+    {"card": CardAction.MOTO_SALE, HOLD_METHOD: CardAction.MOTO_AUTHORISE}
+)
+"""The same without a card, by mail or telephone."""
 
 
-def details(entry_mode: str, original_no: str = "") -> str:
+def details(entry_mode: str, original_no: str = "", *, is_moto: bool = False) -> str:
     """What an undo needs after a restart, as the text that an order keeps."""
+    if is_moto:
+        return f'{{"entry_mode":"{entry_mode}","is_moto":true}}'
     if original_no:
         return f'{{"entry_mode":"{entry_mode}","original_no":"{original_no}"}}'
     return f'{{"entry_mode":"{entry_mode}"}}' if entry_mode else ""
@@ -75,7 +90,7 @@ def reference(payment: Payment) -> PaymentRef:
         entry_mode=str(kept.get("entry_mode", "")),
         reference=standing.channel_reference,
         paid_at_ms=standing.paid_at_ms,
-        action=_ACTIONS.get(order.method, CardAction.SALE),
+        action=(_MOTO if kept.get("is_moto") else _ACTIONS).get(order.method, CardAction.SALE),
         original_no=str(kept.get("original_no", "")),
         method=order.method,
     )
@@ -103,8 +118,10 @@ class Settlement(Booking):
         metrics: Metrics,
         log: Log,
         patience_s: float,
+        advice_again: Callable[[Order], PayRequest],
     ) -> None:
         super().__init__(store=store, notices=notices, clock=clock, metrics=metrics, log=log)
+        self._advice_again = advice_again
         self._routes = routes
         self._patience_s = patience_s
 
@@ -121,6 +138,9 @@ class Settlement(Booking):
                 self._log.error("account gone", account_id=live.payment.order.account_id)
                 if not await self._park_if_old(live, "account_gone"):
                     await self._give_back(live, GONE_ACCOUNT_S)
+                return
+            if is_advice(live.payment.order) and live.payment.standing.status is not _REVERSING:
+                await self._tell_again(live, channel, at_once=at_once)
                 return
             if live.payment.standing.status is not Status.REVERSING and not await self._ask(
                 live, channel, at_once=at_once
@@ -165,6 +185,34 @@ class Settlement(Booking):
                 break
         await self.begin_undo(live, channel, Event.GIVE_UP, _NOT_IN_TIME)
         return True
+
+    async def _tell_again(self, live: Live, channel: Channel, *, at_once: bool) -> None:
+        """Send an advice a few times in a row, then leave it to recovery, due later."""
+        pauses = channel.schedule.refund_retry_s
+        for number, pause_s in enumerate(pauses[:_UNDO_TRIES_IN_A_ROW]):
+            await self._pause(live, channel, 0.0 if at_once and number == 0 else pause_s)
+            if self._settled(live):
+                return
+            if self._held_back(live):
+                break
+            answer = await self._timed_advice(channel, live.payment)
+            await self.apply_answer(live, answer, channel)
+            if self._settled(live):
+                return
+        if not await self._park_if_old(live, "advice_not_answered"):
+            await self._give_back(live, pause_for_age(pauses, self._waited_s(live)))
+
+    async def _timed_advice(self, channel: Channel, payment: Payment) -> Answer:
+        """Tell it once more; a fault of the adapter, or of what was kept, is an unknown answer."""
+        started_s = self._clock.monotonic_s()
+        try:
+            answer = await channel.pay(self._advice_again(payment.order))
+        except Exception:
+            self._log.exception("adapter fault", payment_id=payment.order.id, call="pay")
+            answer = Answer(verdict=Verdict.UNKNOWN)
+        answer = believed(payment.order, answer)
+        self._observe(payment, "pay", answer.verdict, started_s)
+        return answer
 
     async def begin_undo(self, live: Live, channel: Channel, event: Event, why: Decline) -> bool:
         """Persist that the payment is being undone; from here it ends closed or reversed.

@@ -45,6 +45,7 @@ class Ask:
 
 
 _READ_CAPABILITY: Final = {
+    CardEntry.MANUAL: "0",
     CardEntry.MAGNETIC: "2",
     CardEntry.CHIP: "5",
     CardEntry.CONTACTLESS: "6",
@@ -92,6 +93,16 @@ def by_card(
 def sale(card: Card, amount_fen: int, pin: str = "") -> Ask:
     """0200 消费."""
     return by_card(_K.SALE, card, amount_fen, pin)
+
+
+def moto_sale(card: Card, amount_fen: int) -> Ask:
+    """0200 MOTO消费: the order came by mail or telephone (F25 08)."""
+    return by_card(_K.MOTO_SALE, card, amount_fen)
+
+
+def preauth_moto(card: Card, amount_fen: int) -> Ask:
+    """0100 MOTO预授权 (F25 18)."""
+    return by_card(_K.PREAUTH_MOTO, card, amount_fen)
 
 
 def balance(card: Card, pin: str = "") -> Ask:

@@ -13,6 +13,7 @@ from pos_protocol.masking import masked_pan
 class CardEntry(enum.Enum):
     """How the card was read; the value is digits 1–2 of F22 (reference §2)."""
 
+    MANUAL = "01"
     MAGNETIC = "02"
     CHIP = "05"
     CONTACTLESS = "07"
@@ -51,6 +52,11 @@ def magnetic_card(
     return Card(
         pan=pan, entry=CardEntry.MAGNETIC, expiry=expiry, track2=track2, sends_pan=sends_pan
     )
+
+
+def typed_card(pan: str, expiry: str) -> Card:
+    """A card that is not there: its number and expiry, typed."""
+    return Card(pan=pan, entry=CardEntry.MANUAL, expiry=expiry)
 
 
 def chip_card(

@@ -2,7 +2,7 @@
 
 Rules (reference ``pos_protocol.md`` §3): MTI, F3, F25 and 60.1 together name the act; a
 combination that is not here is 40, a missing field 30. A reversal carries F3, F25 and
-60.1 of what it reverses; refunds and inquiries are never reversed. This table is written
+60.1 of what it reverses; refunds, advices and inquiries are never reversed. This table is written
 apart from the one in ``pos_protocol``, so that a fault in that one shows.
 """
 
@@ -27,6 +27,8 @@ class Act(enum.Enum):
     COMPLETION_VOID = "completion void"
     REFUND = "refund"
     BALANCE = "balance"
+    OFFLINE = "offline sale"
+    ADDITION = "adjustment or tip"
 
 
 _KINDS: Final[Mapping[Act, OrderKind]] = MappingProxyType(
@@ -34,6 +36,8 @@ _KINDS: Final[Mapping[Act, OrderKind]] = MappingProxyType(
         Act.SALE: OrderKind.SALE,
         Act.HOLD: OrderKind.HOLD,
         Act.COMPLETION: OrderKind.COMPLETION,
+        Act.OFFLINE: OrderKind.OFFLINE,
+        Act.ADDITION: OrderKind.ADDITION,
     }
 )
 """What an act makes an order of; the others make none."""
@@ -69,8 +73,13 @@ _ROWS: Final = (
     ("0200", "200000", "06", "21", Act.COMPLETION_VOID, (37, 61)),
     ("0220", "200000", "00", "25", Act.REFUND, (37, 61, 63)),
     ("0200", "310000", "00", "01", Act.BALANCE, ()),
+    ("0200", "000000", "08", "22", Act.SALE, ()),
+    ("0100", "030000", "18", "10", Act.HOLD, ()),
+    ("0220", "000000", "00", "30", Act.OFFLINE, ()),
+    ("0220", "000000", "00", "32", Act.ADDITION, (37, 61)),
+    ("0220", "000000", "00", "34", Act.ADDITION, (37, 48, 61)),
 )
-_NEVER_REVERSED: Final = frozenset({Act.REFUND, Act.BALANCE})
+_NEVER_REVERSED: Final = frozenset({Act.REFUND, Act.BALANCE, Act.OFFLINE, Act.ADDITION})
 
 
 def _table() -> Mapping[tuple[str, str, str, str], Row]:

@@ -24,14 +24,17 @@ class OrderKind(enum.Enum):
     SALE = "sale"
     HOLD = "hold"
     COMPLETION = "completion"
+    OFFLINE = "offline"
+    ADDITION = "addition"
 
 
 @dataclass(slots=True)
 class CardOrder:
-    """A sale, hold or completion and what the host answered.
+    """A sale, hold, completion or advice and what the host answered.
 
     ``silent`` never answers, not even a repeat; ``undone`` was reversed. ``held_fen`` is
-    what a hold still holds: 0 once it was taken or released.
+    what a hold still holds: 0 once it was taken or released; ``added_to`` says that a sale
+    has its tip or adjustment.
     """
 
     order_no: str
@@ -47,6 +50,7 @@ class CardOrder:
     returned_fen: int = 0
     held_fen: int = 0
     hold_no: str = ""
+    added_to: bool = False
     silent: bool = False
     undone: bool = False
 

@@ -8,6 +8,8 @@ Rules:
 * A hold charges nothing. A completion takes it once, at most what is held (61), with the
   hold's own F38 and card (25, 14); a hold that was taken or released is 25. What a
   completion leaves of a hold is released.
+* An offline sale is booked as it is told. An adjustment or tip tells the new whole, and
+  charges what that is more than its sale, once (25, 14, 64).
 * The lost-answer cards lose the answers of holds and completions, too.
 * A balance moves nothing and is not remembered.
 """
@@ -36,7 +38,7 @@ def order(
     pan = pan_of(message)
     get = message.fields.get
     # F60 tells the acts apart: its type is of one act only
-    fingerprint = (pan, get(4), get(22), asked.currency, get(60), get(38), get(61))
+    fingerprint = (pan, get(4), get(22), asked.currency, get(60), get(38), get(61), get(48))
     known = books.find(asked.number)
     if known is not None and known.fingerprint == fingerprint:
         return _answer(asked, known, pan, state, now_ms)
@@ -52,6 +54,9 @@ def order(
     hold = None
     if kind is OrderKind.COMPLETION and code == "00":
         hold, code = _hold_of(asked, pan, state)
+    sale = None
+    if kind is OrderKind.ADDITION and code == "00":
+        sale, code = _sale_of(asked, pan, state)
     if scenario is Scenario.LOST_RESPONSE_NOT_CHARGED and code == "00":
         return None
     try:
@@ -62,6 +67,8 @@ def order(
     made.silent = scenario is Scenario.LOST_RESPONSE_CHARGED and code == "00"
     if hold is not None and code == "00":
         made.hold_no, hold.held_fen = hold.order_no, 0
+    if sale is not None and code == "00":
+        made.charged_fen, sale.added_to = made.amount_fen - sale.charged_fen, True
     books.add(made)
     return _answer(asked, made, pan, state, now_ms)
 
@@ -80,6 +87,27 @@ def _hold_of(asked: Asked, pan: str, state: CardState) -> tuple[CardOrder | None
     if hold.pan != pan:
         return None, "14"
     return (hold, "00") if asked.amount_fen <= hold.held_fen else (None, "61")
+
+
+def _sale_of(asked: Asked, pan: str, state: CardState) -> tuple[CardOrder | None, str]:
+    """The sale that a tip or an adjustment may add to, or the F39 that refuses it."""
+    sale, message = state.books.find(asked.original_no), asked.message
+    if (
+        sale is None
+        or sale.kind not in (OrderKind.SALE, OrderKind.OFFLINE)
+        or not sale.charged_fen
+        or sale.undone
+        or sale.added_to
+        or message.text(37) != sale.reference
+        or not is_day(message.text(61)[12:16], sale.at_ms)
+    ):
+        return None, "25"
+    if sale.pan != pan:
+        return None, "14"
+    added_fen = asked.amount_fen - sale.charged_fen
+    tip = message.text(48)
+    is_right = added_fen > 0 and (not tip or int(tip) == added_fen)
+    return (sale, "00") if is_right else (None, "64")
 
 
 def _booked(

@@ -27,7 +27,9 @@ _DAY_MS: Final = 86_400_000
 _ORIGINALS: Final = {
     Act.VOID: frozenset({OrderKind.SALE}),
     Act.COMPLETION_VOID: frozenset({OrderKind.COMPLETION}),
-    Act.REFUND: frozenset({OrderKind.SALE, OrderKind.COMPLETION}),
+    Act.REFUND: frozenset(
+        {OrderKind.SALE, OrderKind.COMPLETION, OrderKind.OFFLINE, OrderKind.ADDITION}
+    ),
 }
 
 

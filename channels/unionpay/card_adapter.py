@@ -7,6 +7,8 @@ Rules:
   answered). An unknown refund is sent again under its number: a host that keeps its
   answers says the same, one that does not says 94 (duplicate), which stays ``UNKNOWN``
   until a person has looked. Nothing is guessed.
+* An advice (an offline sale, an adjustment, a tip) is sent again the same way, and never
+  undone: the dialect has no 0400 for it.
 * Whatever happens after bytes were queued is ``UNKNOWN``; what happens before is
   ``NOT_SENT``, but for a PIN block that cannot be read: that is the terminal's, and
   nothing was sent.
@@ -18,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from channels.card import CardAction, CardData
+from channels.card import ADVICES, HOLDS, CardAction, CardData
 from channels.card_abilities import BalanceAnswer
 from channels.own_line import LateWord
 from channels.port import (
@@ -44,7 +46,6 @@ from channels.unionpay.card_messages import (
     BALANCE,
     PAYMENTS,
     REVERSALS,
-    VOIDS,
     CardMessage,
     payment_row,
 )
@@ -129,7 +130,7 @@ class CardChannel:
         return self._numbers.next()
 
     def takes(self, action: CardAction) -> bool:
-        """Sales, holds and completions."""
+        """Sales, holds, completions, and the advices of the dialect."""
         return action in PAYMENTS
 
     def health(self) -> ChannelHealth:
@@ -207,10 +208,14 @@ class CardChannel:
         )
 
     def _is_ours(self, request: PayRequest) -> bool:
-        """Our terminal's number, and for a completion, and nothing else, our hold's."""
-        terminal_id, hold = self._account.terminal_id, request.original
+        """Our terminal's number, and our number of what it completes or adds to, if it does."""
+        terminal_id, hold, advice = self._account.terminal_id, request.original, request.advice
         if not is_order_number(request.order_no, terminal_id):
             return False
+        if (request.action in ADVICES) is (advice is None):
+            return False
+        if advice is not None and advice.original_no:
+            return is_order_number(advice.original_no, terminal_id)
         if request.action is not CardAction.COMPLETE:
             return hold is None
         return hold is not None and is_order_number(hold.order_no, terminal_id)
@@ -221,13 +226,12 @@ class CardChannel:
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
         """A 0400 and its answer; repeatable with the same number."""
-        account = self._account
-        if not is_order_number(ref.order_no, account.terminal_id):
-            return UndoAnswer(
-                verdict=Verdict.DECLINED, channel_message="the number of another terminal"
-            )
+        account, row = self._account, REVERSALS.get(ref.action)
+        if row is None or not is_order_number(ref.order_no, account.terminal_id):
+            why = "an advice is not undone" if row is None else "the number of another terminal"
+            return UndoAnswer(verdict=Verdict.DECLINED, channel_message=why)
         answer = await self._exchange(
-            REVERSALS[ref.action],
+            row,
             ref.order_no,
             lambda keys: build_reversal(ref, account, keys),
             lambda reply, keys: read_reversal(reply, ref, account, keys),
@@ -239,7 +243,7 @@ class CardChannel:
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """A void or a 0220 and its answer; repeatable with the same number."""
         account, payment = self._account, request.payment
-        if payment.action not in VOIDS:
+        if payment.action in HOLDS:
             return _never_sent(request, "a hold has nothing to return")
         for number in (request.refund_no, payment.order_no):
             if not is_order_number(number, account.terminal_id):

@@ -1,7 +1,8 @@
 """What we send to a card host, as data: the dialect's own rows, by what is to be done.
 
 Rules: an undo (0400) repeats F3, F25 and 60.1 of what it undoes, so it is the same row
-under another MTI. A hold is undone and never returned: it has no row in :data:`VOIDS`.
+under another MTI; an advice is never undone and has none. A hold is undone and never
+returned, an advice refunded and not voided: they have no row in :data:`VOIDS`.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from channels.card import CardAction
+from channels.card import ADVICES, CardAction
 from pos_protocol.transactions import TransactionKind, reply_mti, row_of
 
 _K = TransactionKind
@@ -41,14 +42,27 @@ def _row(kind: TransactionKind) -> CardMessage:
 
 SALE: Final = _row(_K.SALE)
 PAYMENTS: Final[Mapping[CardAction, CardMessage]] = MappingProxyType(
-    {_A.SALE: SALE, _A.AUTHORISE: _row(_K.PREAUTH), _A.COMPLETE: _row(_K.COMPLETION)}
+    {
+        _A.SALE: SALE,
+        _A.AUTHORISE: _row(_K.PREAUTH),
+        _A.COMPLETE: _row(_K.COMPLETION),
+        _A.MOTO_SALE: _row(_K.MOTO_SALE),
+        _A.MOTO_AUTHORISE: _row(_K.PREAUTH_MOTO),
+        _A.OFFLINE: _row(_K.OFFLINE_SALE),
+        _A.ADJUST: _row(_K.ADJUSTMENT),
+        _A.TIP: _row(_K.TIP),
+    }
 )
 REVERSALS: Final[Mapping[CardAction, CardMessage]] = MappingProxyType(
-    {action: row.undoing() for action, row in PAYMENTS.items()}
+    {action: row.undoing() for action, row in PAYMENTS.items() if action not in ADVICES}
 )
 REFUND: Final = _row(_K.REFUND)
 VOIDS: Final[Mapping[CardAction, CardMessage]] = MappingProxyType(
-    {_A.SALE: _row(_K.VOID), _A.COMPLETE: _row(_K.COMPLETION_VOID)}
+    {
+        _A.SALE: _row(_K.VOID),
+        _A.MOTO_SALE: _row(_K.VOID),
+        _A.COMPLETE: _row(_K.COMPLETION_VOID),
+    }
 )
 BALANCE: Final = _row(_K.BALANCE)
 

@@ -19,8 +19,10 @@ from typing import Final, Protocol
 
 from channels.card import CardAction, CardData
 from channels.port import Answer, PaymentRef, PayRequest, UndoAnswer, Verdict
+from channels.unionpay.card_advice_wire import Advised, a_repeat_refused, add_advice
 from channels.unionpay.card_codes import (
     COMPLETION_CODES,
+    REFUND_CODES,
     REVERSAL_CODES,
     REVERSED,
     SALE_CODES,
@@ -142,6 +144,8 @@ def build_sale(request: PayRequest, card: CardData, account: CardAccount, keys: 
         fields[61] = original_of(hold.order_no, hold.held_at_ms)
         if hold.auth_code:
             fields[38] = hold.auth_code
+    if request.advice is not None:
+        add_advice(fields, request, request.advice)
     return encode_with_mac(Message(account.tpdu, account.header, row.mti, fields), keys.code)
 
 
@@ -238,23 +242,29 @@ def read_sale(
     reply: Reply, request: PayRequest, account: CardAccount, keys: Sequence[ZoneKeys]
 ) -> Answer:
     """What a 0210 or 0110 says; ``keys`` are the sign-ons that its MAC may be under."""
-    message, row = reply.message, payment_row(request.action)
+    message, row, advice = reply.message, payment_row(request.action), request.advice
     code = message.text(39)
-    rule = (COMPLETION_CODES if request.action is _COMPLETE else SALE_CODES).get(code, UNLISTED)
+    codes = COMPLETION_CODES if request.action is _COMPLETE else SALE_CODES
+    if advice is not None:
+        codes = REFUND_CODES
+    rule = codes.get(code, UNLISTED)
     if rule.verdict is Verdict.UNKNOWN:
         return Answer(verdict=Verdict.UNKNOWN, channel_code=code)
     approved = rule.verdict is Verdict.SUCCEEDED
+    asked = request if advice is None else Advised(request, advice)
     why = mistrust(
-        reply, row, request, account, keys, complete=approved, may_be_unsigned=rule.unsigned
+        reply, row, asked, account, keys, complete=approved, may_be_unsigned=rule.unsigned
     )
     if why:
         return Answer(verdict=Verdict.UNKNOWN, channel_code=code, channel_message=why)
+    if not approved and request.repeated and not account.repeats_answered_alike:
+        return a_repeat_refused(code)
     if not approved:
         return Answer(verdict=Verdict.DECLINED, reason=rule.reason, channel_code=code)
     reference = message.text(37).strip()
     return Answer(
         verdict=Verdict.SUCCEEDED,
-        amount_fen=int(message.text(4)),
+        amount_fen=int(message.text(4)) - (0 if advice is None else advice.base_fen),
         currency=CNY if message.text(49) else "",
         order_no=request.order_no,
         trade_no=reference,

@@ -9,9 +9,11 @@ from typing import Final
 
 from domain.errors import InvalidRequest
 from gateway.cli.terminal_earlier import (
+    TEST_EXPIRY,
     Earlier,
     auth_code,
     card_of,
+    check_pan,
     earlier,
     reference_of,
     with_amount,
@@ -20,13 +22,14 @@ from gateway.cli.terminal_given import Given
 from gateway.cli.terminal_journal import LineState
 from gateway.cli.terminal_till import Till
 from pos_protocol import asks, management_asks
+from pos_protocol.card import Card, typed_card
 from pos_protocol.message import Message
 from pos_protocol.outcome import Request
 from pos_protocol.transactions import TransactionKind
 
 _K = TransactionKind
-_SALES: Final = (_K.SALE, _K.QR_SALE)
-_RETURNABLE: Final = (_K.SALE, _K.QR_SALE, _K.COMPLETION, _K.COMPLETION_ADVICE, _K.OFFLINE_SALE)
+_SALES: Final = (_K.SALE, _K.QR_SALE, _K.MOTO_SALE)
+_RETURNABLE: Final = (*_SALES, _K.COMPLETION, _K.COMPLETION_ADVICE, _K.OFFLINE_SALE)
 _HOLDS: Final = (_K.PREAUTH, _K.PREAUTH_ADDITIONAL, _K.PREAUTH_MOTO)
 _COMPLETIONS: Final = (_K.COMPLETION, _K.COMPLETION_ADVICE)
 _ADVICES: Final = (_K.COMPLETION_ADVICE, _K.REFUND, _K.QR_REFUND, _K.OFFLINE_SALE)
@@ -36,6 +39,21 @@ _ANY: Final = tuple(LineState)
 def sale(till: Till, given: Given) -> Request:
     """0200 by card."""
     return till.terminal.ask(asks.sale(card_of(till, given), given.amount, given.pin))
+
+
+def moto_sale(till: Till, given: Given) -> Request:
+    """0200 by a card that is not there."""
+    return till.terminal.ask(asks.moto_sale(_typed(given), given.amount))
+
+
+def preauth_moto(till: Till, given: Given) -> Request:
+    """0100 of a card that is not there."""
+    return till.terminal.ask(asks.preauth_moto(_typed(given), given.amount))
+
+
+def _typed(given: Given) -> Card:
+    check_pan(given.pan)
+    return typed_card(given.pan, TEST_EXPIRY)
 
 
 def scan(till: Till, given: Given) -> Request:

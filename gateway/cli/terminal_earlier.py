@@ -23,7 +23,7 @@ _SCANS: Final = frozenset(
     {TransactionKind.QR_SALE, TransactionKind.QR_VOID, TransactionKind.QR_REFUND}
 )
 _DONE: Final = (LineState.APPROVED,)
-_TEST_EXPIRY: Final = "3012"
+TEST_EXPIRY: Final = "3012"
 _TEST_CHIP: Final = ber_build(
     (tag, bytes.fromhex(value))
     for tag, value in (
@@ -54,15 +54,20 @@ class Earlier:
 def card_of(till: Till, given: Given, line: JournalLine | None = None) -> Card:
     """The card: as given, or that of ``line`` in this run; none at all for a known line."""
     if given.pan:
-        if not (12 <= len(given.pan) <= 19 and given.pan.isascii() and given.pan.isdigit()):
-            raise InvalidRequest("wrong_pan", "a card number has 12 to 19 digits: mend --pan")
+        check_pan(given.pan)
         if given.chip:
-            return chip_card(given.pan, _TEST_EXPIRY, _TEST_CHIP)
-        return magnetic_card(given.pan, _TEST_EXPIRY)
+            return chip_card(given.pan, TEST_EXPIRY, _TEST_CHIP)
+        return magnetic_card(given.pan, TEST_EXPIRY)
     seen = till.card_of(line) if line is not None else None
     if seen is None and given.pin:
         raise InvalidRequest("no_pan", "a PIN goes with a card: give --pan too")
     return seen or _NO_CARD
+
+
+def check_pan(pan: str) -> None:
+    """Raise :class:`InvalidRequest` for what is no card number."""
+    if not (12 <= len(pan) <= 19 and pan.isascii() and pan.isdigit()):
+        raise InvalidRequest("wrong_pan", "a card number has 12 to 19 digits: mend --pan")
 
 
 def earlier(

@@ -21,12 +21,19 @@ from pos_protocol.transactions import TRANSACTIONS, identify
 _K = TransactionKind
 _KEPT_FIELDS: Final[tuple[int, ...]] = (3, 4, 11, 22, 23, 25, 48, 49, 60, 61, 63)
 DEBITS: Final = frozenset(
-    {_K.SALE, _K.QR_SALE, _K.COMPLETION, _K.COMPLETION_ADVICE, _K.OFFLINE_SALE}
+    {
+        _K.SALE,
+        _K.QR_SALE,
+        _K.MOTO_SALE,
+        _K.COMPLETION,
+        _K.COMPLETION_ADVICE,
+        _K.OFFLINE_SALE,
+    }
 )
 CREDITS: Final = frozenset({_K.VOID, _K.QR_VOID, _K.REFUND, _K.QR_REFUND, _K.COMPLETION_VOID})
 CHANGES: Final = frozenset({_K.ADJUSTMENT, _K.TIP})
 """They set the amount of an earlier line and count nothing themselves."""
-_HOLDS: Final = frozenset({_K.PREAUTH, _K.PREAUTH_ADDITIONAL, _K.PREAUTH_VOID})
+_HOLDS: Final = frozenset({_K.PREAUTH, _K.PREAUTH_ADDITIONAL, _K.PREAUTH_MOTO, _K.PREAUTH_VOID})
 _KEPT: Final = DEBITS | CREDITS | CHANGES | _HOLDS
 REVERSIBLE: Final = frozenset(row.original for row in TRANSACTIONS if row.original is not None)
 _DOMESTIC: Final = ("", "000", "CUP")

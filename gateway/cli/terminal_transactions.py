@@ -69,6 +69,14 @@ _ROWS: Final = (
         clears=True,
     ),
     Row(
+        name="moto-sale",
+        text="Sell by mail or telephone: the card is not there.",
+        example="--amount 1990 --pan 9900000000000010",
+        build=terminal_asks.moto_sale,
+        needs=("amount", "pan"),
+        clears=True,
+    ),
+    Row(
         name="void",
         text="Take back a sale of this batch, whole, by card or by code.",
         example="--trace 2",
@@ -114,6 +122,14 @@ _ROWS: Final = (
         build=terminal_asks.preauth,
         needs=("amount", "pan"),
         takes=_CARD,
+        clears=True,
+    ),
+    Row(
+        name="preauth-moto",
+        text="Hold by mail or telephone: the card is not there.",
+        example="--amount 1990 --pan 9900000000000010",
+        build=terminal_asks.preauth_moto,
+        needs=("amount", "pan"),
         clears=True,
     ),
     Row(

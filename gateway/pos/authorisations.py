@@ -22,20 +22,17 @@ Rules:
   again, by a new advice or request.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import orjson
 
 from channels.card import CardAction, HoldRef
-from channels.port import Answer
 from domain.clock import Clock, beijing
 from domain.errors import Conflict, Unavailable
 from domain.ids import IdSource
 from domain.payment import (
     COMPLETION_METHOD,
-    FINAL,
     HOLD_METHOD,
     UNSETTLED,
     Order,
@@ -43,10 +40,11 @@ from domain.payment import (
     Status,
 )
 from gateway.draft import Draft
-from gateway.holds import HOLD_TAKEN, next_taking
+from gateway.holds import next_taking
 from gateway.live import is_over
 from gateway.logs import Log
 from gateway.payments import Payments
+from gateway.pos.advising import Advising, NotKnownYet, is_final, taken
 from gateway.pos.exchange import Exchange
 from gateway.pos.originals import find_original
 from gateway.pos.sales import DEADLINE_MARGIN_S, Sales, card_draft
@@ -60,7 +58,7 @@ from gateway.pos.translate import (
     fingerprint_text,
     stamped,
 )
-from gateway.store.port import PaymentStore, TakenHold, TerminalReply
+from gateway.store.port import PaymentStore, TakenHold
 from signing.keywrap import Sealer
 
 COMPLETION_DAYS: Final = 30
@@ -70,10 +68,6 @@ HOLD_VOID_METHOD: Final = "card_authorisation_void"
 _TOO_MUCH: Final = "61"
 _OTHER_AMOUNT: Final = "64"
 _USED: Final = "94"
-
-
-class NotKnownYet(RefusedError):
-    """What is asked may become possible: nothing to refuse an advice for."""
 
 
 class Authorisations:
@@ -99,6 +93,9 @@ class Authorisations:
         self._ids = ids
         self._log = log
         self._patience_s = payments.till_wait_s + DEADLINE_MARGIN_S
+        self._advising = Advising(
+            store=store, payments=payments, sealer=sealer, clock=clock, log=log
+        )
 
     async def preauth(self, exchange: Exchange) -> bytes | None:
         """0100 预授权: hold the amount; F38 of the answer is what a completion repeats."""
@@ -109,51 +106,22 @@ class Authorisations:
         """0100 追加预授权: a hold of its own, completed and released by itself."""
         return await self.preauth(exchange)
 
+    async def preauth_moto(self, exchange: Exchange) -> bytes | None:
+        """0100 MOTO预授权 (F25 = 18): no card is there; completed and released as any hold."""
+        draft = card_draft(exchange, self._sealer, HOLD_METHOD)
+        return await self._sales.sell(exchange, replace(draft, action=CardAction.MOTO_AUTHORISE))
+
     async def completion(self, exchange: Exchange) -> bytes | None:
         """0200 预授权完成(请求): take what is held, or less."""
         draft = await self._completion(exchange)
         try:
             return await self._sales.sell(exchange, draft)
         except Conflict as conflict:
-            raise _taken(conflict, NO_ORIGINAL) from None
+            raise taken(conflict, NO_ORIGINAL) from None
 
     async def completion_advice(self, exchange: Exchange) -> bytes | None:
         """0220 预授权完成(通知): as the request, answered once it is certain."""
-        try:
-            draft = await self._completion(exchange)
-            teller = Teller(exchange, draft.fingerprint, self._sealer, self._clock)
-            begun = await self._payments.begin(draft, _once_final(teller))
-        except Conflict as conflict:
-            raise _taken(conflict, NO_ORIGINAL) from None
-        except (Unavailable, NotKnownYet) as error:
-            # the goods are gone: a "not now" of ours must not make it drop its advice
-            self._log.warning("advice must wait", order_key=exchange.order_key, reason=str(error))
-            return None
-        exchange.payment_id = begun.payment.order.id
-        until_s = self._clock.monotonic_s() + self._patience_s
-        try:
-            payment, live = begun.payment, begun.live
-            if live is not None:
-                if not begun.replayed:
-                    await self._payments.run(live)
-                await live.final(self._patience_s)
-                payment = live.payment
-            left_s = until_s - self._clock.monotonic_s()
-            payment = await self._payments.watch(payment, left_s, is_over)
-            return await self._advised(exchange, payment, teller)
-        except Unavailable as error:
-            self._log.error("silent", payment_id=exchange.payment_id, reason=error.message)
-        except Exception:
-            # it is claimed and perhaps paid: a refusal would be a guess
-            self._log.exception("silent after a fault", payment_id=exchange.payment_id)
-        return None
-
-    async def _advised(self, exchange: Exchange, payment: Payment, teller: Teller) -> bytes | None:
-        """The reply that came with the outcome; made now where that had none."""
-        kept = await self._replies.find(exchange)
-        if kept is not None or not _is_final(payment):
-            return kept
-        return await self._replies.keep(exchange, teller, teller(payment, None))
+        return await self._advising.advise(exchange, self._completion, NO_ORIGINAL)
 
     async def _completion(self, exchange: Exchange) -> Draft:
         """The payment that takes a hold, or what keeps it from being one."""
@@ -185,7 +153,7 @@ class Authorisations:
         except Conflict as conflict:
             if await self._is_known(exchange):
                 return None
-            raise _taken(conflict, NO_ORIGINAL) from None
+            raise taken(conflict, NO_ORIGINAL) from None
 
     async def _is_known(self, exchange: Exchange) -> bool:
         """Whether this message's number is taken: a repeat is answered, whatever became since."""
@@ -223,7 +191,7 @@ class Authorisations:
             released = await self._payments.watch(live.payment, self._patience_s, is_over)
             return await self._voided(exchange, released, fingerprint)
         except Conflict as conflict:
-            raise _taken(conflict, NOT_ALLOWED) from None
+            raise taken(conflict, NOT_ALLOWED) from None
         except Unavailable as error:
             self._log.error("silent", payment_id=hold.order.id, reason=error.message)
         except Exception:
@@ -260,7 +228,7 @@ class Authorisations:
             try:
                 await next_taking(self._store, hold.order.id)
             except Conflict as conflict:
-                raise _taken(conflict, NOT_ALLOWED) from None
+                raise taken(conflict, NOT_ALLOWED) from None
             order = self._void_order(exchange, hold, fingerprint)
             if await self._payments.refuse_beforehand(order):
                 return
@@ -300,7 +268,7 @@ class Authorisations:
 
     async def _voided(self, exchange: Exchange, hold: Payment, fingerprint: bytes) -> bytes | None:
         """00 for what is released, kept first; silence for what is not known to be."""
-        if not _is_final(hold):
+        if not is_final(hold):
             return None
         now_ms = self._clock.now_ms()
         reference = hold.standing.channel_reference or hold.order.id[-12:]
@@ -312,19 +280,6 @@ class Authorisations:
         return await self._replies.keep(exchange, teller, teller.kept(fields, now_ms))
 
 
-def _is_final(payment: Payment) -> bool:
-    return payment.standing.status in FINAL and not payment.standing.parked_reason
-
-
-def _once_final(teller: Teller) -> Callable[[Payment, Answer | None], TerminalReply | None]:
-    """A reply for the commit of the outcome, and for none before it."""
-
-    def reply(payment: Payment, answer: Answer | None) -> TerminalReply | None:
-        return teller(payment, answer) if _is_final(payment) else None
-
-    return reply
-
-
 def _refuse_unheld(hold: Payment) -> None:
     """Raise what keeps a hold from being completed or released: 22 not known yet, 25 gone."""
     standing = hold.standing
@@ -333,8 +288,3 @@ def _refuse_unheld(hold: Payment) -> None:
         raise NotKnownYet(NOT_ALLOWED, "the outcome of the authorisation is not known yet")
     if standing.status is not Status.AUTHORIZED:
         raise RefusedError(NO_ORIGINAL, f"the authorisation is {standing.status.value}")
-
-
-def _taken(conflict: Conflict, code: str) -> Conflict | RefusedError:
-    """How a terminal is told that another has the hold; any other conflict as it is."""
-    return RefusedError(code, conflict.message) if conflict.code == HOLD_TAKEN else conflict

@@ -4,6 +4,8 @@ Rules:
 
 * A line and an entry of the same trace are the same transaction; amounts are compared as
   they are, and cards only where both sides know one (a code is no card).
+* A tip or an adjustment is a part of the sale that it adds to, under whichever of the two
+  traces its terminal uploads the whole.
 * An attempt that the terminal says has failed is no transaction.
 * That the terminal did *not* name a transaction says something only after it uploaded
   everything: where the totals agreed, it uploads its chip transactions alone.
@@ -41,11 +43,25 @@ class Comparison:
         self._is_whole = is_whole
         self._at_ms = at_ms
         self._without_money: dict[str, str] = {}
+        self._added_fen: dict[str, int] = {}
         self.differences: list[BatchDifference] = []
+
+    def add(self, entry: BatchEntry) -> None:
+        """Put what adds to a sale to it; of every entry, before the first is taken."""
+        sale, added_fen = entry.adds_to, standing_fen(entry)
+        if not sale or not added_fen:
+            return
+        self._added_fen[sale] = self._added_fen.get(sale, 0) + added_fen
+        if sale not in self._open and entry.trace in self._open:
+            self._open[sale] = self._open.pop(entry.trace)
 
     def take(self, entry: BatchEntry) -> None:
         """Hold one entry against its line."""
         host_fen, trace = standing_fen(entry), entry.trace
+        if entry.adds_to and host_fen:
+            return
+        if host_fen and not entry.refund_id:
+            host_fen += self._added_fen.get(trace, 0)
         if not host_fen:
             if trace in self._open:
                 self._without_money[trace] = entry.payment_id

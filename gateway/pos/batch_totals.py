@@ -5,6 +5,8 @@ Rules:
 * A debit is a payment whose money was captured and stands; one that was reversed, that
   nobody knows the end of or that waits for a person is none. A credit is a void or refund
   that has not failed: the gateway finishes it, also where its terminal heard nothing yet.
+* A tip or an adjustment adds to the amount of its sale, and is no transaction to count: its
+  terminal has one, of the new whole.
 * Every card, and every code, counts as domestic: which cards are foreign is nowhere said.
 * The wire counts to 999 and to twelve digits of fen. Totals beyond that are compared as
   they are and told as the most that fits; they never agree with what a terminal can say.
@@ -47,7 +49,9 @@ def with_entries(totals: BatchTotals, entries: Iterable[BatchEntry]) -> BatchTot
             )
         else:
             sums = replace(
-                sums, debit_fen=sums.debit_fen + amount_fen, debit_count=sums.debit_count + 1
+                sums,
+                debit_fen=sums.debit_fen + amount_fen,
+                debit_count=sums.debit_count + (0 if entry.adds_to else 1),
             )
     return BatchTotals(sums, totals.foreign)
 

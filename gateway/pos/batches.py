@@ -190,9 +190,10 @@ class Batches:
         """Store the end of an upload with its differences; ``False`` when the batch moved."""
         lines, now_ms = await self._all_lines(batch.key), self._clock.now_ms()
         comparison = Comparison(batch, lines, is_whole=is_whole, at_ms=now_ms)
-        async for entries in self._entries(batch.key):
-            for entry in entries:
-                comparison.take(entry)
+        for hold in (comparison.add, comparison.take):
+            async for entries in self._entries(batch.key):
+                for entry in entries:
+                    hold(entry)
         differences = comparison.finish(expected, len(lines))
         ended = replace(
             batch,

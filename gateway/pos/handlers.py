@@ -19,6 +19,7 @@ from gateway.pos.catalogue import Catalogue
 from gateway.pos.door import Admit, Handlers
 from gateway.pos.downloads import Downloads
 from gateway.pos.inquiries import Inquiries
+from gateway.pos.offline import OfflineSales
 from gateway.pos.returns import Returns
 from gateway.pos.reversals import Reversals
 from gateway.pos.sales import DEADLINE_MARGIN_S, Sales
@@ -128,6 +129,7 @@ def _money(means: Means) -> Handlers:
         ids=ids,
     )
     inquiries = Inquiries(store=store, payments=payments, sealer=sealer, clock=clock, ids=ids)
+    offline = OfflineSales(store=store, payments=payments, sealer=sealer, clock=clock, log=log)
     balances = CardBalances(routes=means.routes, clock=clock, ids=ids)
     return {
         _K.SALE: sales.card_sale,
@@ -139,10 +141,15 @@ def _money(means: Means) -> Handlers:
         _K.REFUND: returns.refund,
         _K.QR_REFUND: returns.refund,
         _K.PREAUTH: holds.preauth,
+        _K.MOTO_SALE: sales.moto_sale,
+        _K.PREAUTH_MOTO: holds.preauth_moto,
         _K.PREAUTH_ADDITIONAL: holds.preauth_additional,
         _K.PREAUTH_VOID: holds.preauth_void,
         _K.COMPLETION: holds.completion,
         _K.COMPLETION_ADVICE: holds.completion_advice,
+        _K.OFFLINE_SALE: offline.offline_sale,
+        _K.ADJUSTMENT: offline.adjustment,
+        _K.TIP: offline.tip,
         _K.BALANCE: balances.balance,
         _K.STATUS_INQUIRY: inquiries.status,
         _K.QR_QUERY: inquiries.qr_query,

@@ -33,6 +33,13 @@ def named_original(exchange: Exchange) -> Original:
         raise RefusedError("30", str(error)) from None
 
 
+def is_of_open_batch(exchange: Exchange, payment: Payment) -> bool:
+    """Whether an earlier payment of this terminal is of the batch that it is in."""
+    session, key = exchange.known.session, payment.order.order_key
+    batch = key.rpartition("-")[0].rpartition("-")[2]
+    return session is not None and batch == f"{session.batch_no:06d}"
+
+
 async def find_original(exchange: Exchange, store: PaymentStore, sealer: Sealer) -> Payment:
     """The payment that F61 names.
 

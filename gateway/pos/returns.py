@@ -21,12 +21,13 @@ from typing import Final, assert_never
 from domain.clock import Clock, beijing_texts
 from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource
-from domain.payment import COMPLETION_METHOD, UNSETTLED, Payment, Status
+from domain.payment import ADVICE_METHODS, COMPLETION_METHOD, UNSETTLED, Payment, Status
 from domain.refund import REFUND_FINAL, Refund, RefundStatus
+from gateway.holds import next_taking
 from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import find_original
+from gateway.pos.originals import find_original, is_of_open_batch
 from gateway.pos.refused_numbers import RETURN_METHOD, refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
@@ -52,7 +53,7 @@ _K = TransactionKind
 _METHODS: Final = {
     _K.VOID: ("card",),
     _K.COMPLETION_VOID: (COMPLETION_METHOD,),
-    _K.REFUND: ("card", COMPLETION_METHOD),
+    _K.REFUND: ("card", COMPLETION_METHOD, *ADVICE_METHODS),
     _K.QR_VOID: ("auth_code",),
     _K.QR_REFUND: ("auth_code",),
 }
@@ -178,15 +179,18 @@ class Returns:
             raise RefusedError(NOT_ALLOWED, f"the sale is older than {REFUND_DAYS} days")
 
     async def _refuse_void(self, exchange: Exchange, payment: Payment, amount: int) -> None:
-        """Raise 25 for a sale of another batch or day, 64 for another amount."""
-        order, session = payment.order, exchange.known.session
-        batch = order.order_key.rpartition("-")[0].rpartition("-")[2]
-        if session is None or batch != f"{session.batch_no:06d}":
+        """Raise 25 for a sale of another batch or day, or with a tip; 64 for another amount."""
+        order = payment.order
+        if not is_of_open_batch(exchange, payment):
             raise RefusedError(NO_ORIGINAL, "the sale is of another batch: refund it")
         if beijing_texts(order.created_at_ms)[1] != beijing_texts(self._clock.now_ms())[1]:
             raise RefusedError(NO_ORIGINAL, "the sale is of another day: refund it")
         if amount != order.amount_fen:
             raise RefusedError(_OTHER_AMOUNT, "a void returns the whole sale")
+        try:
+            await next_taking(self._store, order.id)
+        except Conflict:
+            raise RefusedError(NO_ORIGINAL, "the sale has a tip: refund both") from None
 
     async def _return(self, exchange: Exchange, payment: Payment, ask: RefundAsk) -> bytes | None:
         teller = Teller(exchange, ask.fingerprint, self._sealer, self._clock)

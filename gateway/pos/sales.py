@@ -12,6 +12,7 @@ Rules:
 import dataclasses
 from typing import Final
 
+from channels.card import CardAction
 from channels.codes import detect_channel, normalise
 from domain.clock import Clock
 from domain.errors import Unavailable
@@ -108,6 +109,11 @@ class Sales:
     async def card_sale(self, exchange: Exchange) -> bytes | None:
         """A sale by magnetic stripe or chip, with or without PIN."""
         return await self.sell(exchange, card_draft(exchange, self._sealer))
+
+    async def moto_sale(self, exchange: Exchange) -> bytes | None:
+        """A sale by mail or telephone (F25 = 08): the issuer is told that no card was there."""
+        draft = card_draft(exchange, self._sealer)
+        return await self.sell(exchange, dataclasses.replace(draft, action=CardAction.MOTO_SALE))
 
     async def qr_sale(self, exchange: Exchange) -> bytes | None:
         """A sale by the payer's scanned code (F22 = 03x, F59 A3)."""

@@ -136,6 +136,7 @@ class BatchEntry:
 
     ``refund_id`` is empty for a payment. ``captured_fen`` and ``returned_fen`` are the
     payment's; ``amount_fen`` is its own. ``pan_token`` is empty where no card was read.
+    ``adds_to`` is the trace of the sale that a tip or an adjustment adds to, else ``""``.
     """
 
     trace: str
@@ -146,3 +147,4 @@ class BatchEntry:
     captured_fen: int
     returned_fen: int
     pan_token: bytes
+    adds_to: str = ""

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from domain.payment import Status
+import orjson
+
+from domain.payment import ADDITION_METHODS, Status
 from domain.refund import RefundStatus
 from gateway.store.batch_records import (
     Batch,
@@ -122,13 +124,13 @@ _DIFFERENCES_OF: Final = (
 
 _PAYMENTS: Final = (
     "SELECT order_key, id, '', status, amount_fen, captured_fen, returned_fen, "
-    "method, pan_token FROM payments WHERE merchant_no = ? AND door = 'pos' "
+    "method, pan_token, details_json FROM payments WHERE merchant_no = ? AND door = 'pos' "
     "AND order_key > ? AND order_key <= ? AND substr(order_key, 1, ?) = ? "
     "ORDER BY order_key LIMIT ?"
 )
 _REFUNDS: Final = (
     "SELECT r.merchant_refund_no, r.payment_id, r.id, r.status, r.amount_fen, p.captured_fen, "
-    "p.returned_fen, p.method, p.pan_token FROM refunds r JOIN payments p ON p.id = r.payment_id "
+    "p.returned_fen, p.method, p.pan_token, '' FROM refunds r JOIN payments p ON p.id = r.payment_id "
     "WHERE r.merchant_no = ? AND r.merchant_refund_no > ? AND r.merchant_refund_no <= ? "
     "AND substr(r.merchant_refund_no, 1, ?) = ? ORDER BY r.merchant_refund_no LIMIT ?"
 )
@@ -330,7 +332,10 @@ def _read_difference(row: Row) -> BatchDifference:
 
 def _read_entry(key: BatchKey, row: Row) -> BatchEntry:
     """A row of a payment or a refund; its trace is what follows the batch in its key."""
-    name, payment_id, refund_id, status, amount_fen, captured, returned, method, token = row
+    name, payment_id, refund_id, status, amount_fen, captured, returned, method, token, kept = row
+    adds_to = ""
+    if method in ADDITION_METHODS and not refund_id:
+        adds_to = str(orjson.loads(kept)["adds_to"])
     return BatchEntry(
         trace=name[-_TRACE_DIGITS:],
         payment_id=payment_id,
@@ -340,4 +345,5 @@ def _read_entry(key: BatchKey, row: Row) -> BatchEntry:
         captured_fen=captured,
         returned_fen=returned,
         pan_token=token if method.startswith(_CARD_METHODS) else b"",
+        adds_to=adds_to,
     )

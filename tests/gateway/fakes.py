@@ -22,6 +22,7 @@ from channels.port import (
 from domain.errors import Unavailable
 from domain.payment import Payment
 from domain.refund import Refund
+from gateway.advices import AdviceMemory
 from gateway.draft import Draft
 from gateway.guard import Protection, guarded
 from gateway.live import Live
@@ -35,6 +36,7 @@ from gateway.routes import Route, Routes
 from gateway.settlement import Settlement
 from gateway.sources import RandomIds, SystemClock
 from gateway.store.port import Job, JobKind, Store
+from signing.keywrap import Sealer
 from tests.support.waiting import eventually
 
 Scripted = Answer | UndoAnswer | RefundAnswer | Exception | Callable[[], Awaitable[Any]]
@@ -223,6 +225,7 @@ class House:
             metrics=self.metrics,
             log=self.log,
             patience_s=patience_s,
+            advice_again=AdviceMemory(Sealer(bytes(32), bytes)).request,
         )
         self.refund_settlement = RefundSettlement(
             store=self.store,

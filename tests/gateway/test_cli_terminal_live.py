@@ -42,6 +42,15 @@ DAY = f"""
 - preauth: {{amount: 9000, pan: {PAN}, as: room}}
 - complete: {{of: room, amount: 8000}}
 - balance: {{pan: {PAN}}}
+- offline-sale: {{amount: 900, pan: {PAN}, auth_code: "123456", as: stall}}
+- adjust: {{of: stall, amount: 1000}}
+- offline-sale: {{amount: 100, pan: {PAN}, as: fair}}
+- refund: {{of: fair, amount: 40}}
+- moto-sale: {{amount: 250, pan: {PAN}}}
+- sale: {{amount: 600, pan: {PAN}, as: supper}}
+- tip: {{of: supper, tip: 60}}
+- adjust: {{of: supper, amount: 900, expect: 25}}
+- void: {{of: supper, expect: 64}}
 - sale: {{amount: 700, pan: {PAN}}}
 - reverse
 - settle: {{totals: equal}}

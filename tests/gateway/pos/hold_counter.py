@@ -14,11 +14,12 @@ from gateway.directory import OpenKeys
 from gateway.ledger_proof import LedgerProof
 from gateway.pos.authorisations import Authorisations
 from gateway.pos.exchange import Exchange
+from gateway.pos.offline import OfflineSales
 from gateway.pos.sales import Sales
 from gateway.pos.translate import F39_OF_ERROR, RefusedError
 from gateway.routes import Route
 from gateway.sources import RandomIds
-from gateway.store.port import Store
+from gateway.store.port import Store, TerminalSession
 from pos_protocol import asks
 from pos_protocol.card import Card, magnetic_card
 from pos_protocol.codec import Message, decode
@@ -84,6 +85,13 @@ class HoldCounter:
         self.clock = self.house.clock
         self._counter = Counter(self.store)
         self.terminal = self._counter.terminal
+        self.offline = OfflineSales(
+            store=self.store,
+            payments=self.house.payments,
+            sealer=self._counter.sealer,
+            clock=self.clock,
+            log=self.house.log,
+        )
         self.handlers = Authorisations(
             store=self.store,
             payments=self.house.payments,
@@ -104,6 +112,17 @@ class HoldCounter:
     async def opened(self) -> "HoldCounter":
         """Its merchant and terminal provisioned."""
         await self._counter.provision()
+        session = TerminalSession(
+            merchant_no=MERCHANT_NO,
+            terminal_id=self.terminal.identity.terminal_id,
+            version=1,
+            signed_in=True,
+            batch_no=1,
+            signed_in_at_ms=self.clock.now_ms(),
+            keys_sealed=b"",
+            previous_keys_sealed=b"",
+        )
+        assert await self.store.save_session(session)
         return self
 
     # --- what the terminal asks
@@ -146,11 +165,14 @@ class HoldCounter:
     def _handler(self, kind: TransactionKind) -> Handler:
         return {
             TransactionKind.PREAUTH: self.handlers.preauth,
-            TransactionKind.PREAUTH_MOTO: self.handlers.preauth,
+            TransactionKind.PREAUTH_MOTO: self.handlers.preauth_moto,
             TransactionKind.PREAUTH_ADDITIONAL: self.handlers.preauth_additional,
             TransactionKind.PREAUTH_VOID: self.handlers.preauth_void,
             TransactionKind.COMPLETION: self.handlers.completion,
             TransactionKind.COMPLETION_ADVICE: self.handlers.completion_advice,
+            TransactionKind.OFFLINE_SALE: self.offline.offline_sale,
+            TransactionKind.ADJUSTMENT: self.offline.adjustment,
+            TransactionKind.TIP: self.offline.tip,
         }[kind]
 
     async def code(self, request: Request) -> str:
