@@ -224,40 +224,31 @@ class Channel(Protocol):
     @property
     def schedule(self) -> PollSchedule:
         """How to poll and undo here."""
-        ...
 
     @property
     def timeout_s(self) -> float:
         """The longest that one call may take; recovery leaves a payment alone so long."""
-        ...
 
     def new_order_no(self) -> str:
         """A number for a new payment, valid here, never given before."""
-        ...
 
     def health(self) -> ChannelHealth:
         """Whether new payments may be sent now."""
-        ...
 
     async def pay(self, request: PayRequest) -> Answer:
         """Try to take the money once. Never raises for what the channel does."""
-        ...
 
     async def query(self, ref: PaymentRef) -> Answer:
         """Ask what became of a payment; not found is ``UNKNOWN``."""
-        ...
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
         """Undo a payment whatever its state; repeatable with the same number."""
-        ...
 
     async def start(self) -> None:
         """Open what needs opening; returns at once when the channel is down."""
-        ...
 
     async def close(self) -> None:
         """Finish what is in flight and close."""
-        ...
 
 
 @runtime_checkable
@@ -266,15 +257,12 @@ class Refunds(Protocol):
 
     def new_refund_no(self) -> str:
         """A number for a new refund, valid here, never given before."""
-        ...
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """Return the money once under ``refund_no``; repeatable with the same number."""
-        ...
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """Ask what became of a refund; not found is ``UNKNOWN``."""
-        ...
 
 
 def refunds_of(channel: object) -> Refunds | None:
@@ -340,11 +328,9 @@ class LinkReceiver(Protocol):
 
     def received(self, data: bytes) -> None:
         """Some bytes came in."""
-        ...
 
     def lost(self) -> None:
         """The link is gone."""
-        ...
 
 
 Connect = Callable[[str, int, LinkReceiver], Awaitable[ByteLink]]
