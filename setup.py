@@ -78,5 +78,6 @@ setup(
             "alipay = channels.alipay.plugin:PLUGIN",
             "unionpay_card = channels.unionpay.plugin:CARD_PLUGIN",
         ],
+        "posgate.bills": ["alipay = channels.alipay.bill:BILLS"],
     },
 )

@@ -51,6 +51,14 @@ class BillFormat(Protocol):
         """The kinds it reads; the first is the default."""
         ...
 
+    def kind_of(self, path: Path) -> str:
+        """Which kind the file is by its own words or its name; the first where it tells none.
+
+        Raises:
+            BillRefused: it is none of these.
+        """
+        ...
+
     def open(self, kind: str, path: Path, day: date | None = None) -> BillReader:
         """Read the file at ``path``; ``day`` where a kind's rows lack the year.
 

@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "cases": "gateway.cli.cases:cases",
     "jobs": "gateway.cli.jobs:jobs",
     "ledger": "gateway.cli.ledger:ledger",
+    "bill": "gateway.cli.bills:bills",
 }
 """Each command and where it is: a function, or a group of its own."""
 
