@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from channels.inbound import notices_of
+from channels.own_line import own_line_of
 from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
 from domain.errors import ConfigurationError
 from gateway.budget import BudgetedSend
@@ -100,6 +101,7 @@ def build_routes(
                 guard=guard,
                 calls_per_s=calls_per_s,
                 notices=notices_of(channel),
+                own_line=own_line_of(channel),
             )
         )
     return Routes(routes)

@@ -24,6 +24,7 @@ from gateway.http.operations import Operations
 from gateway.http.pos_carrier import CarrierBounds, PosCarrier
 from gateway.http.server import ApiServer
 from gateway.keys import open_sealer
+from gateway.line_metrics import LineMetrics
 from gateway.logs import Log, make_log
 from gateway.metrics import Metrics
 from gateway.notifications import Deliver, Delivery
@@ -170,6 +171,7 @@ class Gateway:
             )
         )
         self._watch(self._core)
+        self.metrics.registry.register(LineMetrics(self._routes))
         loop = asyncio.get_running_loop()
         self._recovery = loop.create_task(self._core.recovery.run())
         self._notifier = loop.create_task(self._core.notifier.run())
@@ -287,6 +289,7 @@ class Gateway:
         watch("posgate_recovering", "Payments being recovered", core.recovery.working)
         watch("posgate_notifying", "Notices being sent", core.notifier.working)
         watch("posgate_inbound_in_flight", "Channels' notices in flight", core.inbound.in_flight)
+        watch("posgate_late_in_flight", "Late answers in work", core.late_answers.in_flight)
         watch("posgate_failing_endpoints", "Endpoints that fail", core.notifier.failing)
         watch("posgate_payments_in_flight", "Payments in flight", core.payments.in_flight)
         watch("posgate_refunds_in_flight", "Refunds in flight", core.refunds.in_flight)
@@ -329,6 +332,7 @@ class Gateway:
         until_s = self._seams.clock.monotonic_s() + patience_s
         await asyncio.gather(core.payments.drain(patience_s), core.refunds.drain(patience_s))
         await core.inbound.drain(max(0.0, until_s - self._seams.clock.monotonic_s()))
+        await core.late_answers.drain(max(0.0, until_s - self._seams.clock.monotonic_s()))
         await core.pos_listener.close()
         # what is not delivered by then is delivered by whoever comes next
         await core.notifier.drain(max(0.0, until_s - self._seams.clock.monotonic_s()))

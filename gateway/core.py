@@ -20,6 +20,7 @@ from gateway.http.nonces import Nonces
 from gateway.http.payment_calls import PaymentCalls
 from gateway.http.refund_calls import RefundCalls
 from gateway.inbound import Inbound, InboundBounds
+from gateway.late_answers import LateAnswers
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
@@ -66,6 +67,7 @@ class Core:
     recovery: Recovery
     notifier: Notifier
     inbound: Inbound
+    late_answers: LateAnswers
     directory: Directory
     pos_door: PosDoor
     pos_listener: PosListener
@@ -110,12 +112,16 @@ def build_core(ground: Ground) -> Core:
     payments = _payments(ground, settlement)
     refunds = _refunds(ground, refund_settlement)
     pos_door = _pos_door(ground, payments, refunds, directory)
+    inbound = _inbound(ground, payments, settlement, refund_settlement)
     return Core(
         payments=payments,
         refunds=refunds,
         recovery=_recovery(ground, settlement, refund_settlement),
         notifier=notifier,
-        inbound=_inbound(ground, payments, settlement, refund_settlement),
+        inbound=inbound,
+        late_answers=LateAnswers(
+            routes=ground.routes, book=inbound.book, metrics=ground.metrics, log=ground.log
+        ),
         directory=directory,
         pos_door=pos_door,
         pos_listener=_pos_listener(ground, pos_door),

@@ -88,7 +88,7 @@ class InboundBounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Booked:
+class Booked:
     """What became of one, with what the log names."""
 
     outcome: Outcome
@@ -123,7 +123,7 @@ class Inbound:
         self._metrics = metrics
         self._log = log
         self._bounds = bounds
-        self._working: dict[tuple[str, bytes], asyncio.Task[_Booked]] = {}
+        self._working: dict[tuple[str, bytes], asyncio.Task[Booked]] = {}
 
     def in_flight(self) -> int:
         """Notifications being booked."""
@@ -146,17 +146,17 @@ class Inbound:
             word = route.notices.read_notice(request)
             done = await self._in_time(route, word, request.body)
         except NoticeRefused as refused:
-            done, reply = _Booked(outcome=Outcome.REFUSED, detail=refused.why), refused.reply
+            done, reply = Booked(outcome=Outcome.REFUSED, detail=refused.why), refused.reply
         except Exception:
             self._log.exception("adapter fault", account_id=account_id, call="read_notice")
-            done = _Booked(outcome=Outcome.FAULT)
+            done = Booked(outcome=Outcome.FAULT)
         self._line(route, request, done, started_s)
         if reply is not None:
             return reply
         is_taken = done.outcome in _TAKEN
         return route.notices.taken() if is_taken else route.notices.not_taken()
 
-    async def _in_time(self, route: Route, word: Word, body: bytes) -> _Booked:
+    async def _in_time(self, route: Route, word: Word, body: bytes) -> Booked:
         """Book it, or say that it took too long; then it goes on by itself.
 
         Copies that come while it is being booked wait for the first.
@@ -166,19 +166,19 @@ class Inbound:
         is_copy = task is not None
         if task is None:
             if len(self._working) >= self._bounds.max_in_flight:
-                return _Booked(outcome=Outcome.FULL)
-            task = asyncio.get_running_loop().create_task(self._book(route, word))
+                return Booked(outcome=Outcome.FULL)
+            task = asyncio.get_running_loop().create_task(self.book(route, word))
             self._working[key] = task
             task.add_done_callback(lambda _: self._working.pop(key))
         await asyncio.wait((task,), timeout=self._bounds.answer_within_s)
         if not task.done() or task.cancelled():
-            return _Booked(outcome=Outcome.LATE, detail=_about(word))
+            return Booked(outcome=Outcome.LATE, detail=_about(word))
         done = task.result()
         if is_copy and done.outcome is Outcome.BOOKED:
             return replace(done, outcome=Outcome.KNOWN)
         return done
 
-    async def _book(self, route: Route, word: Word) -> _Booked:
+    async def book(self, route: Route, word: Word) -> Booked:
         """What the word came to; raises nothing but cancellation."""
         try:
             match word:
@@ -187,52 +187,52 @@ class Inbound:
                 case RefundWord():
                     return await self._refund(route, word)
                 case OtherNotice():
-                    return _Booked(outcome=Outcome.OTHER, detail=word.about)
+                    return Booked(outcome=Outcome.OTHER, detail=word.about)
                 case _:
                     assert_never(word)
         except Unavailable as error:
-            return _Booked(outcome=Outcome.STORE_AWAY, detail=error.message)
+            return Booked(outcome=Outcome.STORE_AWAY, detail=error.message)
         except Exception:
             self._log.exception("inbound fault", account_id=route.account_id)
-            return _Booked(outcome=Outcome.FAULT, detail=_about(word))
+            return Booked(outcome=Outcome.FAULT, detail=_about(word))
 
-    async def _payment(self, route: Route, word: PaymentWord) -> _Booked:
+    async def _payment(self, route: Route, word: PaymentWord) -> Booked:
         payment = await self._store.payment_by_channel_order(route.account_id, word.order_no)
         answer = word.answer
         if payment is None:
             has_money = word.ask_first or answer.verdict is Verdict.SUCCEEDED
             outcome = Outcome.LOST_ORDER if has_money else Outcome.UNKNOWN_ORDER
             trade = f" (trade {answer.trade_no})" if answer.trade_no else ""
-            return _Booked(outcome=outcome, detail=_about(word) + trade)
+            return Booked(outcome=outcome, detail=_about(word) + trade)
         payment_id = payment.order.id
         if word.ask_first:
             answer = await self._settlement.timed_query(route.channel, payment)
         if answer.verdict in (Verdict.UNKNOWN, Verdict.NOT_SENT):
             outcome = Outcome.UNASKED if word.ask_first else Outcome.KNOWN
-            return _Booked(outcome=outcome, payment_id=payment_id, detail=answer.channel_code)
+            return Booked(outcome=outcome, payment_id=payment_id, detail=answer.channel_code)
         live = Live(payment, bare_request(payment.order))
         await self._settlement.apply_answer(live, answer, route.channel)
         if live.payment.standing.version == payment.standing.version:
-            return _Booked(outcome=Outcome.KNOWN, payment_id=payment_id)
+            return Booked(outcome=Outcome.KNOWN, payment_id=payment_id)
         self._tell(live.payment)
-        return _Booked(outcome=Outcome.BOOKED, payment_id=payment_id)
+        return Booked(outcome=Outcome.BOOKED, payment_id=payment_id)
 
-    async def _refund(self, route: Route, word: RefundWord) -> _Booked:
+    async def _refund(self, route: Route, word: RefundWord) -> Booked:
         refund = await self._store.refund_by_channel_number(route.account_id, word.refund_no)
         payment = None if refund is None else await self._store.payment(refund.order.payment_id)
         if refund is None or payment is None:
-            return _Booked(outcome=Outcome.UNKNOWN_REFUND, detail=_about(word))
+            return Booked(outcome=Outcome.UNKNOWN_REFUND, detail=_about(word))
         ids = {"refund_id": refund.order.id, "payment_id": payment.order.id}
         answer = None if word.ask_first else word.answer
         now = await self._refund_settlement.hear(
             refund, payment, route.channel, answer, word.order_no
         )
         if now is None:
-            return _Booked(outcome=Outcome.UNASKED, **ids)
+            return Booked(outcome=Outcome.UNASKED, **ids)
         moved = now.standing.version != refund.standing.version
-        return _Booked(outcome=Outcome.BOOKED if moved else Outcome.KNOWN, **ids)
+        return Booked(outcome=Outcome.BOOKED if moved else Outcome.KNOWN, **ids)
 
-    def _line(self, route: Route, request: InboundRequest, done: _Booked, started_s: float) -> None:
+    def _line(self, route: Route, request: InboundRequest, done: Booked, started_s: float) -> None:
         """The one line of a notification; nothing of its body is in it but verified numbers."""
         outcome = done.outcome
         self._metrics.inbound(route.channel_name, outcome.value)

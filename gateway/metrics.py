@@ -93,6 +93,12 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self._late = Counter(
+            "posgate_late_answers_total",
+            "Answers that nobody waited for any more, by what became of them",
+            ("account", "result"),
+            registry=self.registry,
+        )
         self._inbound = Counter(
             "posgate_inbound_total",
             "Notifications from channels, by what became of them",
@@ -135,6 +141,10 @@ class Metrics:
         """Show where an account's breaker stands, and count that it came there."""
         self._breaker.labels(account_id).set(_BREAKER_STATES.index(state))
         self._breaker_turns.labels(account_id, state).inc()
+
+    def late_answer(self, account_id: str, result: str) -> None:
+        """Count an answer that nobody waited for, by what became of it."""
+        self._late.labels(account_id, result).inc()
 
     def inbound(self, channel: str, result: str) -> None:
         """Count a notification from a channel."""

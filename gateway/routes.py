@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from channels.inbound import ChannelNotices
+from channels.own_line import OwnLine
 from channels.port import Channel, ChannelHealth
 from domain.errors import Unprocessable
 from gateway.guard import Guard
@@ -27,6 +28,8 @@ class Route:
     """What the account may be called at most; 0 without a bound."""
     notices: ChannelNotices | None = None
     """The channel's own ability to tell us things, which needs no guard: nobody is called."""
+    own_line: OwnLine | None = None
+    """The same of connections that it keeps open."""
 
 
 class Routes:
@@ -75,6 +78,11 @@ class Routes:
         if route is None or route.channel_name != channel_name or route.notices is None:
             return None
         return route
+
+    def own_lines(self) -> Sequence[tuple[Route, OwnLine]]:
+        """The accounts that keep connections open, with what these tell by themselves."""
+        routes = self._by_account.values()
+        return [(route, line) for route in routes if (line := route.own_line) is not None]
 
     def is_down(self, account_id: str) -> bool:
         """Whether the account's channel is taken to be away."""
