@@ -23,6 +23,7 @@ RUNTIME = [
     "aiohttp>=3.14.5",
     "asyncpg>=0.32.0",
     "cryptography>=50.0.2",
+    "defusedxml>=0.7.1",
     "duckdb>=2.0.1",
     "orjson>=3.13.0",
     "prometheus-client>=0.26.0",
@@ -54,6 +55,7 @@ DEVELOPMENT = [
     "pytest-xdist>=3.8.0",
     "ruff>=0.17.6",
     "types-PyYAML>=6.0.12",
+    "types-defusedxml>=0.7.0.20260504",
 ]
 
 setup(
@@ -76,6 +78,7 @@ setup(
         "console_scripts": ["posgate = gateway.cli.main:main"],
         "posgate.channels": [
             "alipay = channels.alipay.plugin:PLUGIN",
+            "wechat = channels.wechat.plugin:PLUGIN",
             "unionpay_card = channels.unionpay.plugin:CARD_PLUGIN",
         ],
         "posgate.bills": ["alipay = channels.alipay.bill:BILLS"],

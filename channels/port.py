@@ -59,7 +59,8 @@ class Answer:
     ``not_found`` marks an ``UNKNOWN`` query answer that says "no such order";
     ``unwritable`` a ``NOT_SENT`` due to what we were given, which says nothing of the channel;
     ``answered`` an ``UNKNOWN`` that the channel itself said, verified: it is not away;
-    ``unlisted`` one whose code no table of ours knows: it is counted, and logged by its code.
+    ``unlisted`` one whose code no table of ours knows: it is counted, and logged by its code;
+    ``hopeless`` one that asking again will not change: the undo begins at once.
     ``reference`` and ``auth_code`` are F37 and F38 of a card answer, ``icc_data`` its F55.
     """
 
@@ -76,6 +77,7 @@ class Answer:
     unwritable: bool = False
     answered: bool = False
     unlisted: bool = False
+    hopeless: bool = False
     paid_at_ms: int = 0
     reference: str = ""
     auth_code: str = ""
@@ -301,7 +303,6 @@ class AnswerLost(Exception):
 
 Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 """Raises :class:`NotSent` or :class:`AnswerLost`, and nothing else."""
-
 
 Download = Callable[[HttpRequest, Path, int], Awaitable[HttpResponse]]
 """``await download(request, path, max_bytes)`` writes the body to ``path`` as it comes, and

@@ -181,7 +181,7 @@ class Settlement(Booking):
             await self.apply_answer(live, answer, channel)
             if self._settled(live):
                 return True
-            if missing >= schedule.undo_after_not_found:
+            if answer.hopeless or missing >= schedule.undo_after_not_found:
                 break
         await self.begin_undo(live, channel, Event.GIVE_UP, _NOT_IN_TIME)
         return True

@@ -16,9 +16,12 @@ from channels.port import Verdict
 from domain.ids import is_channel_number
 from pos_protocol.errors import PosProtocolError
 from tests.channels.rigs import AlipayRig, CardRig, CompletionRig, HoldRig, Rig, ref_of
+from tests.channels.wechat_rigs import CodepayRig, WechatRig
 
 RIGS: dict[str, Callable[[], Rig]] = {
     "alipay": AlipayRig,
+    "wechat": WechatRig,
+    "wechat codepay": CodepayRig,
     "unionpay_card": CardRig,
     "unionpay_card holds": HoldRig,
     "unionpay_card completes": CompletionRig,

@@ -20,10 +20,12 @@ from tests.channels.refund_rigs import AlipayRefundRig, CardRefundRig, RefundRig
 from tests.channels.rigs import alipay_answer
 from tests.channels.test_contract import MUTATION, mutated
 from tests.channels.test_contract import RIGS as EVERY_RIG
+from tests.channels.wechat_rigs import WechatRefundRig
 
 RIGS: dict[str, Callable[[], RefundRig]] = {
     "alipay": AlipayRefundRig,
     "unionpay_card": CardRefundRig,
+    "wechat": WechatRefundRig,
 }
 FAULTS = [(name, fault) for name, make in RIGS.items() for fault in make().refund_faults()]
 

@@ -1,0 +1,295 @@
+"""WeChat Pay behind the channel port: the wires joined to a ``send``.
+
+Rules: no state of an order; ``NOT_SENT`` only when the client is certain; a fault after
+sending is ``UNKNOWN`` whoever's fault it is. Only cancellation passes through.
+
+The till's codes go over APIv2 (or over APIv3's codepay, by a setting), a payer's own orders
+over APIv3; which of the two a payment was is told by its ``method``. An undo asks first, since
+a reversal does not say whether money had been taken: a code is reversed, an order closed while
+unpaid and refunded whole once paid, under a number that is the order's own, so that every
+repeat is the same refund.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Final
+
+from channels.inbound import InboundReply, InboundRequest, Word
+from channels.port import (
+    Answer,
+    ChannelHealth,
+    NotSent,
+    PaymentRef,
+    PayRequest,
+    PollSchedule,
+    RefundAnswer,
+    RefundRequest,
+    UndoAnswer,
+    Verdict,
+)
+from channels.wechat import notices, v2_refund_wire, v2_wire, v3_refund_wire, v3_wire
+from channels.wechat.calls import Calls, unbuilt, what
+from channels.wechat.payer import PayerOrders
+from channels.wechat.v2_wire import FACE_METHOD, is_face
+
+PAYER_METHODS: Final = frozenset({"qr", "jsapi", "h5", "app"})
+_CALLS_IN_A_ROW: Final = 2
+_QUEUEING_S: Final = 2.0
+_UNDO_REASON: Final = "Undone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Ways:
+    """Which interfaces an account uses where WeChat Pay has two."""
+
+    codepay: bool
+    refunds_by_v2: bool
+    bills_by_v2: bool
+    oauth_page: str
+    oauth_api: str
+    app_secret: bytes
+
+
+class WechatChannel(PayerOrders):
+    """One account at WeChat Pay."""
+
+    def __init__(self, calls: Calls, ways: Ways, schedule: PollSchedule) -> None:
+        super().__init__(calls, ways.oauth_page, ways.oauth_api, ways.app_secret)
+        self._calls = calls
+        self._account = calls.account
+        self._keys = calls.keys
+        self._ways = ways
+        self._schedule = schedule
+
+    @property
+    def schedule(self) -> PollSchedule:
+        """How to poll and undo."""
+        return self._schedule
+
+    @property
+    def timeout_s(self) -> float:
+        """An undo asks before it acts, a refund after; more calls share this time."""
+        return _CALLS_IN_A_ROW * (self._account.timeout_s + _QUEUEING_S)
+
+    def new_order_no(self) -> str:
+        """32 letters."""
+        return self._calls.services.ids.new()
+
+    def new_refund_no(self) -> str:
+        """32 letters."""
+        return self._calls.services.ids.new()
+
+    def health(self) -> ChannelHealth:
+        """Ready, unless answers of APIv3 cannot be verified at all yet."""
+        if self._keys.known or not self._ways.codepay:
+            return ChannelHealth(ready=True)
+        return ChannelHealth(ready=False, detail="no platform certificate yet")
+
+    async def start(self) -> None:
+        """Begin to keep the platform certificates fresh; returns at once."""
+        self._calls.start()
+
+    async def close(self) -> None:
+        """Stop that; the HTTP client is shared."""
+        await self._calls.close()
+
+    async def pay(self, request: PayRequest) -> Answer:
+        """Micropay, facepay or codepay, once."""
+        if not request.auth_code:
+            return Answer(
+                verdict=Verdict.NOT_SENT, unwritable=True, channel_message="no payment code"
+            )
+        by_v3 = self._ways.codepay and not is_face(request.auth_code)
+        stamped = self._calls.stamped()
+        try:
+            if by_v3:
+                built = v3_wire.build_codepay(request, self._account, self._keys, stamped)
+            else:
+                built = v2_wire.build_pay(request, self._account, stamped.nonce)
+        except Exception as fault:  # an amount or a text that cannot be written
+            return Answer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=unbuilt(fault))
+        try:
+            if not by_v3:
+                answer = await self._calls.send(built)
+                return v2_wire.read_pay(answer, self._account, request.order_no)
+            answer = await self._calls.send_v3(built)
+            return v3_wire.read_codepay(
+                answer, self._account, self._keys, request.order_no, self._calls.now_ms()
+            )
+        except NotSent as fault:
+            return Answer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
+        except Exception as fault:
+            return Answer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+
+    async def query(self, ref: PaymentRef) -> Answer:
+        """By our number, over the version that the payment was made with."""
+        try:
+            return await self._query(ref)
+        except Exception as fault:
+            return Answer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+
+    async def _query(self, ref: PaymentRef) -> Answer:
+        stamped = self._calls.stamped()
+        if not self._is_by_v3(ref):
+            built = v2_wire.build_query(ref, self._account, stamped.nonce)
+            answer = await self._calls.send(built)
+            return v2_wire.read_query(answer, self._account, ref.order_no)
+        built = v3_wire.build_query(ref, self._account, self._keys, stamped)
+        answer = await self._calls.send_v3(built)
+        return v3_wire.read_query(
+            answer, self._account, self._keys, ref.order_no, self._calls.now_ms()
+        )
+
+    async def cancel(self, ref: PaymentRef) -> UndoAnswer:
+        """Ask, then reverse, close or refund; cut short, it goes on at the next call."""
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                found = await self.query(ref)
+                match found.channel_code if found.order_no == ref.order_no else "":
+                    case "CLOSED" as state:
+                        return _undone(state, was_paid=False)
+                    case "REVOKED" as state:
+                        return _undone(state, was_paid=None)
+                if ref.method in PAYER_METHODS:
+                    return await self._end_order(ref, found)
+                return await self._reverse(ref, found)
+        except Exception as fault:
+            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+
+    async def _reverse(self, ref: PaymentRef, found: Answer) -> UndoAnswer:
+        """A code's reversal; what was seen paid before it went back, whoever saw it."""
+        stamped = self._calls.stamped()
+        if self._is_by_v3(ref):
+            built = v3_wire.build_reverse(ref, self._account, self._keys, stamped)
+            answer = v3_wire.read_reverse(
+                await self._calls.send_v3(built),
+                self._account,
+                self._keys,
+                ref.order_no,
+                self._calls.now_ms(),
+            )
+        else:
+            built = v2_wire.build_reverse(ref, self._account, stamped.nonce)
+            answer = v2_wire.read_reverse(
+                await self._calls.send(built), self._account, ref.order_no
+            )
+        if found.verdict is not Verdict.SUCCEEDED:
+            return answer
+        if answer.verdict is Verdict.SUCCEEDED:
+            return replace(answer, was_paid=True)
+        if answer.verdict is Verdict.DECLINED:  # too old to be reversed
+            return await self._refund_whole(ref, found)
+        return answer
+
+    async def _end_order(self, ref: PaymentRef, found: Answer) -> UndoAnswer:
+        """A payer's order: refunded once it is paid, else closed so that nobody can pay it."""
+        if found.verdict is Verdict.SUCCEEDED or found.channel_code == "REFUND":
+            return await self._refund_whole(ref, found)
+        stamped = self._calls.stamped()
+        built = v3_wire.build_close(ref, self._account, self._keys, stamped)
+        answer = v3_wire.read_close(
+            await self._calls.send_v3(built), self._keys, self._calls.now_ms()
+        )
+        if answer.channel_code == v3_wire.NO_SUCH_ORDER and found.not_found:
+            # it was never made, so nobody was ever shown what to pay it with
+            return _undone(answer.channel_code, was_paid=False)
+        return answer
+
+    async def _refund_whole(self, ref: PaymentRef, found: Answer) -> UndoAnswer:
+        whole_fen = found.amount_fen or ref.amount_fen
+        paid = replace(ref, amount_fen=whole_fen)
+        refund = await self.refund(
+            RefundRequest(
+                refund_no=ref.order_no,
+                payment=paid,
+                amount_fen=whole_fen,
+                currency=ref.currency,
+                reason=_UNDO_REASON,
+                created_at_ms=ref.created_at_ms,
+            )
+        )
+        done = refund.verdict is Verdict.SUCCEEDED and refund.amount_fen == whole_fen
+        refused = refund.verdict is Verdict.DECLINED
+        return UndoAnswer(
+            verdict=Verdict.SUCCEEDED if done else refund.verdict if refused else Verdict.UNKNOWN,
+            was_paid=True if done else None,
+            channel_code=refund.channel_code,
+            channel_message=refund.channel_message,
+            answered=refund.answered,
+        )
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Send a refund; a refusal is believed once WeChat Pay knows no such refund."""
+        stamped = self._calls.stamped()
+        notify_url = self._account.notify_url
+        try:
+            if self._ways.refunds_by_v2:
+                built = v2_refund_wire.build_refund(
+                    request, self._account, stamped.nonce, notify_url
+                )
+            else:
+                built = v3_refund_wire.build_refund(
+                    request, self._account, self._keys, stamped, notify_url
+                )
+        except Exception as fault:  # an amount or a text that cannot be written
+            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=unbuilt(fault))
+        try:
+            if self._ways.refunds_by_v2:
+                heard = await self._calls.send(built)
+                answer = v2_refund_wire.read_refund(heard, self._account, request)
+            else:
+                heard = await self._calls.send_v3(built)
+                answer = v3_refund_wire.read_refund(
+                    heard, self._keys, request, self._calls.now_ms()
+                )
+        except NotSent as fault:
+            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
+        except Exception as fault:
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+        if answer.verdict is not Verdict.DECLINED or answer.refund_no:
+            return answer
+        found = await self.query_refund(request)
+        return answer if found.not_found else found
+
+    async def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        """By our refund's number."""
+        stamped = self._calls.stamped()
+        try:
+            if self._ways.refunds_by_v2:
+                built = v2_refund_wire.build_refund_query(request, self._account, stamped.nonce)
+                heard = await self._calls.send(built)
+                return v2_refund_wire.read_refund_query(heard, self._account, request)
+            built = v3_refund_wire.build_refund_query(request, self._account, self._keys, stamped)
+            heard = await self._calls.send_v3(built)
+            return v3_refund_wire.read_refund_query(
+                heard, self._keys, request, self._calls.now_ms()
+            )
+        except Exception as fault:
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+
+    def read_notice(self, request: InboundRequest) -> Word:
+        """A notification of a payment or a refund; an unknown serial asks for certificates."""
+        try:
+            return notices.read_notice(request, self._account, self._keys, self._calls.now_ms())
+        except notices.UnknownSerial:
+            self._calls.want_certificates()
+            raise
+
+    def taken(self) -> InboundReply:
+        """What says: it is booked."""
+        return notices.taken(v2_too=bool(self._account.api_v2_key))
+
+    def not_taken(self) -> InboundReply:
+        """What says: not now."""
+        return notices.not_taken()
+
+    def _is_by_v3(self, ref: PaymentRef) -> bool:
+        if ref.method in PAYER_METHODS:
+            return True
+        return self._ways.codepay and ref.method != FACE_METHOD
+
+
+def _undone(code: str, *, was_paid: bool | None) -> UndoAnswer:
+    return UndoAnswer(
+        verdict=Verdict.SUCCEEDED, was_paid=was_paid, channel_code=code, answered=True
+    )

@@ -1,0 +1,129 @@
+"""What every ability of a WeChat Pay channel shares: the account, the clock, and how to send.
+
+Rules: no state of an order; a platform certificate that we do not hold is fetched once and the
+answer read again, since it may only be a new one. Fetching is never done twice at once and not
+more often than :data:`_FETCH_AGAIN_S`.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from channels.port import AnswerLost, ChannelServices, HttpRequest, HttpResponse, NotSent
+from channels.wechat.account import PlatformKeys, WechatAccount
+from channels.wechat.certificates import build_certificates, read_certificates
+from channels.wechat.v3 import Distrusted, Stamped
+from signing.wechat import Stamp, normal_serial
+
+_FETCH_AGAIN_S: Final = 60.0
+
+
+class Calls:
+    """Builds, sends and hears for one account."""
+
+    def __init__(
+        self,
+        account: WechatAccount,
+        keys: PlatformKeys,
+        refresh_s: float,
+        services: ChannelServices,
+    ) -> None:
+        """``refresh_s``: how old fetched certificates may be; 0 fetches none."""
+        self.account = account
+        self.keys = keys
+        self.services = services
+        self._refresh_s = refresh_s
+        self._fetching = asyncio.Lock()
+        self._tried_s: float | None = None
+        self._fetched_s: float | None = None
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def fetches(self) -> bool:
+        """Whether certificates are fetched at all."""
+        return self._refresh_s > 0
+
+    def stamped(self) -> Stamped:
+        """The moment of a request, with a nonce of its own."""
+        return Stamped(self.services.clock.now_ms(), self.services.ids.new())
+
+    def now_ms(self) -> int:
+        """UTC now."""
+        return self.services.clock.now_ms()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """As ``channels.port.Send``."""
+        return await self.services.send(request)
+
+    async def send_v3(self, request: HttpRequest) -> HttpResponse:
+        """Send, and fetch certificates where the answer is signed under an unknown one."""
+        if self.fetches and not self.keys.known:
+            await self._fetch()  # else not even the first answer could be believed
+        response = await self.services.send(request)
+        serial = normal_serial(Stamp.of(response.headers).serial)
+        if self.fetches and serial and serial not in self.keys.known:
+            await self._fetch()
+        return response
+
+    def start(self) -> None:
+        """Keep the certificates fresh from now on."""
+        if self.fetches and self._task is None:
+            self._task = asyncio.create_task(self._keep_fresh())
+
+    async def close(self) -> None:
+        """Stop that."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def want_certificates(self) -> None:
+        """A notification came under an unknown serial: fetch soon."""
+        self._wanted.set()
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await self._fetch()
+            fresh = self._fetched_s is not None and self._fetched_s == self._tried_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._refresh_s if fresh else _FETCH_AGAIN_S):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            # a flood of forged serials fetches no faster
+            await asyncio.sleep(self._too_soon_s())
+
+    def _too_soon_s(self) -> float:
+        if self._tried_s is None:
+            return 0.0
+        return max(0.0, self._tried_s + _FETCH_AGAIN_S - self.services.clock.monotonic_s())
+
+    async def _fetch(self) -> None:
+        """Fetch the certificates, unless it was tried a moment ago; failing changes nothing."""
+        async with self._fetching:
+            if self._too_soon_s() > 0:
+                return
+            now_s = self._tried_s = self.services.clock.monotonic_s()
+            stamped = self.stamped()
+            try:
+                response = await self.services.send(
+                    build_certificates(self.account, self.keys, stamped)
+                )
+                found = read_certificates(response, self.account, self.keys, self.now_ms())
+            except (NotSent, AnswerLost, Distrusted):
+                return
+            self.keys.replace_fetched(found)
+            self._fetched_s = now_s
+
+
+def what(fault: Exception) -> str:
+    """A text for the log; a defect of ours shows its type alone."""
+    if isinstance(fault, NotSent | AnswerLost):
+        return str(fault)
+    return type(fault).__name__
+
+
+def unbuilt(fault: Exception) -> str:
+    """Why a request was not even built; a value's own words never are in it."""
+    return str(fault) if type(fault) is ValueError else type(fault).__name__

@@ -1,0 +1,92 @@
+"""WeChat Pay's platform certificates: asked for, opened, verified, kept fresh. Pure.
+
+Rules (reference ``channels.md`` B2): the list is encrypted with the APIv3 key, so that only
+WeChat Pay and we can have made it, and it is signed under one of the certificates that it
+holds or that we hold already. A list of which one does not open or does not fit is refused as
+a whole. What has expired, or is not valid yet, is left out.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from channels.port import HttpRequest, HttpResponse
+from channels.wechat.account import PlatformKeys, WechatAccount
+from channels.wechat.texts import v3_time_ms
+from channels.wechat.v3 import (
+    CERTIFICATES,
+    Distrusted,
+    Fields,
+    Stamped,
+    json_object,
+    request_of,
+    text_of,
+)
+from signing.wechat import (
+    PlatformKey,
+    Stamp,
+    WechatCipherError,
+    WechatKeyError,
+    WechatSignatureError,
+    certificate_key,
+    normal_serial,
+    open_resource,
+    verify_message,
+)
+
+_MOST_CERTIFICATES: Final = 32
+
+
+def build_certificates(account: WechatAccount, keys: PlatformKeys, stamped: Stamped) -> HttpRequest:
+    """The list of those that are valid now."""
+    return request_of(CERTIFICATES, {}, account, keys, stamped)
+
+
+def read_certificates(
+    response: HttpResponse, account: WechatAccount, keys: PlatformKeys, now_ms: int
+) -> Mapping[str, PlatformKey]:
+    """The keys of the certificates that are valid now, by serial.
+
+    Raises:
+        Distrusted: it is not such a list, or not WeChat Pay's.
+    """
+    if response.status != 200:
+        raise Distrusted("no list of certificates", f"HTTP {response.status}")
+    listed = json_object(response.body).get("data")
+    if not isinstance(listed, list) or not 0 < len(listed) <= _MOST_CERTIFICATES:
+        raise Distrusted("no list of certificates")
+    opened: dict[str, PlatformKey] = {}
+    valid: dict[str, PlatformKey] = {}
+    for entry in listed:
+        if not isinstance(entry, dict):
+            raise Distrusted("no list of certificates")
+        serial, key = _opened(entry, account)
+        opened[serial] = key
+        if _is_valid(entry, now_ms):
+            valid[serial] = key
+    try:
+        stamp = Stamp.of(response.headers)
+        verify_message(stamp, response.body, {**keys.known, **opened}, now_ms)
+    except WechatSignatureError as fault:
+        raise Distrusted(str(fault)) from None
+    if not valid:
+        raise Distrusted("no certificate is valid now")
+    return valid
+
+
+def _opened(entry: Fields, account: WechatAccount) -> tuple[str, PlatformKey]:
+    sealed = entry.get("encrypt_certificate")
+    try:
+        pem = open_resource(sealed if isinstance(sealed, dict) else {}, account.apiv3_key)
+        serial, key = certificate_key(pem, account.key.scheme)
+    except (WechatCipherError, WechatKeyError) as fault:
+        raise Distrusted(str(fault), misconfigured=True) from None
+    if normal_serial(text_of(entry, "serial_no")) != serial:
+        raise Distrusted("a certificate under another's serial")
+    return serial, key
+
+
+def _is_valid(entry: Fields, now_ms: int) -> bool:
+    """By the times beside it; one that is missing bounds nothing."""
+    begins_ms = v3_time_ms(text_of(entry, "effective_time"))
+    ends_ms = v3_time_ms(text_of(entry, "expire_time"))
+    return begins_ms <= now_ms and (ends_ms == 0 or now_ms < ends_ms)
