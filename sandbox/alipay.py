@@ -16,7 +16,7 @@ both ends of the wire are written twice):
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -24,16 +24,28 @@ from typing import Final
 import orjson
 
 from sandbox.alipay_books import AlipayBooks, BooksFull
-from sandbox.alipay_methods import METHODS, Node, Refusal, pay
+from sandbox.alipay_calls import Biz, Node, Refusal
+from sandbox.alipay_methods import METHODS, pay
+from sandbox.alipay_notices import NoticeSender
+from sandbox.alipay_orders import OpenOrders
 from sandbox.config import AlipaySandboxConfig
 from sandbox.effects import HANG_UP, Effect
 from sandbox.form import FormError, parse_form
+from sandbox.notifier import Notice
 from signing.rsa import load_private_key, load_public_key, sign_sha256, verify_sha256
 
 PAY: Final = "alipay.trade.pay"
+PRECREATE: Final = "alipay.trade.precreate"
+CREATE: Final = "alipay.trade.create"
+AUTHORISED: Final = "alipay.system.oauth.token"
+_WITHOUT_BIZ: Final = frozenset((AUTHORISED,))
+"""Methods whose parameters stand beside the common ones."""
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _RESPONSE_KEYS: Final[Mapping[str, bytes]] = MappingProxyType(
-    {method: method.replace(".", "_").encode() + b"_response" for method in (PAY, *METHODS)}
+    {
+        method: method.replace(".", "_").encode() + b"_response"
+        for method in (PAY, PRECREATE, CREATE, AUTHORISED, *METHODS)
+    }
 )
 _ERROR_KEY: Final = b"error_response"
 
@@ -71,6 +83,16 @@ class AlipayState:
         self.own_key = load_private_key(config.alipay_private_key_pem)
         self.user_paying_after_ms = user_paying_after_ms
         self.books = AlipayBooks(max_orders)
+        self.orders = OpenOrders(self.books, max_orders, user_paying_after_ms)
+        self.sender = NoticeSender(
+            app_id=config.app_id, seller_id=config.seller_id, key=self.own_key
+        )
+
+    def notices(self) -> Iterator[Notice]:
+        """What merchants are to be told, each once."""
+        happened, self.books.happened[:] = list(self.books.happened), []
+        for one in happened:
+            yield self.sender.of(one.trade, one.event, one.refund_no, one.at_ms)
 
 
 def read_request(query: bytes, body: bytes) -> GatewayRequest:
@@ -89,7 +111,9 @@ def handle(request: GatewayRequest, state: AlipayState, now_ms: int) -> Effect:
         biz = _accept(request, state)
     except _Refused as refused:
         return Effect(_envelope(key, refused.node, state if refused.signed else None))
-    node = _perform(request.method, biz, state, now_ms)
+    node = _perform(request, biz, state, now_ms)
+    if request.method == AUTHORISED and node is not None and "sub_code" in node:
+        key = _ERROR_KEY  # this method's refusals come so
     return HANG_UP if node is None else Effect(_envelope(key, node, state))
 
 
@@ -106,13 +130,15 @@ def _accept(request: GatewayRequest, state: AlipayState) -> Mapping[str, object]
         raise _Refused("40001", "isv.missing-app-id", "缺少AppID参数", signed=False)
     if params["app_id"] != state.app_id:
         raise _Refused("40002", "isv.invalid-app-id", "无效的AppID参数", signed=False)
-    _check_common(params)
+    _check_common(params, request.method)
     if not _is_signed(params, state):
         raise _Refused(
             "40002",
             "isv.invalid-signature",
             "验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配",
         )
+    if request.method in _WITHOUT_BIZ:
+        return params
     try:
         biz = orjson.loads(params["biz_content"])
     except orjson.JSONDecodeError:
@@ -131,9 +157,9 @@ _MISSING: Final = (
 )
 
 
-def _check_common(params: Mapping[str, str]) -> None:
+def _check_common(params: Mapping[str, str], method: str) -> None:
     for name, sub_code, sub_msg in _MISSING:
-        if not params.get(name):
+        if not params.get(name) and (name != "biz_content" or method not in _WITHOUT_BIZ):
             raise _Refused("40001", sub_code, sub_msg)
     if params["sign_type"] != "RSA2":
         raise _Refused("40002", "isv.invalid-signature-type", "无效的签名类型")
@@ -157,17 +183,25 @@ def _is_signed(params: Mapping[str, str], state: AlipayState) -> bool:
     return verify_sha256(state.app_key, signed.encode(), signature)
 
 
-def _perform(
-    method: str, biz: Mapping[str, object], state: AlipayState, now_ms: int
-) -> Node | None:
+def _perform(request: GatewayRequest, biz: Biz, state: AlipayState, now_ms: int) -> Node | None:
+    params = request.params or {}
+    notify_url = params.get("notify_url", "")
     try:
-        if method == PAY:
-            return pay(biz, state.books, state.user_paying_after_ms, now_ms)
-        return METHODS[method](biz, state.books, now_ms)
+        match request.method:
+            case "alipay.trade.pay":
+                return pay(biz, state.books, state.user_paying_after_ms, notify_url, now_ms)
+            case "alipay.trade.precreate":
+                return state.orders.precreate(biz, notify_url, now_ms)
+            case "alipay.trade.create":
+                return state.orders.create(biz, notify_url, now_ms)
+            case "alipay.system.oauth.token":
+                return state.orders.token(params, now_ms)
+            case method:
+                return METHODS[method](biz, state.books, now_ms)
     except Refusal as no:
         return {
-            "code": "40004",
-            "msg": "Business Failed",
+            "code": no.code,
+            "msg": "Business Failed" if no.code == "40004" else "Invalid Arguments",
             "sub_code": no.sub_code,
             "sub_msg": no.sub_msg,
         }

@@ -7,6 +7,7 @@ when the trade is looked at. Amounts are fen, times UTC ms; no clock in here.
 """
 
 import enum
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +17,8 @@ from domain.clock import beijing
 NEVER: Final = -1
 """``pays_at_ms`` of a payer who never pays."""
 CANCEL_WINDOW_MS: Final = 24 * 3600 * 1000
+CANCEL_REFUND: Final = "cancel_"
+"""How the refund that a cancel makes is numbered."""
 
 
 class TradeStatus(enum.Enum):
@@ -30,9 +33,27 @@ class BooksFull(Exception):
     """The bound is reached: the channel cannot take another number now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money that went back once."""
+
+    amount_fen: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that a merchant is told: ``paid`` or ``refunded``."""
+
+    trade: "Trade"
+    event: str
+    refund_no: str
+    at_ms: int
+
+
 @dataclass(slots=True)
 class Trade:
-    """One trade; ``refunds`` maps out_request_no to fen."""
+    """One trade; ``refunds`` is by out_request_no."""
 
     out_trade_no: str
     trade_no: str
@@ -42,11 +63,18 @@ class Trade:
     created_at_ms: int
     pays_at_ms: int
     auth_code: str = field(repr=False)
+    notify_url: str = ""
+    payer_id: str = field(default="", repr=False)
+    expires_at_ms: int = NEVER
+    store_id: str = ""
+    terminal_id: str = ""
     paid_at_ms: int = 0
     closed: bool = False
     returned_fen: int = 0
+    shared_fen: int = 0
     cancel_action: str = ""
-    refunds: dict[str, int] = field(default_factory=dict)
+    refunds: dict[str, Refund] = field(default_factory=dict)
+    happened: list[Happening] = field(default_factory=list, repr=False)
 
     @property
     def status(self) -> TradeStatus:
@@ -60,26 +88,48 @@ class Trade:
         """What was ever taken from the payer."""
         return self.total_fen if self.paid_at_ms else 0
 
-    def settle(self, now_ms: int) -> None:
-        """Let a payer who was still acting pay, if the time has come."""
-        if not self.closed and not self.paid_at_ms and 0 <= self.pays_at_ms <= now_ms:
-            self.paid_at_ms = max(self.pays_at_ms, self.created_at_ms)
+    @property
+    def buyer_id(self) -> str:
+        """The payer's id at Alipay."""
+        return self.payer_id or f"208810000000{self.buyer:04d}"
 
-    def give_back(self, out_request_no: str, amount_fen: int) -> None:
+    @property
+    def buyer_logon_id(self) -> str:
+        """The payer's account, masked as the vendor does."""
+        return f"139******{self.buyer % 100:02d}"
+
+    def settle(self, now_ms: int) -> None:
+        """Let a payer who was still acting pay, or the time run out, if it has come."""
+        if self.closed or self.paid_at_ms:
+            return
+        if 0 <= self.pays_at_ms <= now_ms and not 0 <= self.expires_at_ms <= self.pays_at_ms:
+            self.paid_at_ms = max(self.pays_at_ms, self.created_at_ms)
+            self._tell("paid", "", now_ms)
+        elif 0 <= self.expires_at_ms <= now_ms:
+            self.closed = True
+
+    def _tell(self, event: str, refund_no: str, now_ms: int) -> None:
+        if self.notify_url:
+            self.happened.append(Happening(self, event, refund_no, now_ms))
+
+    def give_back(self, out_request_no: str, amount_fen: int, now_ms: int) -> None:
         """Return money once under ``out_request_no``; a fully returned trade closes."""
         if self.returned_fen + amount_fen > self.charged_fen:
             raise ValueError("more would return than was charged")
-        self.refunds[out_request_no] = amount_fen
+        self.refunds[out_request_no] = Refund(amount_fen, now_ms)
         self.returned_fen += amount_fen
         if self.returned_fen == self.charged_fen:
             self.closed = True
+        self._tell("refunded", out_request_no, now_ms)
 
-    def cancel(self) -> str:
+    def cancel(self, now_ms: int) -> str:
         """Undo it whatever its state; the action taken, the same one on every repeat."""
         if not self.cancel_action:
             self.cancel_action = "refund" if self.paid_at_ms else "close"
-            self.returned_fen = self.charged_fen
             self.closed = True
+            left_fen = self.charged_fen - self.returned_fen
+            if left_fen:
+                self.give_back(f"{CANCEL_REFUND}{self.out_trade_no}", left_fen, now_ms)
         return self.cancel_action
 
 
@@ -91,6 +141,9 @@ class AlipayBooks:
         self._trades: dict[str, Trade] = {}
         self._by_trade_no: dict[str, Trade] = {}
         self._refused: set[str] = set()
+        self._later: list[tuple[int, int, Trade]] = []
+        self.happened: list[Happening] = []
+        """What merchants are to be told, oldest first; whoever tells it takes it out."""
 
     def __iter__(self) -> Iterator[Trade]:
         return iter(self._trades.values())
@@ -120,6 +173,12 @@ class AlipayBooks:
         auth_code: str,
         pays_at_ms: int,
         now_ms: int,
+        *,
+        notify_url: str = "",
+        payer_id: str = "",
+        expires_at_ms: int = NEVER,
+        store_id: str = "",
+        terminal_id: str = "",
     ) -> Trade:
         """A new trade, paid at once when ``pays_at_ms`` is ``now_ms``; raises :class:`BooksFull`."""
         self._make_room()
@@ -133,11 +192,28 @@ class AlipayBooks:
             now_ms,
             pays_at_ms,
             auth_code,
+            notify_url,
+            payer_id,
+            expires_at_ms,
+            store_id,
+            terminal_id,
+            happened=self.happened,
         )
         trade.settle(now_ms)
+        self.look_again(trade)
         self._trades[out_trade_no] = trade
         self._by_trade_no[trade.trade_no] = trade
         return trade
+
+    def look_again(self, trade: Trade) -> None:
+        """Have :meth:`tick` settle a trade whose payer pays later."""
+        if not trade.paid_at_ms and trade.pays_at_ms >= 0:
+            heapq.heappush(self._later, (trade.pays_at_ms, id(trade), trade))
+
+    def tick(self, now_ms: int) -> None:
+        """Settle every trade whose payer's time has come."""
+        while self._later and self._later[0][0] <= now_ms:
+            heapq.heappop(self._later)[2].settle(now_ms)
 
     def _make_room(self) -> None:
         if len(self._trades) + len(self._refused) >= self._max_orders:

@@ -13,97 +13,45 @@ Where the vendor leaves room, this side decides:
   ``trade_no`` (the vendor returns them only "when the trade exists"), and that number
   is refused from then on.
 * A cancel's window is 24 hours from the trade's creation.
-* Amounts must be strings or whole numbers; a JSON float is not money.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from domain.clock import beijing
-from domain.money import MoneyError, format_yuan, parse_yuan
+from domain.money import format_yuan
 from sandbox.alipay_books import CANCEL_WINDOW_MS, NEVER, AlipayBooks, Trade, TradeStatus
+from sandbox.alipay_calls import (
+    Biz,
+    Node,
+    Refusal,
+    amount_fen,
+    invalid,
+    new_number,
+    not_exist,
+    subject_of,
+    success,
+    text,
+)
 from sandbox.scenarios import ALIPAY_BY_CODE, Scenario
 
-Biz = Mapping[str, object]
-Node = dict[str, object]
-MAX_TOTAL_FEN: Final = 10_000_000_000
-"""100,000,000 yuan, the vendor's limit of total_amount."""
-
-_OUT_TRADE_NO = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _AUTH_CODE = re.compile(r"(?:2[5-9]|30)[0-9]{14,22}", re.ASCII)
-_BAD_SUBJECT = re.compile(r"[/=&]")
-
-
-class Refusal(Exception):
-    """The channel's no: 40004 with its sub_code and the vendor's Chinese words."""
-
-    def __init__(self, sub_code: str, sub_msg: str) -> None:
-        super().__init__(sub_code)
-        self.sub_code = sub_code
-        self.sub_msg = sub_msg
-
-
-def _invalid(name: str) -> Refusal:
-    return Refusal("ACQ.INVALID_PARAMETER", f"参数无效：{name}")
-
-
-def _not_exist() -> Refusal:
-    return Refusal("ACQ.TRADE_NOT_EXIST", "交易不存在")
-
-
-def _text(biz: Biz, name: str) -> str:
-    value = biz.get(name, "")
-    if not isinstance(value, str):
-        raise _invalid(name)
-    return value
-
-
-def _amount_fen(biz: Biz, name: str) -> int:
-    value = biz.get(name)
-    if type(value) is int:
-        value = str(value)
-    if not isinstance(value, str):
-        raise _invalid(name)
-    try:
-        amount_fen = parse_yuan(value)
-    except MoneyError:
-        raise _invalid(name) from None
-    if amount_fen < 1:
-        raise _invalid(name)
-    if amount_fen > MAX_TOTAL_FEN:
-        raise Refusal("ACQ.TOTAL_FEE_EXCEED", "订单总金额不在允许范围内")
-    return amount_fen
-
-
-def _new_number(biz: Biz) -> str:
-    number = _text(biz, "out_trade_no")
-    if _OUT_TRADE_NO.fullmatch(number) is None:
-        raise _invalid("out_trade_no")
-    return number
-
-
-def _subject(biz: Biz) -> str:
-    subject = _text(biz, "subject")
-    if not subject or len(subject) > 256 or _BAD_SUBJECT.search(subject):
-        raise _invalid("subject")
-    return subject
 
 
 def _named(biz: Biz, books: AlipayBooks, now_ms: int) -> Trade | None:
     """The trade that a request names by either number, ``None`` if there is none."""
-    out_trade_no, trade_no = _text(biz, "out_trade_no"), _text(biz, "trade_no")
+    out_trade_no, trade_no = text(biz, "out_trade_no"), text(biz, "trade_no")
     if not out_trade_no and not trade_no:
-        raise _invalid("out_trade_no,trade_no")
+        raise invalid("out_trade_no,trade_no")
     return books.find(out_trade_no, trade_no, now_ms)
 
 
 def _trade(biz: Biz, books: AlipayBooks, now_ms: int) -> Trade:
     trade = _named(biz, books, now_ms)
     if trade is None:
-        raise _not_exist()
+        raise not_exist()
     return trade
 
 
@@ -112,13 +60,9 @@ def beijing_text(time_ms: int) -> str:
     return f"{beijing(time_ms):%Y-%m-%d %H:%M:%S}"
 
 
-def _success() -> Node:
-    return {"code": "10000", "msg": "Success"}
-
-
 def _buyer(node: Node, trade: Trade) -> None:
-    node["buyer_logon_id"] = f"139******{trade.buyer % 100:02d}"
-    node["buyer_user_id"] = f"208810000000{trade.buyer:04d}"
+    node["buyer_logon_id"] = trade.buyer_logon_id
+    node["buyer_user_id"] = trade.buyer_id
 
 
 def _amounts(node: Node, trade: Trade) -> None:
@@ -130,13 +74,15 @@ def _amounts(node: Node, trade: Trade) -> None:
     node["point_amount"] = "0.00"
 
 
-def pay(biz: Biz, books: AlipayBooks, user_paying_after_ms: int, now_ms: int) -> Node | None:
+def pay(
+    biz: Biz, books: AlipayBooks, user_paying_after_ms: int, notify_url: str, now_ms: int
+) -> Node | None:
     """alipay.trade.pay, scene bar_code."""
-    number, subject = _new_number(biz), _subject(biz)
-    total_fen = _amount_fen(biz, "total_amount")
+    number, subject = new_number(biz), subject_of(biz)
+    total_fen = amount_fen(biz, "total_amount")
     if biz.get("scene", "bar_code") != "bar_code":
-        raise _invalid("scene")
-    auth_code = _text(biz, "auth_code")
+        raise invalid("scene")
+    auth_code = text(biz, "auth_code")
     trade = books.find(number, "", now_ms)
     if trade is not None:
         return _pay_again(trade, total_fen, subject, auth_code)
@@ -157,7 +103,17 @@ def pay(biz: Biz, books: AlipayBooks, user_paying_after_ms: int, now_ms: int) ->
         pays_at_ms = now_ms + user_paying_after_ms
     elif scenario is Scenario.NEVER_PAYS:
         pays_at_ms = NEVER
-    trade = books.open(number, total_fen, subject, auth_code, pays_at_ms, now_ms)
+    trade = books.open(
+        number,
+        total_fen,
+        subject,
+        auth_code,
+        pays_at_ms,
+        now_ms,
+        notify_url=notify_url,
+        store_id=text(biz, "store_id"),
+        terminal_id=text(biz, "terminal_id"),
+    )
     if scenario is Scenario.LOST_RESPONSE_CHARGED:
         return None
     return _paid(trade) if trade.paid_at_ms else _user_paying(trade)
@@ -175,7 +131,7 @@ def _pay_again(trade: Trade, total_fen: int, subject: str, auth_code: str) -> No
 
 
 def _paid(trade: Trade) -> Node:
-    node = _success()
+    node = success()
     _buyer(node, trade)
     _amounts(node, trade)
     node["fund_bill_list"] = [
@@ -199,7 +155,7 @@ def _user_paying(trade: Trade) -> Node:
 def query(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
     """alipay.trade.query."""
     trade = _trade(biz, books, now_ms)
-    node = _success()
+    node = success()
     _buyer(node, trade)
     _amounts(node, trade)
     node["out_trade_no"] = trade.out_trade_no
@@ -213,15 +169,15 @@ def query(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
 def cancel(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
     """alipay.trade.cancel: closes or returns, and always says retry_flag N."""
     trade = _named(biz, books, now_ms)
-    node = _success()
+    node = success()
     if trade is None:
-        node["out_trade_no"] = _new_number(biz)
-        books.refuse(_new_number(biz))
+        node["out_trade_no"] = new_number(biz)
+        books.refuse(new_number(biz))
         node["retry_flag"] = "N"
         return node
     if not trade.cancel_action and now_ms - trade.created_at_ms > CANCEL_WINDOW_MS:
         raise Refusal("ACQ.TRADE_CANCEL_TIME_OUT", "超过撤销时间范围")
-    node["action"] = trade.cancel()
+    node["action"] = trade.cancel(now_ms)
     node["out_trade_no"] = trade.out_trade_no
     node["retry_flag"] = "N"
     node["trade_no"] = trade.trade_no
@@ -231,20 +187,20 @@ def cancel(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
 def refund(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
     """alipay.trade.refund: one out_request_no returns money once; refund_fee is cumulative."""
     trade = _trade(biz, books, now_ms)
-    amount_fen = _amount_fen(biz, "refund_amount")
-    request_no = _text(biz, "out_request_no") or trade.out_trade_no
+    wanted_fen = amount_fen(biz, "refund_amount")
+    request_no = text(biz, "out_request_no") or trade.out_trade_no
     if trade.status is TradeStatus.WAIT_BUYER_PAY or not trade.paid_at_ms:
         raise Refusal("ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
-    done_fen = trade.refunds.get(request_no)
-    if done_fen is not None and done_fen != amount_fen:
+    done = trade.refunds.get(request_no)
+    if done is not None and done.amount_fen != wanted_fen:
         raise Refusal("ACQ.DISCORDANT_REPEAT_REQUEST", "请求信息不一致")
-    if done_fen is None:
-        if trade.returned_fen + amount_fen > trade.charged_fen:
+    if done is None:
+        if trade.returned_fen + wanted_fen > trade.charged_fen:
             raise Refusal("ACQ.REASON_TRADE_REFUND_FEE_ERR", "退款金额无效")
-        trade.give_back(request_no, amount_fen)
-    node = _success()
+        trade.give_back(request_no, wanted_fen, now_ms)
+    node = success()
     _buyer(node, trade)
-    node["fund_change"] = "Y" if done_fen is None else "N"
+    node["fund_change"] = "Y" if done is None else "N"
     node["gmt_refund_pay"] = beijing_text(now_ms)
     node["out_trade_no"] = trade.out_trade_no
     node["refund_fee"] = format_yuan(trade.returned_fen)
@@ -255,16 +211,16 @@ def refund(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
 def refund_query(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
     """alipay.trade.fastpay.refund.query: an absent refund_status means not done."""
     trade = _trade(biz, books, now_ms)
-    request_no = _text(biz, "out_request_no")
+    request_no = text(biz, "out_request_no")
     if not request_no:
-        raise _invalid("out_request_no")
-    node = _success()
-    done_fen = trade.refunds.get(request_no)
-    if done_fen is None:
+        raise invalid("out_request_no")
+    node = success()
+    done = trade.refunds.get(request_no)
+    if done is None:
         return node
     node["out_request_no"] = request_no
     node["out_trade_no"] = trade.out_trade_no
-    node["refund_amount"] = format_yuan(done_fen)
+    node["refund_amount"] = format_yuan(done.amount_fen)
     node["refund_status"] = "REFUND_SUCCESS"
     node["total_amount"] = format_yuan(trade.total_fen)
     node["trade_no"] = trade.trade_no
@@ -277,26 +233,9 @@ def close(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
     if trade.status is not TradeStatus.WAIT_BUYER_PAY:
         raise Refusal("ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
     trade.closed = True
-    node = _success()
+    node = success()
     node["out_trade_no"] = trade.out_trade_no
     node["trade_no"] = trade.trade_no
-    return node
-
-
-def precreate(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
-    """alipay.trade.precreate: a code for the payer; no trade exists until it is scanned."""
-    number = _new_number(biz)
-    _subject(biz)
-    _amount_fen(biz, "total_amount")
-    trade = books.find(number, "", now_ms)
-    if books.is_refused(number) or (trade is not None and trade.closed):
-        raise Refusal("ACQ.TRADE_HAS_CLOSE", "交易已经关闭")
-    if trade is not None and trade.paid_at_ms:
-        raise Refusal("ACQ.TRADE_HAS_SUCCESS", "交易已被支付")
-    node = _success()
-    node["out_trade_no"] = number
-    tail = hashlib.sha256(number.encode()).hexdigest()[:24]
-    node["qr_code"] = f"https://qr.alipay.com/bax{tail}"
     return node
 
 
@@ -308,7 +247,6 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         "alipay.trade.refund": refund,
         "alipay.trade.fastpay.refund.query": refund_query,
         "alipay.trade.close": close,
-        "alipay.trade.precreate": precreate,
     }
 )
 """Every method but pay, which alone depends on a payer's time."""

@@ -62,7 +62,8 @@ class SandboxConfig:
 
     ``max_orders`` bounds each channel's books: an order beyond it is refused (the
     books of money are never silently forgotten). ``fault_seed`` seeds the random
-    source of faults and reordering. A channel whose section is ``None`` is not served.
+    source of faults and reordering. ``notify_factor`` divides the waits between attempts to
+    notify; ``notify_ca_file`` is trusted when merchants are reached over TLS. A channel whose section is ``None`` is not served.
     """
 
     alipay: AlipaySandboxConfig
@@ -76,6 +77,8 @@ class SandboxConfig:
     max_connections: int = 2048
     max_body_bytes: int = 65_536
     fault_seed: int = 0
+    notify_factor: int = 60
+    notify_ca_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,18 @@
 * ``GET /healthz`` → ``{"status":"ok"}``
 * ``GET /charges`` → ``[{"channel","order_no","charged_fen","returned_fen"}, …]``
 * ``GET /calls`` → ``{"alipay":n,"unionpay_card":n}``, the requests that came so far
+* ``GET /notices`` → what merchants were told, the latest thousand:
+  ``[{"channel","order_no","event","attempts","state","last_status"}, …]``
+* ``POST /pay`` with ``{"code"}`` or ``{"order"}``, and ``as`` (a scenario's word), ``payer``:
+  a payer scans it or opens it and pays (see :mod:`sandbox.wallet`)
+  → ``{"channel","order_no","amount_fen","paid","why"}``
 * ``POST /faults`` with ``{"channel","rules":[…]}`` replaces one channel's faults
   (see :class:`sandbox.faults.FaultRule`; an empty list ends them) → ``{"channel","rules":n}``
 
 Errors are ``{"error":{"code","message"}}`` with 400, 404 or 405.
 """
 
+from dataclasses import asdict
 from typing import Final
 
 import orjson
@@ -17,9 +23,10 @@ from sandbox.connection import HttpAnswer
 from sandbox.effects import Effect
 from sandbox.faults import FaultError, parse_rules
 from sandbox.http_wire import HttpRequest
+from sandbox.wallet import ACTS, Payer
 from sandbox.world import World
 
-_ROUTES: Final = "GET /healthz, GET /charges, GET /calls, POST /faults"
+_ROUTES: Final = "GET /healthz, GET /charges, GET /calls, GET /notices, POST /pay, POST /faults"
 
 
 def handle(request: HttpRequest, world: World, now_ms: int) -> HttpAnswer:
@@ -31,9 +38,13 @@ def handle(request: HttpRequest, world: World, now_ms: int) -> HttpAnswer:
             return _json(world.charges(now_ms))
         case "GET", "/calls":
             return _json(world.calls)
+        case "GET", "/notices":
+            return _json(world.notifier.history())
         case "POST", "/faults":
             return _set_faults(request.body, world)
-        case _, "/healthz" | "/charges" | "/calls" | "/faults":
+        case "POST", "/pay":
+            return _pay(request.body, world, now_ms)
+        case _, "/healthz" | "/charges" | "/calls" | "/faults" | "/notices" | "/pay":
             return _error(405, "method_not_allowed", _ROUTES)
         case _:
             return _error(404, "not_found", _ROUTES)
@@ -55,6 +66,32 @@ def _set_faults(body: bytes, world: World) -> HttpAnswer:
         return _error(400, "invalid_request", str(error))
     faults.replace(rules)
     return _json({"channel": raw["channel"], "rules": len(rules)})
+
+
+def _pay(body: bytes, world: World, now_ms: int) -> HttpAnswer:
+    try:
+        raw = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _error(400, "invalid_request", "the body is not JSON")
+    if not isinstance(raw, dict) or not all(isinstance(one, str) for one in raw.values()):
+        return _error(400, "invalid_request", "the body must be an object of texts")
+    unknown = raw.keys() - {"code", "order", "as", "payer"}
+    if unknown or ("code" in raw) == ("order" in raw):
+        return _error(400, "invalid_request", "the body needs code or order; also: as, payer")
+    acts = {act.value: act for act in ACTS}
+    act = acts.get(raw.get("as", "approved"))
+    if act is None:
+        return _error(400, "invalid_request", f"as must be one of {sorted(acts)}")
+    payer = Payer(
+        code=raw.get("code", ""),
+        order=raw.get("order", ""),
+        act=act,
+        payer_id=raw.get("payer", ""),
+    )
+    answer = world.pay(payer, now_ms)
+    if answer is None:
+        return _error(404, "not_found", "no channel knows this code or order")
+    return _json(asdict(answer), 200 if not answer.why else 409)
 
 
 def _json(value: object, status: int = 200) -> HttpAnswer:

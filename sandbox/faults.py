@@ -29,6 +29,8 @@ class FaultKind(enum.Enum):
     """The answer's signature or MAC is wrong."""
     CLOSE = "close"
     """The connection closes without an answer."""
+    WRONG_AMOUNT = "wrong_amount"
+    """A notification tells another amount than the trade's, truly signed."""
 
 
 class Stage(enum.Enum):
@@ -107,12 +109,12 @@ def strike(
     """Let the channel ``act`` as the fault allows; ``spoil`` breaks an answer's signature."""
     if rule is None:
         return act()
-    if rule.stage is Stage.BEFORE and rule.kind is FaultKind.DROP:
-        return SILENCE
-    if rule.stage is Stage.BEFORE and rule.kind is FaultKind.CLOSE:
-        return HANG_UP
+    if rule.stage is Stage.BEFORE:
+        return SILENCE if rule.kind is FaultKind.DROP else HANG_UP
     effect = act()
     match rule.kind:
+        case FaultKind.WRONG_AMOUNT:
+            return effect  # for notices; an answer to a question tells the truth
         case FaultKind.DELAY:
             return Effect(effect.answer, effect.close, effect.delay_ms + rule.delay_ms)
         case FaultKind.DROP:

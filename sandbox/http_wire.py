@@ -26,6 +26,7 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
         403: "Forbidden",
         404: "Not Found",
         405: "Method Not Allowed",
+        409: "Conflict",
         411: "Length Required",
         413: "Content Too Large",
         429: "Too Many Requests",

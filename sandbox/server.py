@@ -12,11 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from sandbox import control
+from sandbox import alipay_site, control
 from sandbox.config import BoundPorts, SandboxConfig
 from sandbox.connection import CardConnection, Connections, HttpAnswer, HttpConnection
 from sandbox.effects import Effect
 from sandbox.http_wire import HttpRequest
+from sandbox.notifying import deliver_notices
 from sandbox.world import World
 
 GATEWAY_PATH: Final = "/gateway.do"
@@ -46,15 +47,20 @@ async def serve(
     world = World(config, random_bytes)
     connections = Connections(config.max_connections)
     servers: dict[str, asyncio.Server] = {}
+    notifying: asyncio.Task[None] | None = None
     try:
         loop = asyncio.get_running_loop()
         for name, (factory, port, tls) in _listeners(config, world, connections, now_ms).items():
             servers[name] = await loop.create_server(
                 factory, config.host, port, backlog=1024, ssl=tls
             )
+        notifying = loop.create_task(deliver_notices(world, now_ms, config.notify_ca_file))
         on_ready(BoundPorts(**{name: _port(server) for name, server in servers.items()}))
-        await asyncio.Event().wait()
+        await notifying  # for ever
     finally:
+        if notifying is not None:
+            notifying.cancel()
+            await asyncio.gather(notifying, return_exceptions=True)
         for server in servers.values():
             server.close()
         await connections.close_all()
@@ -76,9 +82,9 @@ def _listeners(
     """Everything that listens, by its name in :class:`BoundPorts`."""
 
     def alipay(request: HttpRequest) -> HttpAnswer:
-        if request.path != GATEWAY_PATH:
-            return HttpAnswer(Effect(b"{}"), 404)
-        return HttpAnswer(world.alipay(request.query, request.body, now_ms()))
+        if request.path == GATEWAY_PATH:
+            return HttpAnswer(world.alipay(request.query, request.body, now_ms()))
+        return alipay_site.handle(request, world.alipay_state, now_ms())
 
     def card(payload: bytes) -> Effect:
         return world.card(payload, now_ms())

@@ -5,19 +5,23 @@ the servers and a deterministic simulation use the same methods.
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sandbox import alipay, unionpay_host
+from sandbox import alipay, alipay_notices, unionpay_host
 from sandbox.alipay import AlipayState
 from sandbox.card_state import CardState
 from sandbox.config import SandboxConfig
 from sandbox.effects import Effect
 from sandbox.faults import Faults, strike
+from sandbox.notifier import Notice, Notifier
+from sandbox.wallet import Payer, Wallet, WalletAnswer
 
 ALIPAY: Final = "alipay"
 UNIONPAY_CARD: Final = "unionpay_card"
+NOTICES: Final = ".notify"
+"""After a channel's name: the plan of faults of its notices."""
 Charge = dict[str, Any]
 OrderMoney = tuple[str, int, int]
 """An order's number, what was charged, what was returned."""
@@ -46,6 +50,37 @@ class World:
         self.calls = dict.fromkeys(self._charges, 0)
         """Requests that came, whatever became of them."""
         self.faults = {channel: Faults(self._random) for channel in self._charges}
+        self.notifier = Notifier(config.notify_factor)
+        self._notices: list[Callable[[], Iterable[Notice]]] = []
+        self._ticks: list[Callable[[int], None]] = []
+        self._wallets: list[Wallet] = []
+        self._tell(ALIPAY, alipay_notices.SCHEDULE_S, self.alipay_state.notices)
+        self._ticks.append(self.alipay_state.books.tick)
+        self._wallets.append(self.alipay_state.orders.pay)
+
+    def _tell(
+        self, channel: str, schedule_s: Sequence[int], notices: Callable[[], Iterable[Notice]]
+    ) -> None:
+        """Have a channel's notices delivered, with a plan of faults of their own."""
+        plan = self.faults[f"{channel}{NOTICES}"] = Faults(self._random)
+        self.notifier.serve(channel, schedule_s, plan)
+        self._notices.append(notices)
+
+    def tick(self, now_ms: int) -> None:
+        """Let what the passing of time does happen, and hand in what there is to tell."""
+        for tick in self._ticks:
+            tick(now_ms)
+        for notices in self._notices:
+            for notice in notices():
+                self.notifier.add(notice, now_ms)
+
+    def pay(self, payer: Payer, now_ms: int) -> WalletAnswer | None:
+        """A payer with a phone; ``None`` if no channel knows the code or the order."""
+        for wallet in self._wallets:
+            answer = wallet(payer, now_ms)
+            if answer is not None:
+                return answer
+        return None
 
     def alipay(self, query: bytes, body: bytes, now_ms: int) -> Effect:
         """One call of ``/gateway.do``: its query string and form body."""

@@ -87,6 +87,7 @@ def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConf
     Raises:
         ConfigurationError: a key cannot be read or is not one; names it.
     """
+    tls = loaded.config.http.tls  # notices go to this configuration's own door, most often
     return SandboxConfig(
         host=section.host,
         control_port=section.control_port,
@@ -94,6 +95,7 @@ def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConf
         card_port=section.card.port,
         user_paying_after_s=int(section.user_paying_after_s),
         max_orders=section.max_orders,
+        notify_ca_file=str(loaded.path(tls.certificate_file)) if tls is not None else "",
         alipay=_alipay(loaded, section.alipay),
         card=_card(loaded, section.card),
     )

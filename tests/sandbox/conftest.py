@@ -2,13 +2,19 @@
 
 import asyncio
 import contextlib
+import http.client
+import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import ClientSession
+from alipay.aop.api.AlipayClientConfig import AlipayClientConfig
+from alipay.aop.api.DefaultAlipayClient import DefaultAlipayClient
+from alipay.aop.api.util import WebUtils
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -180,3 +186,39 @@ async def link(connect: Callable[[], Any]) -> ForeignLink:
     opened: ForeignLink = await connect()
     await opened.sign_in()
     return opened
+
+
+@pytest.fixture
+def sdk(
+    sandbox: Any, app_keys: Any, alipay_keys: Any, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """``await sdk(RequestClass, biz…)`` → the response node, its signature verified by the SDK.
+
+    The SDK can only reach port 80 (it drops a URL's port), so the one thing replaced is
+    where its connection goes; request, signature and verification are all its own.
+    """
+
+    def connect(host: str, port: int, timeout: float) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(host, sandbox.ports.alipay, timeout=timeout)
+
+    monkeypatch.setattr(WebUtils, "httplib", SimpleNamespace(HTTPConnection=connect))
+    settings = AlipayClientConfig()
+    settings.server_url = "http://127.0.0.1/gateway.do"
+    settings.app_id = "2021000000000001"
+    settings.app_private_key = app_keys.pkcs1
+    settings.alipay_public_key = alipay_keys.public
+    settings.timeout = 5
+    client = DefaultAlipayClient(settings)
+
+    async def call(request_class: type, *, notify_url: str = "", **biz: Any) -> Any:
+        request = request_class()
+        if hasattr(request, "biz_content"):
+            request.biz_content = biz
+        else:
+            for name, value in biz.items():
+                setattr(request, name, value)
+        if notify_url:
+            request.notify_url = notify_url
+        return json.loads(await asyncio.to_thread(client.execute, request))
+
+    return call

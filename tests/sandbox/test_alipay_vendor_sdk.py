@@ -1,15 +1,10 @@
 """Alipay's own Python SDK talks to the simulated gateway and believes it."""
 
-import asyncio
 import http.client
-import json
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from alipay.aop.api.AlipayClientConfig import AlipayClientConfig
-from alipay.aop.api.DefaultAlipayClient import DefaultAlipayClient
 from alipay.aop.api.request.AlipayTradeCancelRequest import AlipayTradeCancelRequest
 from alipay.aop.api.request.AlipayTradeCloseRequest import AlipayTradeCloseRequest
 from alipay.aop.api.request.AlipayTradeFastpayRefundQueryRequest import (
@@ -19,39 +14,10 @@ from alipay.aop.api.request.AlipayTradePayRequest import AlipayTradePayRequest
 from alipay.aop.api.request.AlipayTradePrecreateRequest import AlipayTradePrecreateRequest
 from alipay.aop.api.request.AlipayTradeQueryRequest import AlipayTradeQueryRequest
 from alipay.aop.api.request.AlipayTradeRefundRequest import AlipayTradeRefundRequest
-from alipay.aop.api.util import WebUtils
 
 from sandbox.scenarios import ALIPAY_CODES, Scenario
 
 Call = Callable[..., Any]
-
-
-@pytest.fixture
-def sdk(sandbox: Any, app_keys: Any, alipay_keys: Any, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """``await sdk(RequestClass, biz…)`` → the response node, its signature verified by the SDK.
-
-    The SDK can only reach port 80 (it drops a URL's port), so the one thing replaced is
-    where its connection goes; request, signature and verification are all its own.
-    """
-
-    def connect(host: str, port: int, timeout: float) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(host, sandbox.ports.alipay, timeout=timeout)
-
-    monkeypatch.setattr(WebUtils, "httplib", SimpleNamespace(HTTPConnection=connect))
-    settings = AlipayClientConfig()
-    settings.server_url = "http://127.0.0.1/gateway.do"
-    settings.app_id = "2021000000000001"
-    settings.app_private_key = app_keys.pkcs1
-    settings.alipay_public_key = alipay_keys.public
-    settings.timeout = 5
-    client = DefaultAlipayClient(settings)
-
-    async def call(request_class: type, **biz: Any) -> Any:
-        request = request_class()
-        request.biz_content = biz
-        return json.loads(await asyncio.to_thread(client.execute, request))
-
-    return call
 
 
 def bar_code(scenario: Scenario, number: str, amount: str = "19.90") -> dict[str, str]:
