@@ -80,6 +80,7 @@ setup(
             "alipay = channels.alipay.plugin:PLUGIN",
             "wechat = channels.wechat.plugin:PLUGIN",
             "unionpay_card = channels.unionpay.plugin:CARD_PLUGIN",
+            "unionpay_qr = channels.unionpay.qr_plugin:PLUGIN",
         ],
         "posgate.bills": ["alipay = channels.alipay.bill:BILLS"],
     },

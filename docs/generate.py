@@ -30,6 +30,7 @@ from channels.alipay.codes import (
 from channels.codes import CODE_TABLE, TABLE_VERSION
 from channels.port import Setting, Verdict
 from channels.registry import plugins
+from channels.unionpay import qr_codes
 from channels.unionpay.card_codes import (
     COMPLETION_CODES,
     REFUND_CODES,
@@ -270,7 +271,10 @@ def _declines() -> str:
         "that this host keeps its answers.\n\nWhat ends a reversal (F39 of a 0410): "
         + ", ".join(f"`{code}`" for code in REVERSAL_CODES)
         + ". Anything else is repeated.\n\n"
-        "## Scanned codes\n\n"
+        "## UnionPay QR\n\nFrom `channels/unionpay/qr_codes.py`: what `origRespCode` of a query "
+        "means, and `respCode` of a sale (where 00 is *accepted*). A code that is not here is "
+        "**unknown**, and the gateway asks. A refund takes what an operator may mend as "
+        "**unknown**.\n\n" + _qr() + "\n## Scanned codes\n\n"
         f"From `channels/codes.py`, table of {TABLE_VERSION}; the first line that fits wins. A "
         "channel that is not open to the merchant refuses the payment.\n\n" + _codes()
     )
@@ -333,6 +337,19 @@ def _card() -> str:
             by_meaning.setdefault(_code(sale.reason.value), []).append(code)
     rows = [[name, _codes_of(codes)] for name, codes in by_meaning.items()]
     return _table(["Means", "F39"], rows)
+
+
+def _qr() -> str:
+    rows = [
+        [
+            f"`{code}`",
+            _code(row.reason.value) if row.reason is not None else row.verdict.value,
+            qr_codes.CASHIER_TEXTS[code].en,
+            qr_codes.CASHIER_TEXTS[code].zh,
+        ]
+        for code, row in qr_codes.QUERY_CODES.items()
+    ]
+    return _table(["`respCode`", "Means", "Cashier reads", "收银员看到"], rows)
 
 
 def _more(codes: Mapping[str, object]) -> str:
