@@ -20,13 +20,10 @@ from typing import Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from channels.alipay.codes import (
-    CANCEL_IMPOSSIBLE,
-    GATEWAY_REFUSALS,
-    PAY_SUB_CODES,
-    REFUND_SUB_CODES,
-    Outcome,
-)
+from channels.alipay.codes import GATEWAY_REFUSALS
+from channels.alipay.later_codes import CANCEL_IMPOSSIBLE, CANCEL_SUB_CODES, REFUND_SUB_CODES
+from channels.alipay.outcome import Listed
+from channels.alipay.pay_codes import ORDER_SUB_CODES, PAY_SUB_CODES
 from channels.codes import CODE_TABLE, TABLE_VERSION
 from channels.port import Setting, Verdict
 from channels.registry import plugins
@@ -304,24 +301,32 @@ def _errors() -> str:
 
 def _alipay() -> str:
     gateway = ", ".join(f"`{code}`" for code in sorted(GATEWAY_REFUSALS))
+    of_orders = {code: row for code, row in ORDER_SUB_CODES.items() if code not in PAY_SUB_CODES}
     return (
-        _by_reason(PAY_SUB_CODES)
-        + f"\nSigned refusals of Alipay's gateway itself ({gateway}) are `configuration`. A cancel "
-        f"that answers {_codes_of(sorted(CANCEL_IMPOSSIBLE))} is made good by other means: an "
-        "unpaid trade is closed, a paid one refunded whole; where that is refused too, the "
-        "payment is parked for a person.\n\n"
+        _listed(PAY_SUB_CODES)
+        + f"\nSigned refusals of Alipay's gateway itself ({gateway}) are `configuration`.\n\n"
+        "Only `alipay.trade.create` and `alipay.trade.precreate` know also:\n\n"
+        + _listed(of_orders)
+        + "\nTo `alipay.trade.cancel`, where none of them ends anything:\n\n"
+        + _listed(CANCEL_SUB_CODES)
+        + f"\nA cancel that answers {_codes_of(sorted(CANCEL_IMPOSSIBLE))} is made good by other "
+        "means: an unpaid trade is closed, a paid one refunded whole; where that is refused too, "
+        "the payment is parked for a person.\n\n"
         "And to `alipay.trade.refund`, where the gateway's own refusals are **unknown**, since "
-        "the money is owed and the number serves again:\n\n" + _by_reason(REFUND_SUB_CODES)
+        "the money is owed and the number serves again:\n\n" + _listed(REFUND_SUB_CODES)
     )
 
 
-def _by_reason(outcomes: Mapping[str, Outcome]) -> str:
-    by_reason: dict[str, list[str]] = {}
-    for code, outcome in outcomes.items():
-        reason = outcome.reason.value if outcome.reason is not None else outcome.verdict.value
-        by_reason.setdefault(reason, []).append(code.removeprefix("ACQ."))
-    rows = [[_code(reason), _codes_of(names)] for reason, names in by_reason.items()]
-    return _table(["`error.code`", "`sub_code` (ACQ.)"], rows)
+def _listed(listed: Mapping[str, Listed]) -> str:
+    """A table of codes with what each makes us do, and what the cashier reads."""
+    rows = []
+    for code, row in listed.items():
+        reason, advice = row.outcome.reason, row.outcome.advice
+        is_final = row.outcome.verdict is Verdict.DECLINED and reason is not None
+        meaning = _code(reason.value) if is_final and reason is not None else "unknown"
+        doing = "" if advice is None else advice.value
+        rows.append([_code(code.removeprefix("ACQ.")), meaning, doing, row.text.en, row.text.zh])
+    return _table(["`sub_code` (ACQ.)", "`error.code`", "Advice", "The cashier reads", ""], rows)
 
 
 def _codes_of(names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 
 from channels.address import refusal
 from channels.alipay.adapter import AlipayChannel
+from channels.alipay.codes import TEXTS
 from channels.alipay.envelope import AlipayAccount
 from channels.port import (
     Channel,
@@ -76,4 +77,4 @@ def build(account: ChannelAccount, services: ChannelServices) -> Channel:
     )
 
 
-PLUGIN: Final = ChannelPlugin("alipay", SETTINGS, build)
+PLUGIN: Final = ChannelPlugin("alipay", SETTINGS, build, TEXTS)

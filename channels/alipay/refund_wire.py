@@ -17,11 +17,11 @@ from typing import Final
 
 from channels.alipay.codes import (
     BUSINESS_FAILED,
-    GATEWAY_REFUSALS,
     SUCCESS,
     TRADE_NOT_EXIST,
+    bare,
     is_answer,
-    refund_outcome,
+    outcome_of,
 )
 from channels.alipay.envelope import (
     AlipayAccount,
@@ -33,6 +33,8 @@ from channels.alipay.envelope import (
     text_of,
     verified,
 )
+from channels.alipay.later_codes import QUERY_SUB_CODES, REFUND_SUB_CODES
+from channels.alipay.outcome import ASK
 from channels.alipay.wire import subject_text
 from channels.port import Advice, HttpRequest, HttpResponse, RefundAnswer, RefundRequest, Verdict
 from domain.money import MoneyError, format_yuan, parse_yuan
@@ -76,9 +78,11 @@ def read_refund(
             return _sent(fields, request)
     except Distrusted as fault:
         return _unknown(fault)
-    outcome = refund_outcome(code, sub_code)
+    found = outcome_of(REFUND_SUB_CODES, code, sub_code)
+    outcome = found or ASK
     return RefundAnswer(
         answered=is_answer(code, sub_code),
+        unlisted=found is None,
         verdict=outcome.verdict,
         reason=outcome.reason,
         advice=outcome.advice,
@@ -115,13 +119,15 @@ def read_refund_query(
             return _found(fields, request)
     except Distrusted as fault:
         return _unknown(fault)
+    outcome = outcome_of(QUERY_SUB_CODES, code, sub_code)
     return RefundAnswer(
         verdict=Verdict.UNKNOWN,
         answered=is_answer(code, sub_code),
         channel_code=sub_code or code,
         channel_message=message_of(fields),
-        advice=Advice.CONFIGURATION if code in GATEWAY_REFUSALS else None,
-        not_found=code == BUSINESS_FAILED and sub_code == TRADE_NOT_EXIST,
+        advice=None if outcome is None else outcome.advice,
+        not_found=code == BUSINESS_FAILED and bare(sub_code) == TRADE_NOT_EXIST,
+        unlisted=outcome is None,
     )
 
 

@@ -15,12 +15,12 @@ from typing import Final
 
 from channels.alipay.codes import (
     BUSINESS_FAILED,
-    CANCEL_IMPOSSIBLE,
-    GATEWAY_REFUSALS,
     SUCCESS,
     TRADE_NOT_EXIST,
     USER_PAYING,
+    bare,
     is_answer,
+    outcome_of,
     pay_outcome,
 )
 from channels.alipay.envelope import (
@@ -33,6 +33,13 @@ from channels.alipay.envelope import (
     text_of,
     verified,
 )
+from channels.alipay.later_codes import (
+    CANCEL_IMPOSSIBLE,
+    CANCEL_SUB_CODES,
+    CLOSE_SUB_CODES,
+    QUERY_SUB_CODES,
+)
+from channels.alipay.outcome import ASK
 from channels.port import (
     Advice,
     Answer,
@@ -104,9 +111,11 @@ def read_pay(response: HttpResponse, account: AlipayAccount, order_no: str) -> A
             return Answer(verdict=Verdict.PENDING, channel_code=code)
     except Distrusted as fault:
         return _unknown(fault)
-    outcome = pay_outcome(code, sub_code)
+    found = pay_outcome(code, sub_code)
+    outcome = found or ASK
     return Answer(
         answered=is_answer(code, sub_code),
+        unlisted=found is None,
         verdict=outcome.verdict,
         reason=outcome.reason,
         advice=outcome.advice,
@@ -134,15 +143,17 @@ def read_query(response: HttpResponse, account: AlipayAccount, order_no: str) ->
     except Distrusted as fault:
         return _unknown(fault)
     is_closed = state == TRADE_CLOSED
+    outcome = None if code == SUCCESS else outcome_of(QUERY_SUB_CODES, code, sub_code)
     return Answer(
         verdict=Verdict.UNKNOWN,
         order_no=text_of(fields, "out_trade_no") if is_closed else "",
         paid_at_ms=_time_ms(text_of(fields, "send_pay_date")) if is_closed else 0,
         channel_code=state or sub_code or code,
         channel_message=message_of(fields),
-        advice=Advice.CONFIGURATION if code in GATEWAY_REFUSALS else None,
-        not_found=code == BUSINESS_FAILED and sub_code == TRADE_NOT_EXIST,
+        advice=None if outcome is None else outcome.advice,
+        not_found=code == BUSINESS_FAILED and bare(sub_code) == TRADE_NOT_EXIST,
         answered=is_answer(code, sub_code),
+        unlisted=outcome is None and not is_closed,
     )
 
 
@@ -163,10 +174,11 @@ def read_cancel(response: HttpResponse, account: AlipayAccount, order_no: str) -
         return UndoAnswer(
             verdict=Verdict.UNKNOWN, channel_code=fault.code, channel_message=fault.why
         )
-    impossible = code == BUSINESS_FAILED and sub_code in CANCEL_IMPOSSIBLE
+    impossible = code == BUSINESS_FAILED and bare(sub_code) in CANCEL_IMPOSSIBLE
     return UndoAnswer(
         verdict=Verdict.DECLINED if impossible else Verdict.UNKNOWN,
         answered=is_answer(code, sub_code),
+        unlisted=outcome_of(CANCEL_SUB_CODES, code, sub_code) is None,
         channel_code=sub_code or code,
         channel_message=message_of(fields),
     )
@@ -194,6 +206,7 @@ def read_close(response: HttpResponse, account: AlipayAccount, order_no: str) ->
     return UndoAnswer(
         verdict=Verdict.UNKNOWN,
         answered=is_answer(code, sub_code),
+        unlisted=outcome_of(CLOSE_SUB_CODES, code, sub_code) is None,
         channel_code=sub_code or code,
         channel_message=message_of(fields),
     )
