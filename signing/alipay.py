@@ -13,7 +13,7 @@ Rules (reference ``channels.md`` A1, A5):
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Final
 
@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from signing.rsa import sign_sha256, verify_sha256
 
+KeyOf = Callable[[str], RSAPublicKey | None]
+"""The key of a certificate's serial number, ``None`` for one that is not known."""
 ERROR_RESPONSE: Final = "error_response"
 SIGN_TYPE: Final = "RSA2"
 
@@ -63,14 +65,20 @@ def signed_content(raw: bytes, response_key: str) -> bytes:
 
 
 def verify_response(raw: bytes, response_key: str, public_key: RSAPublicKey) -> bytes:
+    """As :func:`verified_content`, in key mode: the one key whatever the answer names."""
+    return verified_content(raw, response_key, lambda _serial: public_key)
+
+
+def verified_content(raw: bytes, response_key: str, key_of: KeyOf) -> bytes:
     """The signed bytes of an answer, once verified.
 
     They are those of ``response_key``, or of ``error_response`` where Alipay answered
-    so (whose ``code`` is never a success).
+    so (whose ``code`` is never a success). ``key_of`` is asked with the answer's
+    ``alipay_cert_sn``, ``""`` where it names none.
 
     Raises:
         AlipaySignatureError: not such an answer, not exactly one ``sign``, a signature
-            that does not verify, or both keys at once.
+            that does not verify, a certificate that is not known, or both keys at once.
     """
     members = _top_level(raw)
     signature = _signature(members)
@@ -79,6 +87,9 @@ def verify_response(raw: bytes, response_key: str, public_key: RSAPublicKey) -> 
             raise AlipaySignatureError("the answer holds a result and an error")
         response_key = ERROR_RESPONSE
     content = _content(members, response_key)
+    public_key = key_of(members.get("alipay_cert_sn", b"").strip(b'"').decode("ascii", "replace"))
+    if public_key is None:
+        raise AlipaySignatureError("the answer names a certificate that is not ours to trust")
     if not verify_sha256(public_key, content, signature):
         raise AlipaySignatureError("the answer's signature does not verify")
     return content

@@ -62,6 +62,15 @@ def load_public_key(pem: bytes) -> RSAPublicKey:
             key = load_der_public_key(_bare_body(pem))
     except (ValueError, UnsupportedAlgorithm):
         raise RsaKeyError("not a public key in PEM or base64") from None
+    return checked_public_key(key)
+
+
+def checked_public_key(key: object) -> RSAPublicKey:
+    """A parsed key, if it is one of these.
+
+    Raises:
+        RsaKeyError: not RSA, or under 2048 bits.
+    """
     if not isinstance(key, RSAPublicKey):
         raise RsaKeyError("not an RSA public key")
     _check_size(key.key_size)

@@ -12,7 +12,8 @@ import asyncio
 from dataclasses import replace
 from typing import Final
 
-from channels.alipay.envelope import AlipayAccount
+from channels.alipay.account import AlipayAccount
+from channels.alipay.notice import NOT_TAKEN, TAKEN, read_notice
 from channels.alipay.refund_wire import (
     NO_CHANGE,
     build_refund,
@@ -31,6 +32,7 @@ from channels.alipay.wire import (
     read_pay,
     read_query,
 )
+from channels.inbound import InboundReply, InboundRequest, Word
 from channels.port import (
     Answer,
     AnswerLost,
@@ -85,6 +87,10 @@ class AlipayChannel:
         """Always ready: there is no connection to keep, and each call tells."""
         return ChannelHealth(ready=True)
 
+    def _moment(self) -> tuple[int, str]:
+        """Now, and a number that no other request has."""
+        return self._now_ms(), self._new_number()
+
     async def start(self) -> None:
         """Nothing to open: the HTTP client is shared."""
 
@@ -98,7 +104,7 @@ class AlipayChannel:
                 verdict=Verdict.NOT_SENT, unwritable=True, channel_message="no payment code"
             )
         try:
-            built = build_pay(request, self._account, self._now_ms())
+            built = build_pay(request, self._account, *self._moment())
         except Exception as fault:  # an amount or a text that cannot be written
             message = type(fault).__name__
             return Answer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
@@ -112,7 +118,7 @@ class AlipayChannel:
     async def query(self, ref: PaymentRef) -> Answer:
         """``alipay.trade.query``."""
         try:
-            built = build_query(ref, self._account, self._now_ms())
+            built = build_query(ref, self._account, *self._moment())
             return read_query(await self._send(built), self._account, ref.order_no)
         except Exception as fault:
             return Answer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
@@ -130,7 +136,7 @@ class AlipayChannel:
             return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
 
     async def _cancel(self, ref: PaymentRef) -> UndoAnswer:
-        built = build_cancel(ref, self._account, self._now_ms())
+        built = build_cancel(ref, self._account, *self._moment())
         answer = read_cancel(await self._send(built), self._account, ref.order_no)
         if answer.verdict is Verdict.DECLINED:
             return await self._undo_without_cancel(ref, answer)
@@ -158,7 +164,7 @@ class AlipayChannel:
                 paid = replace(ref, amount_fen=found.amount_fen)
                 return _undone_by(await self.refund(_whole(paid)), found.amount_fen)
             case Verdict.PENDING:
-                built = build_close(ref, self._account, self._now_ms())
+                built = build_close(ref, self._account, *self._moment())
                 return read_close(await self._send(built), self._account, ref.order_no)
         if found.channel_code == TRADE_CLOSED and found.order_no == ref.order_no:
             # closed once paid means refunded in full, by us or by somebody at Alipay
@@ -175,7 +181,7 @@ class AlipayChannel:
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """``alipay.trade.refund``; where it moved no money, a query tells why."""
         try:
-            built = build_refund(request, self._account, self._now_ms())
+            built = build_refund(request, self._account, *self._moment())
         except Exception as fault:  # an amount or a text that cannot be written
             return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
         try:
@@ -189,10 +195,22 @@ class AlipayChannel:
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """``alipay.trade.fastpay.refund.query``."""
         try:
-            built = build_refund_query(request, self._account, self._now_ms())
+            built = build_refund_query(request, self._account, *self._moment())
             return read_refund_query(await self._send(built), self._account, request)
         except Exception as fault:
             return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+
+    def read_notice(self, request: InboundRequest) -> Word:
+        """What a notification of Alipay's says."""
+        return read_notice(request, self._account)
+
+    def taken(self) -> InboundReply:
+        """``success``, exactly."""
+        return TAKEN
+
+    def not_taken(self) -> InboundReply:
+        """Anything else."""
+        return NOT_TAKEN
 
 
 def _is_heard(found: Answer) -> bool:

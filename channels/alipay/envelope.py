@@ -5,25 +5,32 @@ Rules:
 * An answer is believed only after its signature verified over the raw bytes, and
   only the verified bytes are read. The signature does not cover *which call* was
   answered, so each reader also demands what only its own call answers.
-* Every answer that names another order, seller or shape is :class:`Distrusted`.
-* Times are Beijing's.
+* Every answer that names another order, seller or shape is ``Distrusted``.
+* In certificate mode the answer names the certificate that verifies it. Contents are
+  encrypted before they are signed, and answers verified before they are decrypted.
+* Times are Beijing's, whatever the machine's zone is.
+* An account's transport decides whether a call is a form (here) or REST (``v3.py``); who
+  builds and reads it does not know.
 
 Reference ``channels.md`` A1.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from urllib.parse import quote_plus
 
 import orjson
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
+from channels.alipay.account import AlipayAccount, Transport
 from channels.alipay.codes import GATEWAY_REFUSALS
+from channels.alipay.distrust import Distrusted
+from channels.alipay.v3 import fields_v3, request_v3
 from channels.port import HttpRequest, HttpResponse
 from domain.clock import beijing
-from signing.alipay import AlipaySignatureError, sign, verify_response
+from signing.alipay import AlipaySignatureError, sign, verified_content
+from signing.alipay_aes import AesError, decrypt, encrypt
 
 _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
 _LONG_NUMBER: Final = re.compile(r"[0-9]{12,}")
@@ -39,28 +46,6 @@ _QUOTED: Final = tuple(
 Fields = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class AlipayAccount:
-    """An application at Alipay; ``seller_id`` is compared where an answer names one."""
-
-    gateway_url: str
-    app_id: str
-    seller_id: str
-    timeout_s: float
-    private_key: RSAPrivateKey
-    alipay_key: RSAPublicKey
-
-
-class Distrusted(Exception):
-    """The answer cannot be believed; ``code`` is what it claims, for the log."""
-
-    def __init__(self, why: str, code: str = "", *, misconfigured: bool = False) -> None:
-        super().__init__(why)
-        self.why = why
-        self.code = code
-        self.misconfigured = misconfigured
-
-
 def form_quoted(text: str) -> str:
     """``quote_plus``, at a fifth of its cost for plain ASCII (a form has 700 characters)."""
     if not text.isascii():
@@ -72,19 +57,49 @@ def form_quoted(text: str) -> str:
 
 
 def request_of(
-    method: str, content: Mapping[str, str], account: AlipayAccount, now_ms: int
+    method: str,
+    content: Mapping[str, object],
+    account: AlipayAccount,
+    now_ms: int,
+    nonce: str = "",
+    notify_url: str = "",
 ) -> HttpRequest:
-    """A call of ``method``, signed; ``content`` is its ``biz_content``."""
+    """A call of ``method``, signed; ``content`` is its ``biz_content``.
+
+    ``nonce`` is what version 3 wants fresh with every request.
+    """
+    if account.transport is Transport.V3:
+        return request_v3(method, content, account, now_ms, nonce, notify_url)
+    return form_of(method, {"biz_content": _written(content, account)}, account, now_ms, notify_url)
+
+
+def form_of(
+    method: str,
+    more: Mapping[str, str],
+    account: AlipayAccount,
+    now_ms: int,
+    notify_url: str = "",
+) -> HttpRequest:
+    """A call to the gateway of version 2; ``more`` is what only this method says."""
     params = {
         "app_id": account.app_id,
         "method": method,
         "format": "JSON",
         "charset": "utf-8",
         "sign_type": "RSA2",
-        "timestamp": f"{beijing(now_ms):%Y-%m-%d %H:%M:%S}",
+        "timestamp": beijing_time(now_ms),
         "version": "1.0",
-        "biz_content": orjson.dumps(content).decode(),
+        **more,
     }
+    if account.app_cert_sn:
+        params["app_cert_sn"] = account.app_cert_sn
+        params["alipay_root_cert_sn"] = account.root_cert_sn
+    if account.app_auth_token:
+        params["app_auth_token"] = account.app_auth_token
+    if notify_url:
+        params["notify_url"] = notify_url
+    if account.aes_key and "biz_content" in more:
+        params["encrypt_type"] = "AES"
     params["sign"] = sign(params, account.private_key)
     form = "&".join([f"{name}={form_quoted(value)}" for name, value in params.items()])
     return HttpRequest(
@@ -96,29 +111,48 @@ def request_of(
     )
 
 
+def _written(content: Mapping[str, object], account: AlipayAccount) -> str:
+    """``biz_content``, encrypted before it is signed where the account wants that."""
+    plain = orjson.dumps(content)
+    return encrypt(account.aes_key, plain) if account.aes_key else plain.decode()
+
+
 def verified(
     response: HttpResponse, response_key: str, account: AlipayAccount, order_no: str
 ) -> Fields:
-    """The members of a believable answer.
+    """The members of a believable answer; ``order_no`` is ``""`` where it is about none.
 
     Raises:
         Distrusted: it cannot be believed, or is about another order or seller.
     """
-    if response.status != 200:
-        raise Distrusted("no answer of Alipay's gateway", f"HTTP {response.status}")
-    try:
-        fields = orjson.loads(verify_response(response.body, response_key, account.alipay_key))
-    except AlipaySignatureError as fault:
-        claimed = _claimed_code(response.body)
-        raise Distrusted(str(fault), claimed, misconfigured=claimed in GATEWAY_REFUSALS) from None
-    except orjson.JSONDecodeError:
-        raise Distrusted("the answer is not JSON") from None
-    if not isinstance(fields, dict):
-        raise Distrusted("the answer is not an object")
+    if account.transport is Transport.V3:
+        fields: Fields = fields_v3(response, account)
+    else:
+        fields = _fields_v2(response, response_key, account)
     if text_of(fields, "out_trade_no") not in ("", order_no):
         raise Distrusted("the answer names another order")
     if account.seller_id and text_of(fields, "seller_id") not in ("", account.seller_id):
         raise Distrusted("the answer names another seller")
+    return fields
+
+
+def _fields_v2(response: HttpResponse, response_key: str, account: AlipayAccount) -> Fields:
+    if response.status != 200:
+        raise Distrusted("no answer of Alipay's gateway", f"HTTP {response.status}")
+    try:
+        content = verified_content(response.body, response_key, account.alipay_keys.of_answer)
+        fields = orjson.loads(content)
+        if isinstance(fields, str) and account.aes_key:  # verified over the ciphertext
+            fields = orjson.loads(decrypt(account.aes_key, fields))
+    except AlipaySignatureError as fault:
+        claimed = _claimed_code(response.body)
+        raise Distrusted(str(fault), claimed, misconfigured=claimed in GATEWAY_REFUSALS) from None
+    except AesError as fault:
+        raise Distrusted(str(fault), misconfigured=True) from None
+    except orjson.JSONDecodeError:
+        raise Distrusted("the answer is not JSON") from None
+    if not isinstance(fields, dict):
+        raise Distrusted("the answer is not an object")
     return fields
 
 
@@ -150,3 +184,16 @@ def text_of(fields: Fields, name: str) -> str:
 def message_of(fields: Fields) -> str:
     """The vendor's words; digits long enough to be a payment code are taken out."""
     return _LONG_NUMBER.sub("…", text_of(fields, "sub_msg") or text_of(fields, "msg"))[:200]
+
+
+def time_ms(text: str) -> int:
+    """``2017-03-21 15:07:29`` in Beijing as ms since the epoch; 0 for anything else."""
+    try:
+        return int(datetime.fromisoformat(f"{text}+08:00").timestamp()) * 1000
+    except (ValueError, OverflowError):
+        return 0
+
+
+def beijing_time(at_ms: int) -> str:
+    """A time as Alipay writes them."""
+    return f"{beijing(at_ms):%Y-%m-%d %H:%M:%S}"

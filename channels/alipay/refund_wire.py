@@ -15,6 +15,7 @@ Reference ``channels.md`` A3, A4.
 
 from typing import Final
 
+from channels.alipay.account import AlipayAccount
 from channels.alipay.codes import (
     BUSINESS_FAILED,
     SUCCESS,
@@ -23,9 +24,8 @@ from channels.alipay.codes import (
     is_answer,
     outcome_of,
 )
+from channels.alipay.distrust import Distrusted
 from channels.alipay.envelope import (
-    AlipayAccount,
-    Distrusted,
     Fields,
     message_of,
     request_of,
@@ -44,7 +44,9 @@ NO_CHANGE: Final = "fund_change=N"
 _REFUNDED: Final = "REFUND_SUCCESS"
 
 
-def build_refund(request: RefundRequest, account: AlipayAccount, now_ms: int) -> HttpRequest:
+def build_refund(
+    request: RefundRequest, account: AlipayAccount, now_ms: int, nonce: str = ""
+) -> HttpRequest:
     """``alipay.trade.refund`` of a part or all, under our ``out_request_no``.
 
     Raises:
@@ -57,13 +59,15 @@ def build_refund(request: RefundRequest, account: AlipayAccount, now_ms: int) ->
     }
     if request.reason:
         content["refund_reason"] = subject_text(request.reason)
-    return request_of("alipay.trade.refund", content, account, now_ms)
+    return request_of("alipay.trade.refund", content, account, now_ms, nonce)
 
 
-def build_refund_query(request: RefundRequest, account: AlipayAccount, now_ms: int) -> HttpRequest:
+def build_refund_query(
+    request: RefundRequest, account: AlipayAccount, now_ms: int, nonce: str = ""
+) -> HttpRequest:
     """``alipay.trade.fastpay.refund.query`` by our two numbers."""
     content = {"out_trade_no": request.payment.order_no, "out_request_no": request.refund_no}
-    return request_of("alipay.trade.fastpay.refund.query", content, account, now_ms)
+    return request_of("alipay.trade.fastpay.refund.query", content, account, now_ms, nonce)
 
 
 def read_refund(

@@ -10,9 +10,9 @@ Rules:
 Reference ``channels.md`` A1, A3, A4.
 """
 
-from datetime import datetime
 from typing import Final
 
+from channels.alipay.account import AlipayAccount, Transport
 from channels.alipay.codes import (
     BUSINESS_FAILED,
     SUCCESS,
@@ -23,14 +23,14 @@ from channels.alipay.codes import (
     outcome_of,
     pay_outcome,
 )
+from channels.alipay.distrust import Distrusted
 from channels.alipay.envelope import (
-    AlipayAccount,
-    Distrusted,
     Fields,
     message_of,
     request_of,
     require_order,
     text_of,
+    time_ms,
     verified,
 )
 from channels.alipay.later_codes import (
@@ -52,7 +52,7 @@ from channels.port import (
 )
 from domain.money import MoneyError, format_yuan, parse_yuan
 
-_PAID_STATES: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
+PAID_STATES: Final = frozenset({"TRADE_SUCCESS", "TRADE_FINISHED"})
 WAIT_BUYER_PAY: Final = "WAIT_BUYER_PAY"
 TRADE_CLOSED: Final = "TRADE_CLOSED"
 _SUBJECT_LENGTH: Final = 256
@@ -61,13 +61,15 @@ _NOT_IN_A_SUBJECT: Final = {ord(character): " " for character in "/=&"} | dict.f
 )
 
 
-def build_pay(request: PayRequest, account: AlipayAccount, now_ms: int) -> HttpRequest:
+def build_pay(
+    request: PayRequest, account: AlipayAccount, now_ms: int, nonce: str = ""
+) -> HttpRequest:
     """``alipay.trade.pay`` with a scanned code, or with a face token (``fp…``).
 
     Raises:
         domain.money.MoneyError: the amount is not an integer.
     """
-    content = {
+    content: dict[str, object] = {
         "out_trade_no": request.order_no,
         "scene": "security_code" if request.auth_code.startswith("fp") else "bar_code",
         "auth_code": request.auth_code,
@@ -79,17 +81,31 @@ def build_pay(request: PayRequest, account: AlipayAccount, now_ms: int) -> HttpR
         content["store_id"] = request.store_id
     if request.terminal_id:
         content["terminal_id"] = request.terminal_id
-    return request_of("alipay.trade.pay", content, account, now_ms)
+    content |= extended(account)
+    return request_of("alipay.trade.pay", content, account, now_ms, nonce, account.notify_url)
 
 
-def build_query(ref: PaymentRef, account: AlipayAccount, now_ms: int) -> HttpRequest:
+def extended(account: AlipayAccount) -> dict[str, object]:
+    """What a service provider adds to every order."""
+    if not account.service_provider_id:
+        return {}
+    return {"extend_params": {"sys_service_provider_id": account.service_provider_id}}
+
+
+def build_query(
+    ref: PaymentRef, account: AlipayAccount, now_ms: int, nonce: str = ""
+) -> HttpRequest:
     """``alipay.trade.query`` by our number."""
-    return request_of("alipay.trade.query", {"out_trade_no": ref.order_no}, account, now_ms)
+    content = {"out_trade_no": ref.order_no}
+    return request_of("alipay.trade.query", content, account, now_ms, nonce)
 
 
-def build_cancel(ref: PaymentRef, account: AlipayAccount, now_ms: int) -> HttpRequest:
+def build_cancel(
+    ref: PaymentRef, account: AlipayAccount, now_ms: int, nonce: str = ""
+) -> HttpRequest:
     """``alipay.trade.cancel`` by our number."""
-    return request_of("alipay.trade.cancel", {"out_trade_no": ref.order_no}, account, now_ms)
+    content = {"out_trade_no": ref.order_no}
+    return request_of("alipay.trade.cancel", content, account, now_ms, nonce)
 
 
 def subject_text(subject: str) -> str:
@@ -104,8 +120,11 @@ def read_pay(response: HttpResponse, account: AlipayAccount, order_no: str) -> A
         code, sub_code = text_of(fields, "code"), text_of(fields, "sub_code")
         if code == SUCCESS:
             # A signed query answer put under pay's name would carry its state.
-            if text_of(fields, "trade_status") not in ("", *_PAID_STATES):
+            if text_of(fields, "trade_status") not in ("", *PAID_STATES):
                 raise Distrusted("not an answer to pay", code)
+            if account.transport is Transport.V3 and not text_of(fields, "gmt_payment"):
+                # there the same status answers who has paid and who is still typing
+                raise Distrusted("no time of payment", code)
             return _paid(fields, order_no, text_of(fields, "gmt_payment"))
         if code == USER_PAYING:
             return Answer(verdict=Verdict.PENDING, channel_code=code)
@@ -135,7 +154,7 @@ def read_query(response: HttpResponse, account: AlipayAccount, order_no: str) ->
         fields = verified(response, "alipay_trade_query_response", account, order_no)
         code, sub_code = text_of(fields, "code"), text_of(fields, "sub_code")
         state = text_of(fields, "trade_status") if code == SUCCESS else ""
-        if state in _PAID_STATES:
+        if state in PAID_STATES:
             return _paid(fields, order_no, text_of(fields, "send_pay_date"))
         if state == WAIT_BUYER_PAY:
             require_order(fields, order_no)
@@ -147,7 +166,7 @@ def read_query(response: HttpResponse, account: AlipayAccount, order_no: str) ->
     return Answer(
         verdict=Verdict.UNKNOWN,
         order_no=text_of(fields, "out_trade_no") if is_closed else "",
-        paid_at_ms=_time_ms(text_of(fields, "send_pay_date")) if is_closed else 0,
+        paid_at_ms=time_ms(text_of(fields, "send_pay_date")) if is_closed else 0,
         channel_code=state or sub_code or code,
         channel_message=message_of(fields),
         advice=None if outcome is None else outcome.advice,
@@ -184,9 +203,12 @@ def read_cancel(response: HttpResponse, account: AlipayAccount, order_no: str) -
     )
 
 
-def build_close(ref: PaymentRef, account: AlipayAccount, now_ms: int) -> HttpRequest:
+def build_close(
+    ref: PaymentRef, account: AlipayAccount, now_ms: int, nonce: str = ""
+) -> HttpRequest:
     """``alipay.trade.close`` by our number: ends a trade that nobody has paid."""
-    return request_of("alipay.trade.close", {"out_trade_no": ref.order_no}, account, now_ms)
+    content = {"out_trade_no": ref.order_no}
+    return request_of("alipay.trade.close", content, account, now_ms, nonce)
 
 
 def read_close(response: HttpResponse, account: AlipayAccount, order_no: str) -> UndoAnswer:
@@ -241,16 +263,8 @@ def _paid(fields: Fields, order_no: str, paid_at: str) -> Answer:
         order_no=order_no,
         trade_no=text_of(fields, "trade_no"),
         channel_code=SUCCESS,
-        paid_at_ms=_time_ms(paid_at),
+        paid_at_ms=time_ms(paid_at),
     )
-
-
-def _time_ms(text: str) -> int:
-    """``2017-03-21 15:07:29`` in Beijing as ms since the epoch; 0 for anything else."""
-    try:
-        return int(datetime.fromisoformat(f"{text}+08:00").timestamp()) * 1000
-    except (ValueError, OverflowError):
-        return 0
 
 
 def _unknown(fault: Distrusted) -> Answer:

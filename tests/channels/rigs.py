@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from channels.alipay.envelope import AlipayAccount
+from channels.alipay.account import AlipayAccount
 from channels.alipay.plugin import PLUGIN
 from channels.alipay.wire import read_pay
 from channels.card import CardAction, CardData, HoldRef, TerminalPin
@@ -43,6 +43,7 @@ from channels.unionpay.card_wire import CardAccount, Reply, ZoneKeys, read_sale
 from channels.unionpay.plugin import CARD_PLUGIN
 from pos_protocol.codec import Message, decode, encode, encode_with_mac
 from pos_protocol.framing import FrameReader, frame
+from signing.alipay_certificates import one_key
 from signing.pos import (
     CipherKey,
     KeyScheme,
@@ -197,7 +198,7 @@ class AlipayRig:
             seller_id=settings.get("seller_id", ""),
             timeout_s=10,
             private_key=rsa_key("app"),
-            alipay_key=rsa_key("alipay").public_key(),
+            alipay_keys=one_key(rsa_key("alipay").public_key()),
         )
 
     async def start(self) -> None:

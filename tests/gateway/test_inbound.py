@@ -292,6 +292,22 @@ async def test_what_may_not_be_believed_is_asked_first(
     assert house.teller.calls == ["query"]
 
 
+async def test_a_replay_makes_nobody_call_the_channel(house: TellingHouse) -> None:
+    """What is booked is known without asking."""
+    payment = await house.paid()
+    house.teller.refunds = [RETURN_YES]
+    refund = await house.refunded(payment)
+    calls = list(house.teller.calls)
+    body = house.says(payment, PAID, ask_first=True)
+    number = payment.order.channel_order_no
+    of_refund = house.says_refund(refund, number, RETURN_LOST, ask_first=True)
+    for _ in range(3):
+        assert await house.hears(body) == TAKEN
+        assert await house.hears(of_refund) == TAKEN
+    assert house.outcomes() == ["known"] * 6
+    assert house.teller.calls == calls
+
+
 @pytest.mark.parametrize("call", ["payment_by_channel_order", "advance"])
 async def test_a_store_that_is_away_takes_nothing_and_the_repeat_is_booked(
     house: TellingHouse, call: str
