@@ -76,7 +76,7 @@ _TAKEN: Final = frozenset(
         Outcome.UNKNOWN_REFUND,
     }
 )
-_BOOKED: Final = frozenset({Status.SUCCEEDED, Status.REVERSED})
+_SETTLED: Final = frozenset({Status.SUCCEEDED, Status.REVERSED})
 """What no word moves any further: nobody is asked, or a replay would make us call the channel."""
 _LOUD: Final = frozenset({Outcome.LOST_ORDER, Outcome.UNKNOWN_REFUND, Outcome.FAULT})
 _NOBODY: Final = "-"
@@ -208,8 +208,8 @@ class Inbound:
             trade = f" (trade {answer.trade_no})" if answer.trade_no else ""
             return Booked(outcome=outcome, detail=_about(word) + trade)
         payment_id = payment.order.id
-        if word.ask_first and payment.standing.status in _BOOKED:
-            return _Booked(outcome=Outcome.KNOWN, payment_id=payment_id)
+        if word.ask_first and payment.standing.status in _SETTLED:
+            return Booked(outcome=Outcome.KNOWN, payment_id=payment_id)
         if word.ask_first:
             answer = await self._settlement.timed_query(route.channel, payment)
         if answer.verdict in (Verdict.UNKNOWN, Verdict.NOT_SENT):
@@ -229,7 +229,7 @@ class Inbound:
             return Booked(outcome=Outcome.UNKNOWN_REFUND, detail=_about(word))
         ids = {"refund_id": refund.order.id, "payment_id": payment.order.id}
         if word.ask_first and refund.standing.status is RefundStatus.SUCCEEDED:
-            return _Booked(outcome=Outcome.KNOWN, **ids)
+            return Booked(outcome=Outcome.KNOWN, **ids)
         answer = None if word.ask_first else word.answer
         now = await self._refund_settlement.hear(
             refund, payment, route.channel, answer, word.order_no
