@@ -185,7 +185,7 @@ class PostgresStore(ColdStore):
         self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
         self._links = (
             PostgresLink(dsn, {CLAIM: (CLAIMS, REPLIES), SAVE_REPLY: (REPLIES,)}, options, log),
-            PostgresLink(dsn, {ADVANCE: (ADVANCES, POSTINGS, REPLIES, NOTICES)}, options, log),
+            PostgresLink(dsn, {ADVANCE: (ADVANCES, POSTINGS, NOTICES)}, options, log),
         )
         self._claims, self._advances = (
             Lane(

@@ -6,6 +6,8 @@ Rules:
   against an array per column: half the server's work per claim, at the same cost here.
 * The row types are the connection's own (temporary tables that stay empty), so no
   migration ever meets a type that an older process still sends.
+* An advance brings its reply and the first entry of its ledger lines in its own row: a row
+  of another list costs as much as a dozen columns, on both sides.
 * The driver asks of every element of a list whether it is a list too, and a tuple would
   be one. Hence it is handed the change itself, and makes the row by the type's ``row``.
 """
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from domain.ledger import Posting
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.rows import (
     CLAIM_COLUMNS,
@@ -33,6 +36,10 @@ from gateway.store.rows import (
 Parameters = tuple[Sequence[Any], ...]
 
 _CLAIMED: Final = len(CLAIM_COLUMNS) - len(ORDER_COLUMNS)
+_ENTRY_LINES: Final = 2
+"""What an entry has: one line debits, the other credits the same amount."""
+_NO_ENTRY: Final = (None,) * 6
+_NO_REPLY: Final = (None,) * len(REPLY_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +82,44 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         *order_row(claim.order),
         *standing_row(claim.standing)[:_CLAIMED],
         claim.due_at_ms,
-        claim.event.value,
+        claim.event._value_,
     )
 
 
 def _advance_row(change: Advance) -> tuple[Any, ...]:
+    reply, postings = change.reply, change.postings
     return (
         change.payment_id,
         change.merchant_no,
         *standing_row(change.standing),
         change.due_at_ms,
         change.account_id or NO_LANE,
-        change.event.value,
-        change.previous.value,
+        change.event._value_,
+        change.previous._value_,
         change.at_ms,
+        *(_entry_row(postings[0], postings[1]) if _in_the_row(postings) else _NO_ENTRY),
+        *(_NO_REPLY if reply is None else reply_row(reply)),
+    )
+
+
+def _in_the_row(postings: Sequence[Posting]) -> int:
+    """How many of an advance's lines its own row brings: the two of an entry, or none."""
+    if len(postings) < _ENTRY_LINES:
+        return 0
+    first, second = postings[0], postings[1]
+    is_entry = first.entry is second.entry and first.currency == second.currency
+    return _ENTRY_LINES if is_entry else 0
+
+
+def _entry_row(first: Posting, second: Posting) -> tuple[Any, ...]:
+    """Both lines of an entry; entry and currency are theirs together."""
+    return (
+        first.account,
+        first.amount_fen,
+        second.account,
+        second.amount_fen,
+        first.currency,
+        first.entry._value_,
     )
 
 
@@ -104,12 +135,11 @@ def _notice_row(change: Advance) -> tuple[Any, ...]:
     return row
 
 
-def _reply_row(kept: Claim | Advance | TerminalReply) -> tuple[Any, ...]:
-    """The reply of a change, with its payment's id, or one that goes with none."""
+def _reply_row(kept: Claim | TerminalReply) -> tuple[Any, ...]:
+    """The reply of a claim, with its payment's id, or one that goes with none."""
     if isinstance(kept, TerminalReply):
         return ("", *reply_row(kept))
-    payment_id = kept.order.id if isinstance(kept, Claim) else kept.payment_id
-    return (payment_id, *reply_row(kept.reply))
+    return (kept.order.id, *reply_row(kept.reply))
 
 
 CLAIMS: Final = RowType(
@@ -123,6 +153,12 @@ ADVANCES: Final = RowType(
         *_prefixed("payments", "id", "merchant_no", *STANDING_COLUMNS),
         *_prefixed("jobs", "due_at_ms", "lane"),
         *_prefixed("payment_events", "event", "previous", "at_ms"),
+        "postings.account AS account_0",
+        "postings.amount_fen AS amount_fen_0",
+        "postings.account AS account_1",
+        "postings.amount_fen AS amount_fen_1",
+        *_prefixed("postings", "currency", "entry"),
+        *(f"terminal_replies.{column} AS reply_{column}" for column in REPLY_COLUMNS),
     ),
     _advance_row,
 )
@@ -154,11 +190,13 @@ def claim_rows(claims: Sequence[Claim]) -> Parameters:
 
 def advance_rows(advances: Sequence[Advance]) -> Parameters:
     """The parameters of the advances' statement."""
-    postings = [
-        _PostingLine(change, line) for change in advances for line in range(len(change.postings))
+    further = [
+        _PostingLine(change, line)
+        for change in advances
+        for line in range(_in_the_row(change.postings), len(change.postings))
     ]
     telling = [change for change in advances if change.notice is not None]
-    return advances, postings, _with_reply(advances), telling
+    return advances, further, telling
 
 
 def reply_rows(replies: Sequence[TerminalReply]) -> Parameters:
@@ -166,5 +204,5 @@ def reply_rows(replies: Sequence[TerminalReply]) -> Parameters:
     return (replies,)
 
 
-def _with_reply(changes: Sequence[Claim | Advance]) -> Sequence[Claim | Advance]:
-    return [change for change in changes if change.reply is not None]
+def _with_reply(claims: Sequence[Claim]) -> Sequence[Claim]:
+    return [claim for claim in claims if claim.reply is not None]

@@ -118,8 +118,7 @@ WITH asked AS MATERIALIZED (
   FROM asked i
   WHERE p.id = ANY (ARRAY[i.id]) AND p.version = i.version - 1
     AND p.merchant_no IS NOT DISTINCT FROM i.merchant_no
-  RETURNING i.id, i.merchant_no, i.version, i.event, i.previous, i.status, i.parked_reason,
-    i.at_ms, i.due_at_ms, i.lane
+  RETURNING i.*
 ), ended AS (
   DELETE FROM jobs j USING moved
   WHERE j.id = ANY (ARRAY['{SETTLE}:' || moved.id]) AND moved.due_at_ms IS NULL
@@ -133,12 +132,17 @@ WITH asked AS MATERIALIZED (
   SELECT id, version, event, previous, status, at_ms FROM moved
 ), posted AS (
   INSERT INTO postings ({_list(POSTING_COLUMNS)})
+  SELECT id, version, 0, account_0, amount_fen_0, currency, at_ms, entry
+  FROM moved WHERE account_0 IS NOT NULL
+  UNION ALL
+  SELECT id, version, 1, account_1, amount_fen_1, currency, at_ms, entry
+  FROM moved WHERE account_1 IS NOT NULL
+  UNION ALL
   SELECT {_list(POSTING_COLUMNS)} FROM {POSTINGS.rows(2)}
   WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
 ), kept AS (
   INSERT INTO terminal_replies ({_list(REPLY_COLUMNS)})
-  SELECT {_list(REPLY_COLUMNS)} FROM {REPLIES.rows(3)}
-  WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
+  SELECT {_list(REPLY_COLUMNS, "reply_")} FROM moved WHERE reply_key IS NOT NULL
 ), opened AS (
   INSERT INTO cases ({_list(CASE_COLUMNS)})
   SELECT {_CASE_OF_MOVED}, id, merchant_no, parked_reason, at_ms, TRUE
@@ -151,7 +155,7 @@ WITH asked AS MATERIALIZED (
     AND moved.previous IN ({_MAY_BE_PARKED}) AND c.is_open IS NOT DISTINCT FROM TRUE
 ), noticed AS (
   INSERT INTO notices ({_list(NOTICE_COLUMNS + NOTICE_STATE_COLUMNS)})
-  SELECT {_list(NOTICE_COLUMNS)}, {_literals(NEW_NOTICE)} FROM {NOTICES.rows(4)}
+  SELECT {_list(NOTICE_COLUMNS)}, {_literals(NEW_NOTICE)} FROM {NOTICES.rows(3)}
   WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
   RETURNING event_id, endpoint, created_at_ms
 ), queued AS (

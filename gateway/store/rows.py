@@ -133,14 +133,14 @@ def standing_row(standing: Standing) -> tuple[Any, ...]:
     """A standing as a row of ``STANDING_COLUMNS``."""
     decline = standing.decline
     return (
-        standing.status.value,
+        standing.status._value_,
         standing.version,
         standing.channel_trade_no,
         standing.channel_reference,
         standing.paid_at_ms,
         standing.captured_fen,
         standing.returned_fen,
-        "" if decline is None else decline.reason.value,
+        "" if decline is None else decline.reason._value_,
         "" if decline is None else decline.channel_code,
         standing.parked_reason,
         standing.refunding_fen,
@@ -160,7 +160,7 @@ def posting_row(
         posting.amount_fen,
         posting.currency,
         at_ms,
-        posting.entry.value,
+        posting.entry._value_,
     )
 
 

@@ -98,7 +98,7 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
     filters = [str(node.get("Filter", "")) for node in nodes]
     hashed = [text for text in filters if "hashed SubPlan" in text]
     joins = [node for node in nodes if node["Node Type"] == "Nested Loop"]
-    assert (len(hashed), len(joins)) == ((2, 0) if sql == CLAIM else (3, 3))
+    assert (len(hashed), len(joins)) == ((2, 0) if sql == CLAIM else (2, 3))
 
 
 async def six_hundred_payments(store: Store) -> None:
@@ -156,7 +156,7 @@ async def test_a_payment_moves_in_place_and_each_row_is_indexed_once(
         await connection.close()
     assert tuple(moved) == (600, 600)
     assert numbered == []
-    assert {tuple(collations) for *_, collations in keys} == {("C",)}
+    assert {tuple(collations) for *_, collations in keys if collations} == {("C",)}
     assert sorted((table, unique, *columns) for table, unique, columns, _ in keys) == [
         ("attempts", True, "channel_order_no", "channel", "account_id"),
         ("cases", False, "case_id"),
@@ -169,6 +169,7 @@ async def test_a_payment_moves_in_place_and_each_row_is_indexed_once(
         ("payment_events", True, "payment_id", "sequence"),
         ("payments", True, "id"),
         ("payments", True, "merchant_no", "door", "order_key"),
+        ("postings", False, "at_ms"),
         ("postings", True, "payment_id", "sequence", "line"),
         ("terminal_replies", True, "merchant_no", "key"),
     ]
