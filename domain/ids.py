@@ -7,9 +7,10 @@ Time and randomness are arguments; the shell's id source calls :func:`number`.
 """
 
 import re
+from binascii import b2a_hex
 from typing import Final, Protocol
 
-_LETTERS: Final = str.maketrans("0123456789abcdef", "ABCDEFGHJKLMNPQR")
+_LETTERS: Final = bytes.maketrans(b"0123456789abcdef", b"ABCDEFGHJKLMNPQR")
 _MERCHANT_NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _CHANNEL_NUMBER = re.compile(r"[A-Za-z0-9]{8,32}", re.ASCII)
 RANDOM_BYTES: Final = 10
@@ -25,7 +26,8 @@ class IdSource(Protocol):
 
 def number(time_ms: int, random_bytes: bytes) -> str:
     """32 sortable letters from a time in ms and ten random bytes."""
-    return f"{time_ms & 0xFFFFFFFFFFFF:012x}{random_bytes.hex()}".translate(_LETTERS)
+    octets = (time_ms & 0xFFFFFFFFFFFF).to_bytes(6) + random_bytes
+    return b2a_hex(octets).translate(_LETTERS).decode("ascii")
 
 
 def is_merchant_number(text: str) -> bool:

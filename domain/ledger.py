@@ -10,7 +10,8 @@ us, ``merchant:<merchant_no>`` what we owe a merchant.
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from domain.record import brief
 
 
 class Entry(enum.Enum):
@@ -23,7 +24,7 @@ class Entry(enum.Enum):
     ADJUSTMENT = "adjustment"
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class Posting:
     """One line of an entry; ``amount_fen`` > 0 debits ``account``."""
 

@@ -7,10 +7,16 @@ plain one. Use it for values that the hot path makes; everything else is a
 ``@dataclass(frozen=True, slots=True)``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, dataclass_transform
 
 T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def brief(cls: type[T]) -> type[T]:
+    """As :func:`record`, for a value of a few fields that is made by their places."""
+    return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

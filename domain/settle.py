@@ -9,14 +9,14 @@ decides. Of a hold nothing is taken, so whoever books the channel's word about o
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 from domain.decline import Decline
 from domain.ledger import Posting, capture, channel_receivable, merchant_payable, reversal
 from domain.payment import HOLD_METHOD, Event, Order, Payment, Standing, Status, apply
-from domain.record import record
+from domain.record import brief, record
 
 
 @record
@@ -44,6 +44,14 @@ _OF_A_HOLD: Final[Mapping[Event, Event]] = MappingProxyType(
 
 _PROOFS: Final = frozenset({Event.PAID, Event.AUTHORIZE})
 
+_SUCCEEDED: Final = Status.SUCCEEDED
+_CLOSED: Final = Status.CLOSED
+_REVERSED: Final = Status.REVERSED
+_REVERSING: Final = Status.REVERSING
+"""Looked up with every payment: a global is, a member of an enumeration is not, cheap."""
+
+_UNDOES: Final = frozenset({Event.UNDO, Event.GIVE_UP})
+
 _TOLD_NOT_PAID: Final = frozenset({Status.FAILED, Status.CLOSED, Status.REVERSING})
 """The till heard that it is not paid: no answer and no person can make it succeed."""
 
@@ -56,7 +64,7 @@ _TOLD: Final = {
 """What a merchant is sent; a state that is not here is on the way to one that is."""
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class Step:
     """The standing after an event, and the ledger lines that go with it.
 
@@ -83,15 +91,15 @@ def step(payment: Payment, happened: Happened) -> Step | None:
     now = payment.standing
     if now.parked_reason and happened.event not in _FOR_A_PARKED_ONE:
         return None
-    if happened.event in (Event.UNDO, Event.GIVE_UP) and has_refunds(now):
+    if happened.event in _UNDOES and has_refunds(now):
         return None
     status = apply(now.status, happened.event)
     if status is now.status:
-        paid_meanwhile = status is Status.REVERSING and happened.event is Event.PAID
+        paid_meanwhile = status is _REVERSING and happened.event is Event.PAID
         return _seen_paid(now, happened) if paid_meanwhile and not now.paid_at_ms else None
-    if status is Status.CLOSED and (now.captured_fen > now.returned_fen or now.paid_at_ms):
+    if status is _CLOSED and (now.captured_fen > now.returned_fen or now.paid_at_ms):
         return parked(payment, "undone_as_unpaid_after_payment")
-    if status is Status.REVERSED and now.refunding_fen:
+    if status is _REVERSED and now.refunding_fen:
         # the whole came back while parts of it are on their way: who holds what is not known
         return None if now.parked_reason else parked(payment, "undone_with_open_refunds")
     return _moved(payment, status, happened)
@@ -102,7 +110,7 @@ def has_refunds(standing: Standing) -> bool:
 
     An undo takes a whole payment back: what is left of this one is refunded instead.
     """
-    return standing.status is not Status.REVERSED and (
+    return standing.status is not _REVERSED and (
         standing.returned_fen > 0 or standing.refunding_fen > 0
     )
 
@@ -112,17 +120,16 @@ def _moved(payment: Payment, status: Status, happened: Happened) -> Step:
     order, now = payment.order, payment.standing
     captured_fen, returned_fen = now.captured_fen, now.returned_fen
     postings: tuple[Posting, ...] = ()
-    if status is Status.SUCCEEDED and captured_fen == 0:
+    if status is _SUCCEEDED and captured_fen == 0:
         captured_fen = happened.captured_fen or order.amount_fen
         postings = capture(*accounts(order), captured_fen, order.currency)
-    elif status is Status.REVERSED:
+    elif status is _REVERSED:
         if captured_fen == 0:
             captured_fen = happened.captured_fen or order.amount_fen
             postings = capture(*accounts(order), captured_fen, order.currency)
         postings += reversal(*accounts(order), captured_fen - returned_fen, order.currency)
         returned_fen = captured_fen
     notice = _TOLD.get(status, "") if order.notify_url else ""
-    ended = status in (Status.FAILED, Status.CLOSED, Status.REVERSING)
     return Step(
         Standing(
             status=status,
@@ -134,7 +141,7 @@ def _moved(payment: Payment, status: Status, happened: Happened) -> Step:
             returned_fen=returned_fen,
             refunding_fen=now.refunding_fen,
             notices=now.notices + 1 if notice else now.notices,
-            decline=(happened.decline or now.decline) if ended else now.decline,
+            decline=(happened.decline or now.decline) if status in _TOLD_NOT_PAID else now.decline,
         ),
         postings,
         notice,

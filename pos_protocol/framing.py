@@ -5,6 +5,7 @@ Rules: the buffer never holds more than one unfinished frame besides what one
 final, for nobody knows where the next frame begins.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from pos_protocol.errors import FramingError
@@ -79,6 +80,7 @@ def frame(payload: bytes) -> bytes:
     return len(payload).to_bytes(PREFIX_BYTES, "big") + payload
 
 
+@lru_cache(maxsize=256)
 def swap_tpdu(tpdu: bytes) -> bytes:
     """The TPDU of the answer: id, then source and destination exchanged."""
     return tpdu[:1] + tpdu[3:5] + tpdu[1:3]

@@ -19,6 +19,7 @@ from pos_protocol.transactions import MONEY_ECHOED, Transaction, identify, reply
 
 __all__ = ["BadFrame", "HostSession", "Received", "reply_to"]
 
+_SWAP: Final = TpduRule.SWAP
 _NO_INSTRUCTION: Final = frozenset(bytes([nibble << 4]) for nibble in range(16)) | {b""}
 """The header's third byte, four before its end, when it asks for nothing."""
 CUT_OFF: Final = "the stream ended inside a frame"
@@ -119,6 +120,6 @@ def reply_to(
     answer.update(fields)
     if processing or header[-4:-3] not in _NO_INSTRUCTION:
         header = with_instruction(header, processing)
-    if dialect.tpdu is TpduRule.SWAP:
+    if dialect.tpdu is _SWAP:
         tpdu = swap_tpdu(tpdu)
     return Message(tpdu, header, reply_mti(request.mti), answer)

@@ -29,6 +29,7 @@ _SPANS: Final = MappingProxyType(
     }
 )
 """By block size and steps: by how many bits each folding step shifts."""
+_WORD_SPANS: Final = _SPANS[64]
 
 
 def mac_cup_ecb(key: CipherKey, data: bytes | memoryview) -> bytes:
@@ -45,7 +46,11 @@ def _cup_ecb(key: CipherKey, data: bytes | memoryview) -> bytes:
     if key.block_bytes != 8:
         raise ValueError("the CUP MAC takes a DES key")
     encrypt = key.encrypt_blocks
-    text = b"%016X" % (_fold(data, 64) & _WORD)
+    size = len(data)
+    folded = int.from_bytes(data) << (-size * 8 & 63)
+    for span in _WORD_SPANS[(size - 1 >> 3).bit_length()]:  # _fold, spelt out
+        folded ^= folded >> span
+    text = b"%016X" % (folded & _WORD)
     half = int.from_bytes(encrypt(text[:8])) ^ int.from_bytes(text[8:])
     return encrypt(half.to_bytes(8))
 

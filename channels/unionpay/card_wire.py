@@ -47,6 +47,9 @@ ECHO_REPLY: Final = "0830"
 _MAC_FIELD: Final = 64
 _NO_ANSWER: Final = "98"
 _COMPLETE: Final = CardAction.COMPLETE
+_SUCCEEDED: Final = Verdict.SUCCEEDED
+_UNKNOWN: Final = Verdict.UNKNOWN
+_CNY: Final = currency_numeric(CNY)
 _TRACES: Final = 999_999
 _BATCHES: Final = 999_999
 _WITHOUT_PIN: Final = "2"
@@ -248,9 +251,9 @@ def read_sale(
     if advice is not None:
         codes = REFUND_CODES
     rule = codes.get(code, UNLISTED)
-    if rule.verdict is Verdict.UNKNOWN:
-        return Answer(verdict=Verdict.UNKNOWN, channel_code=code)
-    approved = rule.verdict is Verdict.SUCCEEDED
+    if rule.verdict is _UNKNOWN:
+        return Answer(verdict=_UNKNOWN, channel_code=code)
+    approved = rule.verdict is _SUCCEEDED
     asked = request if advice is None else Advised(request, advice)
     why = mistrust(
         reply, row, asked, account, keys, complete=approved, may_be_unsigned=rule.unsigned
@@ -263,7 +266,7 @@ def read_sale(
         return Answer(verdict=Verdict.DECLINED, reason=rule.reason, channel_code=code)
     reference = message.text(37).strip()
     return Answer(
-        verdict=Verdict.SUCCEEDED,
+        verdict=_SUCCEEDED,
         amount_fen=int(message.text(4)) - (0 if advice is None else advice.base_fen),
         currency=CNY if message.text(49) else "",
         order_no=request.order_no,
@@ -349,7 +352,7 @@ def _echoes(
             amount_fen is None
             or ((not complete or 4 in fields) and int(message.text(4) or amount_fen) == amount_fen)
         )
-        and fields.get(49, currency_numeric(CNY)) == currency_numeric(asked.currency)
+        and fields.get(49, _CNY) == currency_numeric(asked.currency)
     )
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import orjson
+
 from channels.card import CardData, TerminalPin
 from channels.port import Answer
 from domain.clock import beijing_texts
@@ -81,6 +83,7 @@ F39_OF_ERROR: Final[Mapping[type[PosgateError], str]] = MappingProxyType(
         ConfigurationError: "96",
     }
 )
+_CNY: Final = currency_numeric("CNY")
 _OF_OUR_LINK: Final = frozenset({"77", "97", "A0"})
 _SCANNED: Final = "03"
 _FIELD_59: Final = 999
@@ -102,7 +105,7 @@ def amount_fen(message: Message) -> int:
     amount = int(message.text(4) or "0")
     if amount <= 0:
         raise RefusedError("13", "amount is zero")
-    if message.text(49) != currency_numeric("CNY"):
+    if message.fields.get(49) != _CNY:
         raise RefusedError("40", "currency is not 156")
     return amount
 
@@ -124,8 +127,9 @@ def card_data(
         RefusedError: 14 no PAN; 57 a PIN under a weak key; 40 encrypted tracks without a
             track key; 99 PIN block; A7 a track that is none once decrypted.
     """
+    fields = message.fields
     security = message.text(53).ljust(3, "0")
-    track2, track3 = message.text(35), message.text(36)
+    track2, track3 = message.text(35), message.text(36) if 36 in fields else ""
     if security[2] == "1":
         track2, track3 = _clear(track2, track_key), _clear(track3, track_key)
     pan = message.text(2) or track2.partition("=")[0]
@@ -139,7 +143,6 @@ def card_data(
         if len(block) != 8:
             raise RefusedError("99", "the PIN block is not 8 bytes")
         pin = TerminalPin(block, pin_key, security[0] != "1")
-    fields = message.fields
     return CardData(
         pan=pan,
         entry_mode=message.text(22),
@@ -175,7 +178,10 @@ def fingerprint_text(message: Message) -> bytes:
     fields = message.fields
     said = [number for number in fields if number not in _NOT_IN_FINGERPRINT]
     values = [fields[number] for number in said]
-    return f"{message.mti}{said}{values}".encode()
+    try:
+        return orjson.dumps([message.mti, said, values], default=bytes.hex)
+    except TypeError:  # a text that no GBK was: JSON cannot say it
+        return f"{message.mti}{said}{values}".encode()
 
 
 def hosts_code(code: str, reason: DeclineReason) -> str:
