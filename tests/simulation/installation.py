@@ -75,7 +75,7 @@ class Installation:
 
 def small_keys() -> None:
     """Let this process use RSA keys that no product would, and parse each of them once."""
-    vars(signing.rsa)["_LEAST_BITS"] = _KEY_BITS
+    vars(signing.rsa)["LEAST_BITS"] = _KEY_BITS
     parse = lru_cache(maxsize=8)(load_pem_private_key)
     vars(signing.rsa)["load_pem_private_key"] = parse
 
