@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from benchmarks.bills import bills
 from benchmarks.codec import codec
 from benchmarks.outage import outage
 from benchmarks.postgres import PostgresServer
 from benchmarks.scene import Door, Scene
+from benchmarks.signing import signing
 from benchmarks.terminals import terminals
 from benchmarks.windows import Load, Plan, Series, run_window
 
@@ -131,6 +133,8 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "card_sale_fixed": card_sale_fixed,
         "mixed": mixed,
         "terminals": terminals,
+        "signing": signing,
+        "bills": bills,
         "outage": outage,
     }
 )

@@ -16,35 +16,43 @@ both ends of the wire are written twice):
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 import orjson
 
+from sandbox.alipay_bill import BillDesk
 from sandbox.alipay_books import AlipayBooks, BooksFull
 from sandbox.alipay_calls import Biz, Node, Refusal
+from sandbox.alipay_dress import Undecipherable, dress_of
+from sandbox.alipay_faces import FACE_PAYER, Faces
 from sandbox.alipay_methods import METHODS, pay
 from sandbox.alipay_notices import NoticeSender
 from sandbox.alipay_orders import OpenOrders
 from sandbox.config import AlipaySandboxConfig
 from sandbox.effects import HANG_UP, Effect
 from sandbox.form import FormError, parse_form
+from sandbox.nonces import Nonces
 from sandbox.notifier import Notice
-from signing.rsa import load_private_key, load_public_key, sign_sha256, verify_sha256
+from signing.rsa import load_private_key, sign_sha256, verify_sha256
 
+Params = Mapping[str, str]
 PAY: Final = "alipay.trade.pay"
 PRECREATE: Final = "alipay.trade.precreate"
 CREATE: Final = "alipay.trade.create"
 AUTHORISED: Final = "alipay.system.oauth.token"
+BILL: Final = "alipay.data.dataservice.bill.downloadurl.query"
+FACE: Final = "zoloz.authentication.customer.smilepay.initialize"
+FTOKEN: Final = "zoloz.authentication.customer.ftoken.query"
 _WITHOUT_BIZ: Final = frozenset((AUTHORISED,))
 """Methods whose parameters stand beside the common ones."""
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 _RESPONSE_KEYS: Final[Mapping[str, bytes]] = MappingProxyType(
     {
         method: method.replace(".", "_").encode() + b"_response"
-        for method in (PAY, PRECREATE, CREATE, AUTHORISED, *METHODS)
+        for method in (PAY, PRECREATE, CREATE, AUTHORISED, BILL, FACE, FTOKEN, *METHODS)
     }
 )
 _ERROR_KEY: Final = b"error_response"
@@ -79,11 +87,15 @@ class AlipayState:
         self, config: AlipaySandboxConfig, *, user_paying_after_ms: int, max_orders: int
     ) -> None:
         self.app_id = config.app_id
-        self.app_key = load_public_key(config.app_public_key_pem)
+        self.dress = dress_of(config)
+        self.app_auth_token = config.app_auth_token
         self.own_key = load_private_key(config.alipay_private_key_pem)
         self.user_paying_after_ms = user_paying_after_ms
         self.books = AlipayBooks(max_orders)
         self.orders = OpenOrders(self.books, max_orders, user_paying_after_ms)
+        self.faces = Faces(max_orders)
+        self.bills = BillDesk(self.books, config.seller_id)
+        self.nonces = Nonces()
         self.sender = NoticeSender(
             app_id=config.app_id, seller_id=config.seller_id, key=self.own_key
         )
@@ -111,7 +123,7 @@ def handle(request: GatewayRequest, state: AlipayState, now_ms: int) -> Effect:
         biz = _accept(request, state)
     except _Refused as refused:
         return Effect(_envelope(key, refused.node, state if refused.signed else None))
-    node = _perform(request, biz, state, now_ms)
+    node = perform(request, biz, state, now_ms)
     if request.method == AUTHORISED and node is not None and "sub_code" in node:
         key = _ERROR_KEY  # this method's refusals come so
     return HANG_UP if node is None else Effect(_envelope(key, node, state))
@@ -137,10 +149,14 @@ def _accept(request: GatewayRequest, state: AlipayState) -> Mapping[str, object]
             "isv.invalid-signature",
             "验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配",
         )
+    _check_dress(params, state)
     if request.method in _WITHOUT_BIZ:
         return params
+    content = params["biz_content"].encode()
     try:
-        biz = orjson.loads(params["biz_content"])
+        biz = orjson.loads(state.dress.decrypt(content) if state.dress.aes_key else content)
+    except Undecipherable:
+        raise _Refused("40002", "isv.decryption-error", "解密出错") from None
     except orjson.JSONDecodeError:
         biz = None
     if not isinstance(biz, dict):
@@ -173,6 +189,18 @@ def _check_common(params: Mapping[str, str], method: str) -> None:
         raise _Refused("40002", "isv.invalid-timestamp", "非法的时间戳参数")
 
 
+def _check_dress(params: Mapping[str, str], state: AlipayState) -> None:
+    """Certificates, encryption and the merchant's token, as the app is registered."""
+    dress = state.dress
+    named = (params.get("app_cert_sn", ""), params.get("alipay_root_cert_sn", ""))
+    if dress.app_sn and named != (dress.app_sn, dress.root_sn):
+        raise _Refused("40002", "isv.invalid-app-cert-sn", "证书序列号不正确")
+    if dress.aes_key and params.get("encrypt_type") != "AES":
+        raise _Refused("40002", "isv.invalid-encrypt-type", "不支持的加密类型")
+    if params.get("app_auth_token", "") != state.app_auth_token:
+        raise _Refused("20001", "aop.invalid-app-auth-token", "无效的应用授权令牌")
+
+
 def _is_signed(params: Mapping[str, str], state: AlipayState) -> bool:
     """RSA2 over the sorted, non-empty parameters but ``sign``."""
     signed = "&".join([f"{k}={v}" for k, v in sorted(params.items()) if v and k != "sign"])
@@ -180,24 +208,54 @@ def _is_signed(params: Mapping[str, str], state: AlipayState) -> bool:
         signature = base64.b64decode(params["sign"], validate=True)
     except (binascii.Error, ValueError):
         return False
-    return verify_sha256(state.app_key, signed.encode(), signature)
+    return verify_sha256(state.dress.app_key, signed.encode(), signature)
 
 
-def _perform(request: GatewayRequest, biz: Biz, state: AlipayState, now_ms: int) -> Node | None:
-    params = request.params or {}
+def _pay(biz: Biz, params: Params, state: AlipayState, now_ms: int) -> Node | None:
+    """A face's token pays as an approved code does; the payer is whose face it is."""
     notify_url = params.get("notify_url", "")
+    if biz.get("scene") != "security_code":
+        return pay(biz, state.books, state.user_paying_after_ms, notify_url, now_ms)
+    token = biz.get("auth_code")
+    if not isinstance(token, str) or not state.faces.use(
+        token, str(biz.get("out_trade_no", "")), now_ms
+    ):
+        raise Refusal("ACQ.PAYMENT_AUTH_CODE_INVALID", "支付失败，请重新刷脸")
+    return pay(biz, state.books, state.user_paying_after_ms, notify_url, now_ms, face=FACE_PAYER)
+
+
+_Act = Callable[[Biz, Params, AlipayState, int], Node | None]
+_ACTS: Final[Mapping[str, _Act]] = MappingProxyType(
+    {
+        PAY: _pay,
+        PRECREATE: lambda biz, params, state, now_ms: state.orders.precreate(
+            biz, params.get("notify_url", ""), now_ms
+        ),
+        CREATE: lambda biz, params, state, now_ms: state.orders.create(
+            biz, params.get("notify_url", ""), now_ms
+        ),
+        AUTHORISED: lambda _biz, params, state, now_ms: state.orders.token(params, now_ms),
+        BILL: lambda biz, _params, state, now_ms: state.bills.url(biz, now_ms),
+        FACE: lambda biz, _params, state, now_ms: state.faces.initialize(biz, now_ms),
+        FTOKEN: lambda biz, _params, state, now_ms: state.faces.query(biz, now_ms),
+    }
+)
+"""The methods that need more than the books."""
+
+
+def is_known(method: str) -> bool:
+    """Whether there is such a method."""
+    return method in _RESPONSE_KEYS
+
+
+def perform(request: GatewayRequest, biz: Biz, state: AlipayState, now_ms: int) -> Node | None:
+    """The node of an accepted call; ``None`` to hang up."""
+    params = request.params or {}
+    act = _ACTS.get(request.method)
     try:
-        match request.method:
-            case "alipay.trade.pay":
-                return pay(biz, state.books, state.user_paying_after_ms, notify_url, now_ms)
-            case "alipay.trade.precreate":
-                return state.orders.precreate(biz, notify_url, now_ms)
-            case "alipay.trade.create":
-                return state.orders.create(biz, notify_url, now_ms)
-            case "alipay.system.oauth.token":
-                return state.orders.token(params, now_ms)
-            case method:
-                return METHODS[method](biz, state.books, now_ms)
+        if act is not None:
+            return act(biz, params, state, now_ms)
+        return METHODS[request.method](biz, state.books, now_ms)
     except Refusal as no:
         return {
             "code": no.code,
@@ -218,7 +276,14 @@ def _envelope(key: bytes, node: Node, signer: AlipayState | None) -> bytes:
     raw = orjson.dumps(node).replace(b"/", b"\\/")
     if signer is None:
         return b'{"%b":%b}' % (key, raw)
+    dress = signer.dress
+    if dress.aes_key and key != _ERROR_KEY and "sub_code" not in node:
+        raw = b'"%b"' % dress.encrypt(raw)
     signature = binascii.b2a_base64(sign_sha256(signer.own_key, raw), newline=False)
+    if dress.own_sn:
+        return b'{"%b":%b,"alipay_cert_sn":"%b","sign":"%b"}' % (
+            key, raw, dress.own_sn.encode(), signature,
+        )  # fmt: skip
     return b'{"%b":%b,"sign":"%b"}' % (key, raw, signature)
 
 

@@ -71,9 +71,9 @@ class Trade:
     paid_at_ms: int = 0
     closed: bool = False
     returned_fen: int = 0
-    shared_fen: int = 0
     cancel_action: str = ""
     refunds: dict[str, Refund] = field(default_factory=dict)
+    shares: dict[str, int] = field(default_factory=dict)
     happened: list[Happening] = field(default_factory=list, repr=False)
 
     @property

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from domain.clock import beijing
 from domain.money import MoneyError, parse_yuan
 
 Biz = Mapping[str, object]
@@ -83,3 +84,8 @@ def subject_of(biz: Biz) -> str:
 def success() -> Node:
     """The beginning of every yes."""
     return {"code": "10000", "msg": "Success"}
+
+
+def beijing_text(time_ms: int) -> str:
+    """``yyyy-MM-dd HH:mm:ss`` in Beijing, the vendor's only time format."""
+    return f"{beijing(time_ms):%Y-%m-%d %H:%M:%S}"

@@ -15,12 +15,12 @@ Where the vendor leaves room, this side decides:
 * A cancel's window is 24 hours from the trade's creation.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from domain.clock import beijing
 from domain.money import format_yuan
 from sandbox.alipay_books import CANCEL_WINDOW_MS, NEVER, AlipayBooks, Trade, TradeStatus
 from sandbox.alipay_calls import (
@@ -28,6 +28,7 @@ from sandbox.alipay_calls import (
     Node,
     Refusal,
     amount_fen,
+    beijing_text,
     invalid,
     new_number,
     not_exist,
@@ -38,6 +39,9 @@ from sandbox.alipay_calls import (
 from sandbox.scenarios import ALIPAY_BY_CODE, Scenario
 
 _AUTH_CODE = re.compile(r"(?:2[5-9]|30)[0-9]{14,22}", re.ASCII)
+
+
+MAX_SHARES: Final = 20
 
 
 def _named(biz: Biz, books: AlipayBooks, now_ms: int) -> Trade | None:
@@ -55,11 +59,6 @@ def _trade(biz: Biz, books: AlipayBooks, now_ms: int) -> Trade:
     return trade
 
 
-def beijing_text(time_ms: int) -> str:
-    """``yyyy-MM-dd HH:mm:ss`` in Beijing, the vendor's only time format."""
-    return f"{beijing(time_ms):%Y-%m-%d %H:%M:%S}"
-
-
 def _buyer(node: Node, trade: Trade) -> None:
     node["buyer_logon_id"] = trade.buyer_logon_id
     node["buyer_user_id"] = trade.buyer_id
@@ -75,12 +74,18 @@ def _amounts(node: Node, trade: Trade) -> None:
 
 
 def pay(
-    biz: Biz, books: AlipayBooks, user_paying_after_ms: int, notify_url: str, now_ms: int
+    biz: Biz,
+    books: AlipayBooks,
+    user_paying_after_ms: int,
+    notify_url: str,
+    now_ms: int,
+    *,
+    face: str = "",
 ) -> Node | None:
-    """alipay.trade.pay, scene bar_code."""
+    """alipay.trade.pay, scene bar_code; of ``face``, whose token is good, security_code."""
     number, subject = new_number(biz), subject_of(biz)
     total_fen = amount_fen(biz, "total_amount")
-    if biz.get("scene", "bar_code") != "bar_code":
+    if biz.get("scene", "bar_code") != ("security_code" if face else "bar_code"):
         raise invalid("scene")
     auth_code = text(biz, "auth_code")
     trade = books.find(number, "", now_ms)
@@ -88,7 +93,7 @@ def pay(
         return _pay_again(trade, total_fen, subject, auth_code)
     if books.is_refused(number):
         raise Refusal("ACQ.TRADE_HAS_CLOSE", "交易已经关闭")
-    if _AUTH_CODE.fullmatch(auth_code) is None:
+    if not face and _AUTH_CODE.fullmatch(auth_code) is None:
         raise Refusal(
             "ACQ.PAYMENT_AUTH_CODE_INVALID",
             "支付失败，获取顾客账户信息失败，请顾客刷新付款码后重新收款",
@@ -111,6 +116,7 @@ def pay(
         pays_at_ms,
         now_ms,
         notify_url=notify_url,
+        payer_id=face,
         store_id=text(biz, "store_id"),
         terminal_id=text(biz, "terminal_id"),
     )
@@ -239,6 +245,33 @@ def close(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
     return node
 
 
+def settle(biz: Biz, books: AlipayBooks, now_ms: int) -> Node:
+    """alipay.trade.order.settle: shares of what was paid, once for each out_request_no."""
+    trade = _trade(biz, books, now_ms)
+    request_no = text(biz, "out_request_no")
+    shares = biz.get("royalty_parameters")
+    if not request_no or not isinstance(shares, list) or not 1 <= len(shares) <= MAX_SHARES:
+        raise invalid("out_request_no,royalty_parameters")
+    total_fen = 0
+    for share in shares:
+        if not isinstance(share, dict) or not text(share, "trans_in"):
+            raise invalid("royalty_parameters")
+        total_fen += amount_fen(share, "amount")
+    if trade.status is not TradeStatus.TRADE_SUCCESS:
+        raise Refusal("ACQ.TRADE_STATUS_ERROR", "交易状态不合法")
+    done_fen = trade.shares.get(request_no)
+    if done_fen is not None and done_fen != total_fen:
+        raise Refusal("ACQ.DISCORDANT_REPEAT_REQUEST", "请求信息不一致")
+    if done_fen is None:
+        left_fen = trade.charged_fen - trade.returned_fen - sum(trade.shares.values())
+        if total_fen > left_fen:
+            raise Refusal("ACQ.ALLOC_AMOUNT_VALIDATE_ERROR", "分账金额超限")
+        trade.shares[request_no] = total_fen
+    serial = f"{trade.trade_no}{request_no}".encode()
+    settle_no = str(int(hashlib.sha256(serial).hexdigest()[:15], 16))
+    return {**success(), "settle_no": settle_no, "trade_no": trade.trade_no}
+
+
 Method = Callable[[Biz, AlipayBooks, int], Node]
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {
@@ -247,6 +280,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         "alipay.trade.refund": refund,
         "alipay.trade.fastpay.refund.query": refund_query,
         "alipay.trade.close": close,
+        "alipay.trade.order.settle": settle,
     }
 )
 """Every method but pay, which alone depends on a payer's time."""

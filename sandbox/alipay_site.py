@@ -1,5 +1,6 @@
-"""What the simulated Alipay serves beside its gateway: the page where a payer authorises.
+"""What the simulated Alipay serves beside its gateways: authorising, and bills.
 
+``GET /bills/…`` is where a bill's URL leads: the zip, or 403 once the URL is too old.
 ``GET /oauth2/publicAppAuthorize.htm?app_id&scope&redirect_uri&state`` sends the wallet's
 browser back at once, with an ``auth_code`` (a payer agrees to ``auth_base`` unasked).
 ``payer`` in the query is the sandbox's own: who it is.
@@ -17,6 +18,7 @@ from sandbox.form import FormError, parse_form
 from sandbox.http_wire import HttpRequest, response
 
 AUTHORISE_PATH: Final = "/oauth2/publicAppAuthorize.htm"
+BILLS_PREFIX: Final = "/bills/"
 _SCOPES: Final = frozenset(("auth_base", "auth_user"))
 _TEXT: Final = b"text/plain;charset=utf-8"
 
@@ -25,6 +27,11 @@ def handle(request: HttpRequest, state: AlipayState, now_ms: int) -> HttpAnswer:
     """Answer one request that is not the gateway's."""
     if request.method == "GET" and request.path == AUTHORISE_PATH:
         return _authorise(request, state, now_ms)
+    if request.method == "GET" and request.path.startswith(BILLS_PREFIX):
+        bill = state.bills.fetch(request.path.removeprefix(BILLS_PREFIX), now_ms)
+        if bill is None:
+            return _plain(403, "the URL has expired")
+        return HttpAnswer(Effect(bill), 200, b"application/zip")
     return HttpAnswer(Effect(b"{}"), 404)
 
 

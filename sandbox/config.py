@@ -17,13 +17,21 @@ class AlipaySandboxConfig:
     """One app at the simulated Alipay.
 
     ``app_public_key_pem`` verifies requests, ``alipay_private_key_pem`` signs answers;
-    both as PEM or as the bare base64 body that Alipay's console hands out.
+    both as PEM or as the bare base64 body that Alipay's console hands out. With
+    ``app_certificate_pem`` the app is in certificate mode: ``alipay_certificate_pem`` is that
+    of the key that signs, ``root_certificates_pem`` the bundle. ``aes_key`` is 16 bytes in
+    base64: contents come and go encrypted. ``app_auth_token``, if set, must come with a call.
     """
 
     app_id: str
-    app_public_key_pem: bytes
+    app_public_key_pem: bytes = b""
     alipay_private_key_pem: bytes = field(repr=False)
     seller_id: str = "2088000000000001"
+    app_certificate_pem: bytes = b""
+    alipay_certificate_pem: bytes = b""
+    root_certificates_pem: bytes = b""
+    aes_key: str = field(default="", repr=False)
+    app_auth_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

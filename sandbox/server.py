@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from sandbox import alipay_site, control
+from sandbox import alipay_site, alipay_v3, control
 from sandbox.config import BoundPorts, SandboxConfig
 from sandbox.connection import CardConnection, Connections, HttpAnswer, HttpConnection
 from sandbox.effects import Effect
@@ -54,6 +54,7 @@ async def serve(
             servers[name] = await loop.create_server(
                 factory, config.host, port, backlog=1024, ssl=tls
             )
+        world.alipay_state.bills.site = f"http://{config.host}:{_port(servers['alipay'])}"
         notifying = loop.create_task(deliver_notices(world, now_ms, config.notify_ca_file))
         on_ready(BoundPorts(**{name: _port(server) for name, server in servers.items()}))
         await notifying  # for ever
@@ -84,6 +85,8 @@ def _listeners(
     def alipay(request: HttpRequest) -> HttpAnswer:
         if request.path == GATEWAY_PATH:
             return HttpAnswer(world.alipay(request.query, request.body, now_ms()))
+        if request.path.startswith(alipay_v3.PREFIX):
+            return world.alipay_rest(request, now_ms())
         return alipay_site.handle(request, world.alipay_state, now_ms())
 
     def card(payload: bytes) -> Effect:

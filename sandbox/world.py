@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sandbox import alipay, alipay_notices, unionpay_host
+from sandbox import alipay, alipay_notices, alipay_v3, unionpay_host
 from sandbox.alipay import AlipayState
 from sandbox.card_state import CardState
 from sandbox.config import SandboxConfig
+from sandbox.connection import HttpAnswer
 from sandbox.effects import Effect
 from sandbox.faults import Faults, strike
+from sandbox.http_wire import HttpRequest
 from sandbox.notifier import Notice, Notifier
 from sandbox.wallet import Payer, Wallet, WalletAnswer
 
@@ -89,6 +91,16 @@ class World:
         rule = self.faults[ALIPAY].draw(request.method)
         act = partial(alipay.handle, request, self.alipay_state, now_ms)
         return strike(rule, act, alipay.spoil)
+
+    def alipay_rest(self, request: HttpRequest, now_ms: int) -> HttpAnswer:
+        """One call of ``/v3/…``; its faults are those of ``/gateway.do``."""
+        self.calls[ALIPAY] += 1
+        rule = self.faults[ALIPAY].draw(alipay_v3.method_of(request.path))
+
+        def act() -> Effect:
+            return alipay_v3.handle(request, self.alipay_state, now_ms).effect
+
+        return HttpAnswer(strike(rule, act, alipay_v3.spoil), is_whole=True)
 
     def card(self, payload: bytes, now_ms: int) -> Effect:
         """One frame's payload at the card host."""

@@ -258,7 +258,8 @@ def test_cancel_after_a_partial_refund_returns_the_rest(call: Call, world: World
         ({"subject": ""}, "ACQ.INVALID_PARAMETER"),
         ({"out_trade_no": "a-b"}, "ACQ.INVALID_PARAMETER"),
         ({"out_trade_no": None}, "ACQ.INVALID_PARAMETER"),
-        ({"scene": "security_code"}, "ACQ.INVALID_PARAMETER"),
+        ({"scene": "security_code"}, "ACQ.PAYMENT_AUTH_CODE_INVALID"),
+        ({"scene": "wave_code"}, "ACQ.INVALID_PARAMETER"),
     ],
 )
 def test_bad_business_parameters(

@@ -1,0 +1,176 @@
+"""The metric ``signing``: a whole call's work beside its two bare RSA operations.
+
+Rules: ours is what an adapter does with one payment, network left out: the request built,
+signed and ready to send, the answer read, verified and judged. Beside it, in the same run
+and in turn with it, one signature and one verification with the same keys over texts of the
+same length. Time is this process's own CPU; the median round counts. A channel is one
+entry of :data:`SIDES`.
+"""
+
+import asyncio
+import base64
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from benchmarks.postgres import PostgresServer
+from benchmarks.windows import Plan
+from channels.alipay.plugin import PLUGIN as ALIPAY
+from channels.port import (
+    Answer,
+    ByteLink,
+    ChannelAccount,
+    ChannelServices,
+    HttpRequest,
+    HttpResponse,
+    LinkReceiver,
+    NotSent,
+    PayRequest,
+    Verdict,
+)
+from gateway.sources import RandomIds, SystemClock
+
+_ROUNDS: Final = 21
+_CALLS: Final = 120
+_NUMBER: Final = "0123456789abcdef0123456789abcdef"
+_REQUEST_CHARACTERS: Final = 600
+"""About what a request signs; an answer is measured by its own length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One channel: its whole call, and the keys and answer that the bare operations use."""
+
+    call: Callable[[], Awaitable[Answer]]
+    our_key: rsa.RSAPrivateKey
+    their_key: rsa.RSAPrivateKey
+    answer: bytes
+
+
+def pem(key: rsa.RSAPrivateKey) -> bytes:
+    """A private key as an account holds it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def public_pem(key: rsa.RSAPrivateKey) -> bytes:
+    """Its public half."""
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def signature(key: rsa.RSAPrivateKey, data: bytes) -> bytes:
+    """RSA with SHA-256 and nothing else."""
+    return key.sign(data, PKCS1v15(), SHA256())
+
+
+def services(response: HttpResponse) -> ChannelServices:
+    """A network that answers everything with ``response``."""
+
+    async def send(_: HttpRequest) -> HttpResponse:
+        return response
+
+    async def connect(_host: str, _port: int, _receiver: LinkReceiver) -> ByteLink:
+        raise NotSent("not here")
+
+    async def take_sequence(_name: str, _count: int) -> int:
+        return 1
+
+    return ChannelServices(
+        clock=SystemClock(),
+        ids=RandomIds(),
+        send=send,
+        connect=connect,
+        take_sequence=take_sequence,
+    )
+
+
+def payment() -> PayRequest:
+    """A payment like any other."""
+    return PayRequest(
+        order_no=_NUMBER,
+        amount_fen=1990,
+        currency="CNY",
+        subject="一杯咖啡和两块饼干",
+        created_at_ms=SystemClock().now_ms(),
+        auth_code="280000000000000001",
+        store_id="S0001",
+        terminal_id="T0001",
+    )
+
+
+def alipay() -> Side:
+    """``alipay.trade.pay`` in key mode."""
+    ours, theirs = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    node = (
+        '{"code":"10000","msg":"Success","buyer_logon_id":"139******01",'
+        '"buyer_pay_amount":"19.90","buyer_user_id":"2088100000000001",'
+        '"fund_bill_list":[{"amount":"19.90","fund_channel":"ALIPAYACCOUNT"}],'
+        '"gmt_payment":"2026-09-16 12:00:00","invoice_amount":"19.90",'
+        f'"out_trade_no":"{_NUMBER}","point_amount":"0.00","receipt_amount":"19.90",'
+        '"total_amount":"19.90","trade_no":"2026091622001400000000000001"}'
+    ).encode()
+    signed = base64.b64encode(signature(theirs, node))
+    body = b'{"alipay_trade_pay_response":%b,"sign":"%b"}' % (node, signed)
+    account = ChannelAccount(
+        account_id="ali1",
+        channel="alipay",
+        settings={"app_id": "2021000000000001"},
+        secrets={"app_private_key": pem(ours), "alipay_public_key": public_pem(theirs)},
+    )
+    channel = ALIPAY.build(account, services(HttpResponse(200, {}, body)))
+    request = payment()
+    return Side(lambda: channel.pay(request), ours, theirs, node)
+
+
+SIDES: Final[Mapping[str, Callable[[], Side]]] = MappingProxyType({"alipay": alipay})
+
+
+async def signing(_postgres: PostgresServer, _plan: Plan, notes: list[str]) -> dict[str, float]:
+    """``<channel>_ratio_to_rsa`` of every channel that signs with RSA."""
+    figures: dict[str, float] = {}
+    for channel, make in SIDES.items():
+        side = make()
+        if (await side.call()).verdict is not Verdict.SUCCEEDED:
+            notes.append(f"signing: {channel} does not take its answer")
+        whole, bare = [], []
+        for _ in range(_ROUNDS):
+            bare.append(_bare_us(side))
+            whole.append(await _whole_us(side))
+        figures[f"{channel}_ratio_to_rsa"] = round(
+            statistics.median(ours / theirs for ours, theirs in zip(whole, bare, strict=True)), 3
+        )
+        figures[f"{channel}_call_us"] = round(statistics.median(whole), 1)
+        figures[f"{channel}_rsa_us"] = round(statistics.median(bare), 1)
+        await asyncio.sleep(0)
+    figures["errors"] = len(notes)
+    return figures
+
+
+def _bare_us(side: Side) -> float:
+    request = b"x" * _REQUEST_CHARACTERS
+    padding, digest = PKCS1v15(), SHA256()
+    signed, public = signature(side.their_key, side.answer), side.their_key.public_key()
+    begun = time.process_time()
+    for _ in range(_CALLS):
+        side.our_key.sign(request, padding, digest)
+        public.verify(signed, side.answer, padding, digest)
+    return (time.process_time() - begun) / _CALLS * 1e6
+
+
+async def _whole_us(side: Side) -> float:
+    begun = time.process_time()
+    for _ in range(_CALLS):
+        await side.call()
+    return (time.process_time() - begun) / _CALLS * 1e6
