@@ -113,13 +113,28 @@ class Engine:
         """Rows of ``reconciliation.rows.OURS_SCHEMA``, each key once."""
         self._load("ours", OURS_SCHEMA, batches)
 
-    def _load(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    def add_ours(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """More rows of ours; a key that is loaded stays as it is."""
+        self._load("ours", OURS_SCHEMA, batches, _NEW_KEYS)
+
+    def _load(
+        self,
+        table: str,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        only: str = "",
+    ) -> None:
         columns = ", ".join(schema.names)
-        reader = pa.RecordBatchReader.from_batches(schema, iter(batches))
+        faults: list[Exception] = []
+        reader = pa.RecordBatchReader.from_batches(schema, _watched(batches, faults))
+        query = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming {only}"  # noqa: S608 constants
         self._db.register("incoming", reader)
         try:
-            # ``table`` is one of ours, ``columns`` a constant schema
-            self._db.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming")  # noqa: S608
+            self._db.execute(query)
+        except duckdb.Error:
+            if faults:
+                raise faults[0] from None
+            raise
         finally:
             self._db.unregister("incoming")
 
@@ -145,6 +160,26 @@ class Engine:
         differences.sort(key=lambda one: (one.kind.value, one.order_no, one.refund_no, one.number))
         kept = Pool(ours=frozenset(kept_ours), theirs=frozenset(kept_theirs))
         return Matched(differences=differences, pool=kept, pairs=pairs)
+
+    def unknown_orders(self) -> list[str]:
+        """The orders that the bill names and nothing loaded from our books has."""
+        return [order_no for (order_no,) in self._rows(_UNKNOWN, {})]
+
+    def merchant_fees(self) -> list[tuple[str, str, int]]:
+        """Merchant (``""``: nobody's), currency, and the channel's fee of it in mfen."""
+        return [(no, currency, int(mfen)) for no, currency, mfen in self._rows(_FEES, {})]
+
+    def write_report(self, file: Path) -> None:
+        """The bill's volume by merchant, store, terminal, method and hour, as Parquet."""
+        self._copy(_REPORT, file)
+
+    def write_lines(self, file: Path) -> None:
+        """Every line of the bill with what we know of it, as Parquet."""
+        self._copy(_LINES, file)
+
+    def _copy(self, query: str, file: Path) -> None:
+        target = str(file).replace("'", "''")
+        self._db.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
 
     def _match_part(self, first: int, day: date, rules: Rules, rate: ChannelRate | None) -> Matched:
         where = {"first": first, "last": first + _ORDERS_AT_ONCE - 1}
@@ -232,6 +267,45 @@ _PART_WAITING_OURS: Final = (
 )
 _OURS_COLUMNS: Final = "kind, order_no, refund_no, state, amount_fen, currency, day, subject"
 _PART_OURS: Final = f"SELECT {_OURS_COLUMNS} FROM ours {_OF_PART}"  # noqa: S608 constants
+
+
+_NEW_KEYS: Final = "ANTI JOIN ours USING (kind, order_no, refund_no)"
+_UNKNOWN: Final = (
+    "SELECT DISTINCT order_no FROM bill ANTI JOIN "
+    "(SELECT order_no FROM ours WHERE kind = 'payment') USING (order_no) ORDER BY order_no"
+)
+_WITH_OURS: Final = (
+    "bill b LEFT JOIN ours o USING (kind, order_no, refund_no) "
+    "LEFT JOIN (SELECT order_no, merchant_no FROM ours WHERE kind = 'payment') p USING (order_no)"
+)
+_FEES: Final = (
+    "SELECT coalesce(p.merchant_no, '') AS merchant_no, b.currency, sum(b.fee_mfen) "  # noqa: S608
+    f"FROM {_WITH_OURS} GROUP BY ALL ORDER BY ALL"
+)
+_REPORT: Final = (
+    "SELECT coalesce(p.merchant_no, '') AS merchant_no, coalesce(o.store_id, '') AS store_id, "  # noqa: S608
+    "coalesce(o.terminal_id, '') AS terminal_id, coalesce(o.method, '') AS method, b.kind, "
+    "b.currency, CAST((b.at_ms // 3600000 + 8) % 24 AS INTEGER) AS hour, "
+    "CAST(count(*) AS BIGINT) AS lines, CAST(sum(b.amount_fen) AS BIGINT) AS amount_fen, "
+    f"CAST(sum(b.fee_mfen) AS BIGINT) AS fee_mfen FROM {_WITH_OURS} GROUP BY ALL ORDER BY ALL"
+)
+_LINES: Final = (
+    "SELECT b.kind, b.order_no, b.refund_no, b.trade_no, b.status, b.amount_fen, b.fee_mfen, "  # noqa: S608
+    "b.currency, b.at_ms, b.line, coalesce(o.subject, '') AS subject, "
+    "coalesce(p.merchant_no, '') AS merchant_no, coalesce(o.store_id, '') AS store_id, "
+    f"coalesce(o.terminal_id, '') AS terminal_id FROM {_WITH_OURS} ORDER BY b.line"
+)
+
+
+def _watched(
+    batches: Iterable[pa.RecordBatch], faults: list[Exception]
+) -> Iterator[pa.RecordBatch]:
+    """The batches; what reading them raises is kept, since the database tells only its text."""
+    try:
+        yield from batches
+    except Exception as fault:
+        faults.append(fault)
+        raise
 
 
 def _fee_terms(rate: ChannelRate, rules: Rules) -> dict[str, int]:

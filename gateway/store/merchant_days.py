@@ -10,9 +10,9 @@ from datetime import date
 from typing import Any, Final
 
 from gateway.store.database import Database
-from gateway.store.night_records import StoredRate, StoredStatement
 from gateway.store.rows import Row
 from gateway.store.statements import insert
+from reconciliation.night_records import StoredRate, StoredStatement
 from reconciliation.rates import MerchantRate
 from reconciliation.settlement import Statement
 

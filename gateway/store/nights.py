@@ -12,7 +12,11 @@ from typing import Any, Final
 
 from channels.bills import BillKind
 from gateway.store.database import Database, Step
-from gateway.store.night_records import (
+from gateway.store.rows import Row
+from gateway.store.statements import assignments, insert
+from reconciliation.differences import Difference, DifferenceKind, Repair
+from reconciliation.entries import Key, Pool, Side, Theirs, Waiting
+from reconciliation.night_records import (
     Deed,
     DifferenceDecision,
     DifferenceState,
@@ -20,10 +24,6 @@ from gateway.store.night_records import (
     NightState,
     StoredDifference,
 )
-from gateway.store.rows import Row
-from gateway.store.statements import assignments, insert
-from reconciliation.differences import Difference, DifferenceKind, Repair
-from reconciliation.entries import Key, Pool, Side, Theirs, Waiting
 
 _ROWS_AT_ONCE: Final = 2000
 _THEIRS: Final = "theirs"

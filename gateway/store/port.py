@@ -20,7 +20,6 @@ from domain.ledger import Posting
 from domain.payment import Payment
 from domain.refund import Refund
 from gateway.store.batch_port import BatchStore
-from gateway.store.night_port import NightStore
 from gateway.store.records import (
     Account,
     Advance,
@@ -47,6 +46,7 @@ from gateway.store.records import (
     TerminalSession,
     pos_refund_number,
 )
+from reconciliation.night_store import NightStore
 
 __all__ = [
     "Account",

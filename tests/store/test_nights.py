@@ -4,7 +4,10 @@ import asyncio
 from dataclasses import replace
 from datetime import date
 
-from gateway.store.night_records import (
+from gateway.store.port import Store
+from reconciliation.differences import Difference, DifferenceKind, Repair
+from reconciliation.entries import Pool, Side, Waiting
+from reconciliation.night_records import (
     Deed,
     DifferenceDecision,
     DifferenceState,
@@ -15,9 +18,6 @@ from gateway.store.night_records import (
     StoredStatement,
     difference_id,
 )
-from gateway.store.port import Store
-from reconciliation.differences import Difference, DifferenceKind, Repair
-from reconciliation.entries import Pool, Side, Waiting
 from reconciliation.rates import MerchantRate
 from reconciliation.settlement import Statement
 from tests.reconciliation.nights import DAY, day, key, theirs

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
-from gateway.store.night_records import (
+from reconciliation.entries import Pool
+from reconciliation.night_records import (
     DifferenceDecision,
     DifferenceState,
     Night,
@@ -12,7 +13,6 @@ from gateway.store.night_records import (
     StoredRate,
     StoredStatement,
 )
-from reconciliation.entries import Pool
 
 
 class NightStore(Protocol):

@@ -1,0 +1,350 @@
+"""One night of one account: fetch, verify, load, match, post, export. Resumable anywhere.
+
+Rules:
+
+* A night moves ``waiting -> matched -> posted -> done``; each step reads what the steps
+  before it left, writes the same again if it is repeated, and only its last write moves the
+  night. Stop it anywhere and start it again: the same rows, the same bytes.
+* Nights of an account are matched in the order of their days, since each begins with what
+  the one before it left in the pool.
+* A bill that is not believed loads nothing: the night is ``refused`` with file, line and
+  reason, and every other account's night goes on.
+* What was fetched once is kept; a bill that the channel changes after its night was
+  matched is noticed (:meth:`NightJob.look_again`), never silently taken.
+* The match itself blocks and runs in a thread: run nights in a process of their own.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+from channels.bill_rows import BillFormat
+from channels.bills import (
+    BillAbsent,
+    BillPending,
+    BillRefused,
+    Bills,
+    BillTotals,
+    BillUnavailable,
+)
+from domain.clock import Clock
+from reconciliation.days import business_day
+from reconciliation.differences import MEANINGS, Difference, DifferenceKind
+from reconciliation.engine import Engine, EngineBounds
+from reconciliation.entries import Pool
+from reconciliation.match import Matched, Rules
+from reconciliation.night_records import (
+    DifferenceState,
+    Night,
+    NightState,
+    StoredDifference,
+    difference_id,
+)
+from reconciliation.night_store import NightStore
+from reconciliation.orders import entries_of
+from reconciliation.ports import OrderSource
+from reconciliation.rates import MFEN_PER_FEN, ChannelRate, half_even
+
+LOOKBACK_DAYS: Final = 3
+"""How long before its business day a payment of that day may have been made."""
+CURRENCY: Final = "CNY"
+_NO_BILL: Final = BillTotals(
+    lines=0, payments=0, payments_fen=0, refunds=0, refunds_fen=0, fee_mfen=0, footer_agrees=None
+)
+_TO_MATCH: Final = frozenset({NightState.WAITING, NightState.REFUSED})
+
+PostFee = Callable[[str, str, date, int], Awaitable[None]]
+"""``await post_fee(channel, account_id, day, fee_fen)``: into the ledger, once for all tries."""
+Told = Callable[[str], None]
+"""Hears which step begins, for a progress bar."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightAccount:
+    """An account as its night needs it; ``bills`` is ``None`` where files are laid by hand."""
+
+    account_id: str
+    channel: str
+    format: BillFormat | None
+    bills: Bills | None
+    rate: ChannelRate | None = None
+    carry_days: int = 3
+    fee_tolerance_mfen: int = 500
+
+
+class NightExport(Protocol):
+    """What writes a night's files."""
+
+    async def __call__(self, account: NightAccount, night: Night, folder: Path) -> None:
+        """Write them whole, the same bytes for the same night."""
+        ...
+
+
+class OutOfOrder(Exception):
+    """A night whose earlier one is not matched; the text names it."""
+
+
+class NightJob:
+    """Runs nights against a store, one at a time."""
+
+    def __init__(
+        self,
+        *,
+        store: NightStore,
+        source: OrderSource,
+        clock: Clock,
+        folder: Path,
+        bounds: EngineBounds,
+        post_fee: PostFee,
+        export: NightExport,
+        told: Told = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._clock = clock
+        self._folder = folder
+        self._bounds = bounds
+        self._post_fee = post_fee
+        self._export = export
+        self._told = told
+
+    async def run(self, account: NightAccount, day: date, given: Path | None = None) -> Night:
+        """Bring a night as far as it will go; ``given`` is a bill laid by hand.
+
+        Raises:
+            OutOfOrder: an earlier night has to be matched first.
+        """
+        night = await self._store.night(account.account_id, day)
+        if night is None:
+            night = Night(
+                account_id=account.account_id, day=day, version=0, state=NightState.WAITING
+            )
+        if night.state in _TO_MATCH:
+            night = await self._match(account, night, given)
+        if night.state is NightState.MATCHED:
+            night = await self._post(account, night)
+        if night.state is NightState.POSTED:
+            night = await self._finish(account, night)
+        return night
+
+    async def look_again(self, account: NightAccount, night: Night) -> Night:
+        """Fetch the bill of a matched night once more; another one marks the night as changed."""
+        if account.bills is None or night.state not in (NightState.POSTED, NightState.DONE):
+            return night
+        place = self.place(account.account_id, night.day) / "again"
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            fetched = await account.bills.fetch_bill(account.bills.bill_kinds[0], night.day, place)
+        except (BillPending, BillAbsent, BillUnavailable):
+            return night
+        if fetched.sha256 == night.bill_sha256:
+            return night
+        return await self._moved(
+            night,
+            NightState.CHANGED,
+            error=f"the channel's bill is another one now: {fetched.path}",
+        )
+
+    def place(self, account_id: str, day: date) -> Path:
+        """The folder of a night's files."""
+        return self._folder / account_id / day.isoformat()
+
+    # --- match
+
+    async def _match(self, account: NightAccount, night: Night, given: Path | None) -> Night:
+        since = await self._store.first_matched_day(account.account_id)
+        pool = await self._pool_before(account, night.day, since)
+        self._told("fetch")
+        try:
+            bill, sha256 = await self._bill(account, night.day, given)
+        except (BillPending, BillUnavailable) as fault:
+            why = str(fault) or "the channel has not made it yet"
+            return await self._moved(night, NightState.WAITING, error=why)
+        rules = Rules(
+            carry_days=account.carry_days,
+            fee_tolerance_mfen=account.fee_tolerance_mfen,
+            since=min(since, night.day) if since is not None else night.day,
+        )
+        self._told("match")
+        try:
+            found = await asyncio.to_thread(self._match_now, account, night.day, bill, pool, rules)
+        except BillRefused as fault:
+            return await self._moved(night, NightState.REFUSED, error=str(fault))
+        matched, totals = found
+        self._told("keep")
+        return await self._keep(account, night, sha256, matched, totals)
+
+    async def _pool_before(self, account: NightAccount, day: date, since: date | None) -> Pool:
+        if since is None or day <= since:
+            return Pool()
+        before = day - timedelta(days=1)
+        night = await self._store.night(account.account_id, before)
+        if night is None or night.state in _TO_MATCH:
+            raise OutOfOrder(f"account {account.account_id}: match {before} before {day}")
+        return await self._store.pool(account.account_id, before)
+
+    async def _bill(
+        self, account: NightAccount, day: date, given: Path | None
+    ) -> tuple[Path | None, str]:
+        """The day's file and its hash; ``None`` when the channel says that there is none."""
+        place = self.place(account.account_id, day)
+        place.mkdir(parents=True, exist_ok=True)
+        if given is not None:
+            return given, await asyncio.to_thread(_sha256, given)
+        if account.bills is None:
+            raise BillUnavailable("this channel delivers no files: give one with --bill FILE")
+        if self._clock.now_ms() < account.bills.bill_due_ms(day):
+            raise BillPending("it is not due yet")
+        kept = place / "bill.json"
+        if kept.exists():
+            said = json.loads(kept.read_text())
+            return (place / said["file"] if said["file"] else None), said["sha256"]
+        try:
+            fetched = await account.bills.fetch_bill(account.bills.bill_kinds[0], day, place)
+        except BillAbsent:
+            write_atomically(kept, {"file": "", "sha256": ""})
+            return None, ""
+        write_atomically(kept, {"file": fetched.path.name, "sha256": fetched.sha256})
+        return fetched.path, fetched.sha256
+
+    def _match_now(
+        self, account: NightAccount, day: date, bill: Path | None, pool: Pool, rules: Rules
+    ) -> tuple[Matched, BillTotals]:
+        place = self.place(account.account_id, day)
+        totals = _NO_BILL
+        with Engine(place / "night.duckdb", self._bounds) as engine:
+            if bill is not None:
+                if account.format is None:
+                    raise BillRefused(bill.name, 0, "nothing here reads this channel's files")
+                reader = account.format.open(account.format.kinds[0], bill, day)
+                engine.load_bill(iter(reader))
+                totals = reader.totals()
+            self._load_ours(engine, account, day)
+            matched = engine.match(day, pool, rules, account.rate)
+            engine.write_lines(place / "lines.parquet")
+            engine.write_report(place / "report.parquet")
+            fees = engine.merchant_fees()
+        write_atomically(place / "fees.json", fees)
+        (place / "night.duckdb").unlink()
+        return matched, totals
+
+    def _load_ours(self, engine: Engine, account: NightAccount, day: date) -> None:
+        kind = business_day(account.channel)
+        first, last = day - timedelta(days=LOOKBACK_DAYS), day + timedelta(days=1)
+        window = kind.start_ms(first), kind.start_ms(last + timedelta(days=1))
+        with self._source.made_between(account.account_id, *window) as stored:
+            engine.load_ours(entries_of(batch, kind) for batch in stored)
+        missing = engine.unknown_orders()
+        if missing:
+            found = self._source.named(account.account_id, missing)
+            engine.add_ours(entries_of(batch, kind) for batch in found)
+
+    async def _keep(
+        self,
+        account: NightAccount,
+        night: Night,
+        sha256: str,
+        matched: Matched,
+        totals: BillTotals,
+    ) -> Night:
+        now_ms = self._clock.now_ms()
+        moved = replace(
+            night,
+            version=night.version + 1,
+            state=NightState.MATCHED,
+            bill_sha256=sha256,
+            error="",
+            totals_json=_totals_json(matched, totals),
+            updated_at_ms=now_ms,
+        )
+        stored = [_stored(account, one, now_ms) for one in matched.differences]
+        return await self._sure(moved, await self._store.save_match(moved, stored, matched.pool))
+
+    # --- post and export
+
+    async def _post(self, account: NightAccount, night: Night) -> Night:
+        self._told("post")
+        fee_mfen = int(json.loads(night.totals_json)["fee_mfen"])
+        fee_fen = half_even(fee_mfen, MFEN_PER_FEN)
+        if fee_fen:
+            await self._post_fee(account.channel, account.account_id, night.day, fee_fen)
+        return await self._moved(night, NightState.POSTED)
+
+    async def _finish(self, account: NightAccount, night: Night) -> Night:
+        self._told("export")
+        await self._export(account, night, self.place(account.account_id, night.day))
+        return await self._moved(night, NightState.DONE)
+
+    async def _moved(self, night: Night, state: NightState, error: str = "") -> Night:
+        moved = replace(
+            night,
+            version=night.version + 1,
+            state=state,
+            error=error,
+            updated_at_ms=self._clock.now_ms(),
+        )
+        return await self._sure(moved, await self._store.save_night(moved))
+
+    async def _sure(self, moved: Night, is_kept: bool) -> Night:
+        """What stands now: ours, or what somebody else made of it meanwhile."""
+        if is_kept:
+            return moved
+        return await self._store.night(moved.account_id, moved.day) or moved
+
+
+def _stored(account: NightAccount, found: Difference, now_ms: int) -> StoredDifference:
+    closed = found.kind is DifferenceKind.LATE
+    return StoredDifference(
+        id=difference_id(account.account_id, found),
+        account_id=account.account_id,
+        channel=account.channel,
+        currency=CURRENCY,
+        found=found,
+        opened_at_ms=now_ms,
+        version=1,
+        state=DifferenceState.CLOSED if closed else DifferenceState.OPEN,
+        repair=MEANINGS[found.kind].repair,
+    )
+
+
+def _totals_json(matched: Matched, totals: BillTotals) -> str:
+    kinds: dict[str, int] = {}
+    for one in matched.differences:
+        kinds[one.kind.value] = kinds.get(one.kind.value, 0) + 1
+    return json.dumps(
+        {
+            "lines": totals.lines,
+            "payments": totals.payments,
+            "payments_fen": totals.payments_fen,
+            "refunds": totals.refunds,
+            "refunds_fen": totals.refunds_fen,
+            "fee_mfen": totals.fee_mfen,
+            "footer_agrees": totals.footer_agrees,
+            "pairs": matched.pairs,
+            "waiting": len(matched.pool.ours) + len(matched.pool.theirs),
+            "differences": kinds,
+        },
+        sort_keys=True,
+    )
+
+
+def write_atomically(file: Path, data: object) -> None:
+    """JSON by rename: whoever reads sees the whole of it or nothing."""
+    text = json.dumps(data, sort_keys=True, indent=1)
+    draft = file.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    draft.replace(file)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
