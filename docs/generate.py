@@ -51,6 +51,7 @@ from pos_protocol.spec import FIELDS, FieldSpec, Size
 from pos_protocol.terminal import Terminal, TerminalIdentity, TerminalScheme
 from pos_protocol.transaction_kinds import CHINESE_NAMES, Transaction, TransactionKind
 from pos_protocol.transactions import TRANSACTIONS
+from reconciliation.differences import MEANINGS
 from sandbox.scenarios import EXPECTED, SCENARIOS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -64,6 +65,7 @@ Table = Mapping[Any, Mapping[Any, Any]]
 def documents(root: Path = ROOT) -> Mapping[Path, str]:
     """Every generated file, by its path, as it must be."""
     configuration, sandbox = root / "docs" / "configuration.md", root / "docs" / "sandbox.md"
+    reconciliation = root / "docs" / "reconciliation.md"
     text = configuration.read_text(encoding="utf-8")
     text = _between(text, "keys", _configuration_keys(root))
     text = _between(text, "accounts", _account_settings())
@@ -72,6 +74,9 @@ def documents(root: Path = ROOT) -> Mapping[Path, str]:
         root / "docs" / "payment_states.md": _payment_states(root),
         root / "docs" / "refund_states.md": _refund_states(root),
         root / "docs" / "declines.md": _declines(),
+        reconciliation: _between(
+            reconciliation.read_text(encoding="utf-8"), "differences", _differences()
+        ),
         configuration: text,
         sandbox: _between(sandbox.read_text(encoding="utf-8"), "scenarios", _scenarios()),
     }
@@ -382,7 +387,8 @@ def _lengths(lengths: range) -> str:
 
 
 def _configuration_keys(root: Path) -> str:
-    source = (root / "gateway" / "config.py").read_text(encoding="utf-8")
+    files = ("config.py", "config_reconciliation.py")
+    source = "\n".join((root / "gateway" / name).read_text(encoding="utf-8") for name in files)
     return "\n".join(_section(source, name, kind) for name, kind in _sections("", Config))
 
 
@@ -487,6 +493,23 @@ def _scenarios() -> str:
         )
         rows.append([channel, _code(word), shown, _code(expected.status)])
     return _table(["Channel", "Scenario", "Code or card", "The payment ends"], rows)
+
+
+# --- reconciliation.md
+
+
+def _differences() -> str:
+    rows = [
+        [
+            _code(kind.value),
+            meaning.title_zh,
+            meaning.title_en,
+            f"{meaning.sentence_zh} {meaning.sentence_en}",
+            _code(meaning.repair.value),
+        ]
+        for kind, meaning in MEANINGS.items()
+    ]
+    return _table(["", "名称", "Name", "What it means", "Proposed"], rows)
 
 
 # --- pos_protocol.md

@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import field_validator as checks_field
+from pydantic import model_validator as checks_section
 
 from domain.errors import ConfigurationError
 from gateway.config_faults import faults, repeated_keys
+from gateway.config_reconciliation import ReconciliationSection
 from gateway.outbound import read_allowance
 
 _Port = Annotated[int, Field(ge=0, le=65535)]
@@ -134,7 +130,7 @@ class PosSection(_Section):
     """How long a sign-in holds; after that a terminal is told 77."""
     downloads: DownloadsSection = DownloadsSection()
 
-    @model_validator(mode="after")
+    @checks_section(mode="after")
     def _complete(self) -> "PosSection":
         if self.tls is None and not (self.tls_port is None and self.https_port is None):
             raise ValueError("tls_port and https_port need the section tls")
@@ -229,7 +225,7 @@ class NotificationsSection(_Section):
     ca_file: str | None = None
     """PEM file of a further certificate authority."""
 
-    @field_validator("allow")
+    @checks_field("allow")
     @classmethod
     def _readable(cls, entries: list[str]) -> list[str]:
         for entry in entries:
@@ -334,6 +330,7 @@ class Config(_Section):
     notifications: NotificationsSection = NotificationsSection()
     inbound: InboundSection = InboundSection()
     channels: ChannelsSection = ChannelsSection()
+    reconciliation: ReconciliationSection = ReconciliationSection()
     logs: LogsSection = LogsSection()
     directory: DirectorySection = DirectorySection()
     sandbox: SandboxSection | None = None

@@ -71,7 +71,8 @@ class NightAccount:
 
     account_id: str
     channel: str
-    format: BillFormat | None
+    format: BillFormat
+    kind: str
     bills: Bills | None
     rate: ChannelRate | None = None
     carry_days: int = 3
@@ -140,7 +141,7 @@ class NightJob:
         place = self.place(account.account_id, night.day) / "again"
         place.mkdir(parents=True, exist_ok=True)
         try:
-            fetched = await account.bills.fetch_bill(account.bills.bill_kinds[0], night.day, place)
+            fetched = await account.bills.fetch_bill(account.kind, night.day, place)
         except (BillPending, BillAbsent, BillUnavailable):
             return night
         if fetched.sha256 == night.bill_sha256:
@@ -206,7 +207,7 @@ class NightJob:
             said = json.loads(kept.read_text())
             return (place / said["file"] if said["file"] else None), said["sha256"]
         try:
-            fetched = await account.bills.fetch_bill(account.bills.bill_kinds[0], day, place)
+            fetched = await account.bills.fetch_bill(account.kind, day, place)
         except BillAbsent:
             write_atomically(kept, {"file": "", "sha256": ""})
             return None, ""
@@ -220,9 +221,7 @@ class NightJob:
         totals = _NO_BILL
         with Engine(place / "night.duckdb", self._bounds) as engine:
             if bill is not None:
-                if account.format is None:
-                    raise BillRefused(bill.name, 0, "nothing here reads this channel's files")
-                reader = account.format.open(account.format.kinds[0], bill, day)
+                reader = account.format.open(account.kind, bill, day)
                 engine.load_bill(iter(reader))
                 totals = reader.totals()
             self._load_ours(engine, account, day)

@@ -29,6 +29,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "jobs": "gateway.cli.jobs:jobs",
     "ledger": "gateway.cli.ledger:ledger",
     "bill": "gateway.cli.bills:bills",
+    "reconcile": "gateway.cli.reconcile:reconcile",
+    "differences": "gateway.cli.differences:differences",
 }
 """Each command and where it is: a function, or a group of its own."""
 

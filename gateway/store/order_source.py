@@ -6,12 +6,14 @@ their ids, which sort by the time that they were made, so that no index is kept 
 """
 
 import asyncio
+import csv
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import asyncpg
 import pyarrow as pa
@@ -44,6 +46,29 @@ _NAMED: Final = f"SELECT {_COLUMNS} WHERE account_id = ? AND id IN ({_OF_NAMES})
 _NAMED_REFUNDS: Final = (
     f"SELECT {_REFUND_COLUMNS} WHERE r.account_id = ? AND r.payment_id IN ({_OF_NAMES})"
 )
+
+
+_POSTED_ITEMS: Final = """
+WITH day AS (
+  SELECT payment_id, sequence, line, entry, account, amount_fen, currency FROM postings
+  WHERE at_ms >= ? AND at_ms < ? AND account LIKE 'merchant:%'
+    AND entry IN ('capture', 'refund', 'reversal'))
+SELECT p.merchant_no AS merchant_no, d.currency AS currency, p.channel AS channel,
+  p.method AS method, CASE WHEN d.entry = 'capture' THEN 'payment' ELSE 'refund' END AS kind,
+  abs(d.amount_fen) AS amount_fen,
+  CASE WHEN p.paid_at_ms > 0 THEN p.paid_at_ms ELSE p.created_at_ms END AS paid_at_ms,
+  p.captured_fen AS paid_fen,
+  CAST(coalesce((SELECT sum(e.amount_fen) FROM postings e
+    WHERE d.entry <> 'capture' AND e.payment_id = d.payment_id AND e.account = d.account
+      AND e.entry IN ('refund', 'reversal') AND (e.sequence, e.line) < (d.sequence, d.line)), 0)
+    AS BIGINT) AS returned_before_fen
+FROM day d JOIN payments p ON p.id = d.payment_id
+ORDER BY 1, 2, d.payment_id, d.sequence, d.line
+"""
+ITEM_COLUMNS: Final = (
+    "merchant_no", "currency", "channel", "method", "kind", "amount_fen", "paid_at_ms",
+    "paid_fen", "returned_before_fen",
+)  # fmt: skip
 
 
 def id_bounds(prefix: str, from_ms: int, until_ms: int) -> tuple[str, str]:
@@ -87,10 +112,18 @@ class SqliteOrders:
                     asked = sql.format(names=", ".join("?" * len(part)))
                     yield from _batches(file, asked, (account_id, account_id, *part))
 
+    def posted_items(self, from_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
+        """What merchants' accounts were posted in [from, until), by merchant and currency."""
+        with self._opened() as file:
+            cursor = file.execute(_POSTED_ITEMS, (from_ms, until_ms))
+            while rows := cursor.fetchmany(_BATCH_ROWS):
+                yield from (dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows)
+
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as file:
+            place = quote("/" + str(self._path.absolute()).lstrip("/"))
+            with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as file:
                 yield file
         except sqlite3.Error as error:
             raise Unavailable(f"the database cannot be read: {error}") from error
@@ -141,8 +174,18 @@ class PostgresOrders:
             for copy in asyncio.run(self._copy(asked, Path(folder))):
                 yield from _read_copy(copy)
 
+    def posted_items(self, from_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
+        """What merchants' accounts were posted in [from, until), by merchant and currency."""
+        with tempfile.TemporaryDirectory(prefix="posgate-items-") as folder:
+            asked = [(_POSTED_ITEMS, (from_ms, until_ms))]
+            (copy,) = asyncio.run(self._copy(asked, Path(folder)))
+            with copy.open(encoding="utf-8", newline="") as file:
+                for row in csv.reader(file):
+                    named: dict[str, Any] = dict(zip(ITEM_COLUMNS, row, strict=True))
+                    yield named | {name: int(named[name]) for name in ITEM_COLUMNS[5:]}
+
     async def _copy(
-        self, asked: Sequence[tuple[str, Sequence[str]]], folder: Path
+        self, asked: Sequence[tuple[str, Sequence[Any]]], folder: Path
     ) -> Sequence[Path]:
         """Each query's rows in a file of its own, all of one snapshot."""
         copies = [folder / f"{place}.csv" for place in range(len(asked))]

@@ -86,6 +86,9 @@ class JsonFormat:
 
     kinds = ("trade",)
 
+    def kind_of(self, path: Path) -> str:
+        return "trade"
+
     def open(self, kind: str, path: Path, day: date | None = None) -> JsonReader:
         return JsonReader(path)
 

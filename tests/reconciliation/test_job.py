@@ -36,7 +36,7 @@ class Office:
         self.exports: list[Night] = []
         self.fails: dict[str, int] = {}
         self.account = NightAccount(
-            account_id="a1", channel="alipay", format=JsonFormat(), bills=self.bills
+            account_id="a1", channel="alipay", format=JsonFormat(), kind="trade", bills=self.bills
         )
 
     def _trip(self, step: str) -> None:
@@ -186,7 +186,7 @@ async def test_another_bill_after_the_match_is_noticed(office: Office) -> None:
 
 async def test_fees_are_compared_with_the_accounts_rate(office: Office) -> None:
     office.account = NightAccount(
-        account_id="a1", channel="alipay", format=JsonFormat(), bills=office.bills,
+        account_id="a1", channel="alipay", format=JsonFormat(), kind="trade", bills=office.bills,
         rate=ChannelRate(rate_ppm=6000),
     )  # fmt: skip
     for order_no in ("A", "B"):
@@ -210,7 +210,7 @@ async def test_the_files_of_a_night_are_the_same_bytes_again(office: Office) -> 
     again = Office(office.store, office.folder.with_name("again"))
     again.orders, again.bills = office.orders, office.bills
     again.account = NightAccount(
-        account_id="a2", channel="alipay", format=JsonFormat(), bills=office.bills
+        account_id="a2", channel="alipay", format=JsonFormat(), kind="trade", bills=office.bills
     )
     await again.run()
     place = again.folder / "a2" / DAY.isoformat()

@@ -1,0 +1,194 @@
+"""``posgate reconcile`` and ``posgate differences`` over a real store and real Alipay files."""
+
+import asyncio
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import orjson
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from domain.clock import BEIJING
+from domain.ids import number
+from domain.ledger import capture, channel_receivable, merchant_payable
+from gateway.cli.installation import Installation
+from gateway.cli.main import application
+from gateway.cli.session import Session, session
+from tests.bills.alipay_files import Bill, Row
+from tests.support.payments import sample_advance, sample_claim
+
+Run = Callable[..., Any]
+DAY = date(2026, 9, 16)
+ACCOUNT = "alipay-1"
+NOON_MS = int(datetime(2026, 9, 16, 12, tzinfo=BEIJING).timestamp()) * 1000
+
+
+@pytest.fixture
+def installed(installation_template: Path, tmp_path: Path) -> Installation:
+    """A written and migrated installation with an Alipay account, and its rate."""
+    shutil.copytree(installation_template, tmp_path / "here")
+    place = Installation(tmp_path / "here")
+    config = yaml.safe_load(place.config_file.read_text())
+    config["reconciliation"] = {
+        "folder": "nights", "exports": "exports", "carry_days": 0,
+        "memory_mb": 256, "threads": 1, "rates": {ACCOUNT: {"rate_ppm": 6000}},
+    }  # fmt: skip
+    place.config_file.write_text(yaml.safe_dump(config))
+
+    async def provide(opened: Session) -> None:
+        addresses = {"alipay": "http://127.0.0.1:9/gateway.do"}
+        await place.provision(opened, channels=addresses, terminals=1)
+
+    in_store(place, provide)
+    return place
+
+
+def in_store(place: Installation, work: Callable[[Session], Any]) -> Any:
+    async def whole() -> Any:
+        async with session(place.config_file) as opened:
+            return await work(opened)
+
+    return asyncio.run(whole())
+
+
+@pytest.fixture
+def posgate(installed: Installation) -> Run:
+    """Runs a command; its JSON."""
+
+    def run(*words: str, status: int = 0) -> Any:
+        full = [*words, "-c", str(installed.config_file), "--json"]
+        app = application([words[0]])
+        result = CliRunner().invoke(app, full, catch_exceptions=False)
+        assert result.exit_code == status, result.output
+        return orjson.loads(result.stdout) if result.stdout.startswith(("[", "{")) else result
+
+    return run
+
+
+def sell(place: Installation, *order_nos: str, at_ms: int = NOON_MS, fen: int = 1990) -> None:
+    """Captured payments of ours at the Alipay account."""
+
+    async def work(opened: Session) -> None:
+        for order_no in order_nos:
+            serial = int(order_no[2:])
+            identity = "pay_" + number(at_ms, serial.to_bytes(10))
+            claim = sample_claim(
+                serial, id=identity, created_at_ms=at_ms, channel="alipay", account_id=ACCOUNT,
+                channel_order_no=order_no, amount_fen=fen, merchant_no="M0001",
+                order_key=order_no, door="api",
+            )  # fmt: skip
+            assert await opened.store.claim(claim)
+            paid = sample_advance(serial)
+            standing = replace(paid.standing, paid_at_ms=at_ms, captured_fen=fen)
+            receivable, payable = channel_receivable("alipay", ACCOUNT), merchant_payable("M0001")
+            moved = replace(
+                paid, payment_id=identity, merchant_no="M0001", standing=standing, at_ms=at_ms,
+                postings=capture(receivable, payable, fen, "CNY"),
+            )  # fmt: skip
+            assert await opened.store.advance(moved)
+
+    in_store(place, work)
+
+
+def bill(folder: Path, *rows: Row) -> str:
+    """A detail file as Alipay delivers it."""
+    return str(Bill(rows=rows).write(folder, "2088000000000001_20260916.csv"))
+
+
+def night(posgate: Run, file: str, status: int = 0) -> dict[str, Any]:
+    """One night with a file laid by hand."""
+    rows = posgate(
+        "reconcile", "--date", str(DAY), "--account", ACCOUNT, "--bill", file, status=status
+    )
+    (found,) = [row for row in rows if row["account"] == ACCOUNT]
+    return dict(found)
+
+
+def test_a_night_from_the_file_to_the_workbook(
+    installed: Installation, posgate: Run, tmp_path: Path
+) -> None:
+    sell(installed, "CH1", "CH2", "CH3", "CH4")
+    file = bill(
+        tmp_path,
+        Row("CH1", 1990, fee_fen=12),
+        Row("CH2", 1989, fee_fen=12),
+        Row("CH3", 1990, fee_fen=99),
+        Row("CH9", 700, fee_fen=4),
+    )
+    found = night(posgate, file)
+    assert (found["state"], found["lines"], found["differences"]) == ("done", 4, 4)
+    folder = installed.folder / "exports" / str(DAY)
+    rows = list(csv.DictReader(io.StringIO((folder / "differences.csv").read_text("utf-8-sig"))))
+    assert [(row["类型 kind"], row["渠道订单号 order_no"]) for row in rows] == [
+        ("missing_here", "CH9"), ("missing_there", "CH4"), ("amount", "CH2"), ("fee", "CH3"),
+    ]  # fmt: skip
+    book = openpyxl.load_workbook(folder / "reconciliation.xlsx")
+    assert len(book.sheetnames) == 5
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest) == {"differences.csv", "reconciliation.xlsx", "summary.csv"}
+    balances = {account: fen for (account, _), fen in in_store(installed, _balances).items()}
+    assert balances[f"fees:alipay:{ACCOUNT}"] == 12 + 12 + 99 + 4
+    assert night(posgate, file) == found
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
+
+
+async def _balances(opened: Session) -> Any:
+    return await opened.store.balances()
+
+
+def test_a_bad_file_is_refused_with_its_line_and_nothing_is_loaded(
+    installed: Installation, posgate: Run, tmp_path: Path
+) -> None:
+    sell(installed, "CH1")
+    path = tmp_path / "cut.csv"
+    whole = Bill(rows=(Row("CH1", 1990), Row("CH2", 5))).data
+    path.write_bytes(whole[: len(whole) // 2])
+    found = night(posgate, str(path), status=1)
+    assert found["state"] == "refused"
+    assert "cut.csv" in found["error"]
+    status = posgate("reconcile", "status", "--date", str(DAY), status=1)
+    assert [row["state"] for row in status if row["account"] == ACCOUNT] == ["refused"]
+    assert posgate("differences", "list") == []
+    assert night(posgate, bill(tmp_path, Row("CH1", 1990, fee_fen=12)))["state"] == "done"
+
+
+def test_a_difference_is_repaired_by_two_people(
+    installed: Installation, posgate: Run, tmp_path: Path
+) -> None:
+    sell(installed, "CH1")
+    night(posgate, bill(tmp_path, Row("CH1", 1990, fee_fen=12), Row("CH9", 700)))
+    (one,) = posgate("differences", "list")
+    name = one["difference_id"]
+    propose = ("--repair", "adjust", "--by", "Li", "--why", "seen in the bill")
+    assert posgate("differences", "propose", name, *propose)[0]["state"] == "proposed"
+    decide = ("--why", "agreed", "--by")
+    posgate("differences", "approve", name, *decide, "Li", status=1)
+    shown = posgate("differences", "show", name)
+    assert [line["amount_fen"] for line in shown["would_post"]] == [700, -700]
+    assert posgate("differences", "approve", name, *decide, "Wang")[0]["state"] == "closed"
+    balances = {account: fen for (account, _), fen in in_store(installed, _balances).items()}
+    assert balances["suspense"] == -700
+    assert posgate("ledger", "verify")["wrong"] == 0
+
+
+def test_a_day_that_is_no_day_and_a_bill_without_a_night_are_told(
+    posgate: Run, tmp_path: Path
+) -> None:
+    assert "YYYY-MM-DD" in str(posgate("reconcile", "--date", "16.9.", status=2).output)
+    file = tmp_path / "x.csv"
+    file.write_text("x")
+    assert "--bill" in posgate("reconcile", "--bill", str(file), status=2).output
+
+
+def test_a_bill_that_is_not_due_is_waited_for(posgate: Run) -> None:
+    rows = posgate("reconcile", "--date", "2999-01-01", "--account", ACCOUNT, status=1)
+    assert [row["state"] for row in rows] == ["waiting"]
