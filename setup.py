@@ -85,6 +85,9 @@ setup(
             "unionpay_card = channels.unionpay.plugin:CARD_PLUGIN",
             "unionpay_qr = channels.unionpay.qr_plugin:PLUGIN",
         ],
-        "posgate.bills": ["alipay = channels.alipay.bill:BILLS"],
+        "posgate.bills": [
+            "alipay = channels.alipay.bill:BILLS",
+            "wechat = channels.wechat.bill:BILLS",
+        ],
     },
 )

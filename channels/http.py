@@ -136,7 +136,9 @@ class HttpClient:
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send once; raises :class:`NotSent` or :class:`AnswerLost`, nothing else."""
         session = self._running(request)
-        url, gate = self._targets.get(request.url) or self._target(request.url)
+        url, gate = self._targets.get(request.url) or self._target(
+            request.url, keep=request.method == "POST"
+        )
         await gate.enter()
         try:
             return await self._exchange(session, request, url, self._read)

@@ -277,7 +277,7 @@ class HttpRequest:
     """A request to a channel, complete; ``identity`` is for a server that asks for one."""
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     timeout_s: float

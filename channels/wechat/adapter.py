@@ -28,6 +28,7 @@ from channels.port import (
     Verdict,
 )
 from channels.wechat import notices, v2_refund_wire, v2_wire, v3_refund_wire, v3_wire
+from channels.wechat.bill_fetch import BillFetch
 from channels.wechat.calls import Calls, unbuilt, what
 from channels.wechat.payer import PayerOrders
 from channels.wechat.v2_wire import FACE_METHOD, is_face
@@ -50,11 +51,12 @@ class Ways:
     app_secret: bytes
 
 
-class WechatChannel(PayerOrders):
+class WechatChannel(PayerOrders, BillFetch):
     """One account at WeChat Pay."""
 
     def __init__(self, calls: Calls, ways: Ways, schedule: PollSchedule) -> None:
-        super().__init__(calls, ways.oauth_page, ways.oauth_api, ways.app_secret)
+        PayerOrders.__init__(self, calls, ways.oauth_page, ways.oauth_api, ways.app_secret)
+        BillFetch.__init__(self, calls, by_v2=ways.bills_by_v2)
         self._calls = calls
         self._account = calls.account
         self._keys = calls.keys
