@@ -152,6 +152,8 @@ class WechatChannel(PayerOrders, BillFetch):
                         return _undone(state, was_paid=False)
                     case "REVOKED" as state:
                         return _undone(state, was_paid=None)
+                    case "REFUND":  # by an earlier try of this undo, or by somebody else
+                        return await self._refund_whole(ref, found)
                 if ref.method in PAYER_METHODS:
                     return await self._end_order(ref, found)
                 return await self._reverse(ref, found)
@@ -185,7 +187,7 @@ class WechatChannel(PayerOrders, BillFetch):
 
     async def _end_order(self, ref: PaymentRef, found: Answer) -> UndoAnswer:
         """A payer's order: refunded once it is paid, else closed so that nobody can pay it."""
-        if found.verdict is Verdict.SUCCEEDED or found.channel_code == "REFUND":
+        if found.verdict is Verdict.SUCCEEDED:
             return await self._refund_whole(ref, found)
         stamped = self._calls.stamped()
         built = v3_wire.build_close(ref, self._account, self._keys, stamped)

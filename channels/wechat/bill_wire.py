@@ -14,12 +14,7 @@ from typing import Final
 from channels.bills import BillAbsent, BillPending, BillUnavailable
 from channels.port import HttpRequest, HttpResponse
 from channels.wechat.account import PlatformKeys, WechatAccount
-from channels.wechat.codes import (
-    BILL_ABSENT,
-    BILL_ABSENT_TEXT,
-    BILL_PENDING,
-    BILL_PENDING_TEXT,
-)
+from channels.wechat.codes import BILL_ABSENT, BILL_PENDING
 from channels.wechat.v2 import BILL, request_of
 from channels.wechat.v2 import FUND_FLOW as FUND_FLOW_V2
 from channels.wechat.v2_xml import XmlRefused, read_fields
@@ -113,13 +108,8 @@ def refuse_xml(head: bytes) -> None:
         fields = read_fields(head)
     except XmlRefused:
         raise BillUnavailable("an answer that is neither a bill nor a refusal") from None
-    _raise_for(fields.get("error_code", ""))
     _raise_for(fields.get("err_code", ""))
-    message = fields.get("return_msg", "").strip().lower()
-    if message == BILL_PENDING_TEXT:
-        raise BillPending("the bill is being made")
-    if message == BILL_ABSENT_TEXT:
-        raise BillAbsent("no bill of this day")
+    _raise_for(fields.get("return_msg", "").strip().lower())
     raise BillUnavailable(f"refused: {fields.get('return_code', '')[:16]}")
 
 

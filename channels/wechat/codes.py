@@ -133,6 +133,7 @@ REFUND_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
         "USER_ACCOUNT_ABNORMAL": _no(_R.DECLINED),
         "REFUND_FEE_INVALID": _no(_R.AMOUNT_LIMIT),
         "ERROR": _no(_R.DECLINED),
+        "INVALID_REQUEST": _no(_R.NOT_PERMITTED),
         **dict.fromkeys(_SET_UP_V2, _ALARM),
     }
 )
@@ -178,6 +179,7 @@ _SET_UP_V3: Final[Mapping[tuple[int, str], Outcome]] = {
     (403, "ORDER_CLOSED"): UNKNOWN,
     (400, "ORDERPAID"): UNKNOWN,
     (403, "ORDERPAID"): UNKNOWN,
+    (400, "ORDER_REVERSED"): UNKNOWN,
     (403, "ORDER_REVERSED"): UNKNOWN,
 }
 
@@ -251,11 +253,12 @@ REFUND_QUERY_V3: Final[V3Codes] = MappingProxyType(
     }
 )
 
-BILL_PENDING: Final = frozenset({"STATEMENT_CREATING", "20100"})
-BILL_ABSENT: Final = frozenset({"NO_STATEMENT_EXIST", "20002"})
-BILL_PENDING_TEXT: Final = "bill creating"
-BILL_ABSENT_TEXT: Final = "no bill exist"
-"""What ``return_msg`` of APIv2 says, in lower case."""
+BILL_PENDING: Final = frozenset({"STATEMENT_CREATING", "BILL_CREATING", "bill creating"})
+BILL_ABSENT: Final = frozenset({"NO_STATEMENT_EXIST", "NO_BILL_EXIST", "no bill exist"})
+"""The code of APIv3 or of APIv2's fund flow; in lower case what ``return_msg`` says.
+
+APIv2's numbers (20001, 20002) are not asked: one of them is said of both.
+"""
 
 
 def v3_outcome(codes: V3Codes, status: int, code: str) -> Outcome:

@@ -204,6 +204,27 @@ async def test_what_is_too_old_to_be_reversed_is_refunded_whole_under_its_own_nu
     assert rig.refunds == {"NUMBER0001": 1990}
 
 
+@pytest.mark.parametrize("method", ["auth_code", "qr"])
+async def test_an_undo_goes_on_with_its_own_refund(method: str) -> None:
+    """While that is in work the trade is seen as refunded, and never taken for undone."""
+    rig = WechatRefundRig()
+    rig.payment = ref(rig, method)
+    rig.on(
+        orderquery=v2_answer({"out_trade_no": "NUMBER0001", "trade_state": "REFUND"}),
+        query=v3_answer(v3_paid("NUMBER0001", trade_state="REFUND")),
+        refunds=v3_answer(rig.refunded("NUMBER0001", 1990, status="PROCESSING")),
+    )
+    assert (await rig.channel.cancel(ref(rig, method))).verdict is U
+    rig.on(
+        orderquery=v2_answer({"out_trade_no": "NUMBER0001", "trade_state": "REFUND"}),
+        query=v3_answer(v3_paid("NUMBER0001", trade_state="REFUND")),
+        refunds=v3_answer(rig.refunded("NUMBER0001", 1990)),
+    )
+    undone = await rig.channel.cancel(ref(rig, method))
+    assert (undone.verdict, undone.was_paid) == (OK, True)
+    assert not [path for path in paths(rig) if path.endswith("reverse")]
+
+
 async def test_what_is_too_old_and_was_never_paid_is_a_persons() -> None:
     rig = WechatRig()
     rig.on(

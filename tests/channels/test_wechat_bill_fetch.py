@@ -138,7 +138,8 @@ async def test_refusals_of_apiv2_come_in_the_files_place(
     tmp_path: Path, message: str, fault: type[Exception]
 ) -> None:
     rig = BillRig(bill_api="v2")
-    rig.file = HttpResponse(200, {}, xml({"return_code": "FAIL", "return_msg": message}))
+    refusal = {"return_code": "FAIL", "return_msg": message, "error_code": "20002"}
+    rig.file = HttpResponse(200, {}, xml(refusal))
     with pytest.raises(fault):
         await rig.bills.fetch_bill("trade", DAY, tmp_path)
     assert list(tmp_path.iterdir()) == []
