@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from benchmarks.bills import bills
+from benchmarks.card_link import card_link
 from benchmarks.codec import codec
 from benchmarks.outage import outage
 from benchmarks.postgres import PostgresServer
@@ -135,6 +136,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "terminals": terminals,
         "signing": signing,
         "bills": bills,
+        "card_link": card_link,
         "outage": outage,
     }
 )

@@ -28,6 +28,11 @@ class CardState:
         self._stamp_s = -1
         self._stamp = ("", "")
 
+    @property
+    def serial(self) -> int:
+        """The number that was given last."""
+        return self._serial
+
     def next_serial(self) -> int:
         """A number for F37 and F38."""
         self._serial += 1
