@@ -81,6 +81,10 @@ class CardBooks:
     def __iter__(self) -> Iterator[CardOrder]:
         return iter(self._orders.values())
 
+    def returns(self) -> Iterator[CardReturn]:
+        """Every void and refund."""
+        return iter(self._returns.values())
+
     def find(self, order_no: str) -> CardOrder | None:
         """The order of this number, if one was taken."""
         return self._orders.get(order_no)

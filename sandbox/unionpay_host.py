@@ -9,21 +9,25 @@ It speaks the POS dialect to links that sign in as terminals of the acquirer
   MAC, approved or not.
 * An order is terminal + batch + trace. Any batch is taken: a link counts its own.
 * What happens to orders is in ``card_orders.py`` (sales, holds, completions, balances)
-  and ``card_returns.py`` (voids, refunds, reversals).
+  and ``card_returns.py`` (voids, refunds, reversals); what a batch came to is in
+  ``card_totals.py``. A settlement (0500) has no MAC and moves nothing.
 """
 
 from typing import Final
 
 from pos_protocol.codec import CodecError, Message, decode, encode, encode_with_mac, mac_input
+from pos_protocol.fields.totals import build_totals, parse_totals
 from pos_protocol.framing import swap_tpdu
 from sandbox.card_acts import REPLY_MTI, REVERSAL, Act, Asked, read_asked
 from sandbox.card_link import SCHEME, LinkTerminal, ZoneKeys
 from sandbox.card_orders import balance, order
 from sandbox.card_returns import give_back, reversal
 from sandbox.card_state import ACQUIRER, CardState, Fields, echo
+from sandbox.card_totals import totals_of
 from sandbox.effects import HANG_UP, SILENCE, Effect
 
 HOST_BATCH: Final = "000001"
+_SETTLE: Final = "201"
 
 
 def read_request(payload: bytes) -> Message | None:
@@ -49,6 +53,8 @@ def handle(payload: bytes, message: Message | None, state: CardState, now_ms: in
         case "0820":
             code = "00" if message.text(60)[8:11] == "301" else "40"
             return _plain(message, state, now_ms, code)
+        case "0500":
+            return _settlement(message, state, now_ms)
         case _:
             return _financial(payload, message, link, state, now_ms)
 
@@ -58,6 +64,28 @@ def _sign_in(message: Message, link: LinkTerminal, state: CardState, now_ms: int
         return _plain(message, state, now_ms, "40")
     keys = link.sign_in(now_ms)
     return _plain(message, state, now_ms, "00", {60: f"00{HOST_BATCH}{SCHEME.code}", 62: keys.f62})
+
+
+def _settlement(message: Message, state: CardState, now_ms: int) -> Effect:
+    """Both sides' totals of the batch in 60.2: the answer has no F39, F48 tells it all."""
+    try:
+        said = parse_totals(message.text(48))
+    except CodecError:
+        return _plain(message, state, now_ms, "30")
+    if message.text(60)[8:11] != _SETTLE:
+        return _plain(message, state, now_ms, "40")
+    ours = totals_of(state.books, message.text(41) + message.text(60)[2:8])
+    time, date = state.stamp(now_ms)
+    fields: Fields = {
+        12: time,
+        13: date,
+        15: date,
+        32: ACQUIRER,
+        37: f"{state.next_serial():012d}",
+        48: build_totals(said.judged_by(ours)),
+    }
+    fields |= {n: message.fields[n] for n in (11, 41, 42, 49, 60, 63) if n in message.fields}
+    return Effect(encode(_reply(message, fields)))
 
 
 def _plain(

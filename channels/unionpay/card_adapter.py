@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 
 from channels.card import ADVICES, HOLDS, CardAction, CardData
 from channels.card_abilities import BalanceAnswer
+from channels.host_settlement import HostBatch, HostSilent, HostTotals, HostWord
 from channels.own_line import LateWord
 from channels.port import (
     Answer,
@@ -49,8 +50,14 @@ from channels.unionpay.card_messages import (
     CardMessage,
     payment_row,
 )
-from channels.unionpay.card_numbers import OrderNumbers
+from channels.unionpay.card_numbers import OrderNumbers, batches_of, day_of
 from channels.unionpay.card_refund_wire import build_refund, read_refund, refund_message
+from channels.unionpay.card_settlement import (
+    build_settlement,
+    read_settlement,
+    settlement_key,
+    settlement_number,
+)
 from channels.unionpay.card_wire import (
     CardAccount,
     Reply,
@@ -138,6 +145,29 @@ class CardChannel:
         if not self._numbers.available:
             return ChannelHealth(ready=False, detail="no order numbers are reserved")
         return self._link.health()
+
+    def host_batches(self, at_ms: int) -> Sequence[HostBatch]:
+        """See :class:`channels.host_settlement.HostSettlement`."""
+        terminal_id = self._account.terminal_id
+        return [
+            HostBatch(terminal_id=terminal_id, batch_no=number, prefix=f"{terminal_id}{number:06}")
+            for number in batches_of(day_of(at_ms))
+        ]
+
+    async def start_settling(self) -> None:
+        """Connect and do not sign on: that could take the keys from a gateway's own links."""
+        await self._link.start(signs_on=False)
+
+    async def settle_batch(self, batch: HostBatch, ours: HostTotals) -> HostWord:
+        """A 0500 and its answer; needs a connection and no keys."""
+        try:
+            payload = build_settlement(batch, ours, self._account)
+            reply = await self._link.exchange(
+                payload, settlement_key(batch), settlement_number(batch)
+            )
+        except (NotSent, AnswerLost, CodecError) as fault:
+            raise HostSilent(str(fault)) from fault
+        return read_settlement(reply.message, batch, self._account)
 
     def when_line_turns(self, tell: Callable[[bool], None]) -> None:
         """See :class:`channels.own_line.OwnLine`."""

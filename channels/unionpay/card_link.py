@@ -72,6 +72,7 @@ class CardLink:
         self._take_overs = 0
         self._closing = False
         self._started = False
+        self._signs_on = True
         self._is_up: bool | None = None
         self._tell: Callable[[bool], None] = _nobody
 
@@ -79,10 +80,15 @@ class CardLink:
         """Call ``tell`` whenever the last connection went or the first one came."""
         self._tell = tell
 
-    async def start(self) -> None:
-        """Begin to connect; waits for the first outcome, at most two seconds."""
+    async def start(self, *, signs_on: bool = True) -> None:
+        """Begin to connect; waits for the first outcome, at most two seconds.
+
+        Without ``signs_on`` only what needs no keys can be sent.
+        """
         self._closing = False
-        self._line.use()
+        self._signs_on = signs_on
+        if signs_on:
+            self._line.use()
         first, *others = self._lines
         first.start()
         try:
@@ -180,7 +186,8 @@ class CardLink:
                 self._line.stand_by()
                 self._line = other
                 self._take_overs += 1
-                other.use()
+                if self._signs_on:
+                    other.use()
         is_up = self._line.connections > 0
         if is_up is not self._is_up and (is_up or self._started):
             self._is_up = is_up

@@ -73,7 +73,7 @@ def build_card(account: ChannelAccount, services: ChannelServices) -> Channel:
         card_account,
         link_settings,
         services,
-        OrderNumbers(sequence, card_account.terminal_id, services.take_sequence),
+        OrderNumbers(sequence, card_account.terminal_id, services.take_sequence, services.clock),
         PollSchedule(query_after_s=(), undo_retry_s=undo_retry_s),
     )
 

@@ -1,15 +1,19 @@
-"""``posgate account add|list|show|disable``: accounts at channels.
+"""``posgate account add|list|show|disable|settle``: accounts at channels.
 
 Rules: an account's settings are checked by its channel before they are kept; secrets
 enter as files or environment variables, never as arguments, and are never shown
 again. A new or disabled account takes effect when the gateway starts again.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
 import typer
 
+from channels.host_settlement import host_settlement_of
 from channels.port import (
     ByteLink,
     ChannelServices,
@@ -19,6 +23,8 @@ from channels.port import (
     NotSent,
 )
 from channels.registry import plugins
+from channels.tcp import connect
+from domain.clock import BEIJING
 from domain.errors import ConfigurationError, InvalidRequest, NotFound
 from gateway.accounts import open_account, seal_secrets
 from gateway.cli.session import (
@@ -29,6 +35,7 @@ from gateway.cli.session import (
     in_session,
     show,
 )
+from gateway.host_settlement import Settled, SettledAs, settle_day
 from gateway.keys import read_secret
 from gateway.store.port import Account
 
@@ -131,14 +138,7 @@ def show_account(
 
     Example: posgate account show ali1
     """
-
-    async def work(session: Session) -> Account:
-        for one in await session.store.accounts():
-            if one.account_id == account_id:
-                return one
-        raise NotFound("account_not_found", f"no account {account_id}")
-
-    account = in_session(config, work)
+    account = in_session(config, lambda session: _account(session, account_id))
     show([{**_account_row(account), **orjson.loads(account.settings_json)}], as_json=json)
 
 
@@ -149,6 +149,81 @@ def disable_account(account_id: str, config: ConfigOption = DEFAULT_CONFIG) -> N
     Example: posgate account disable ali1
     """
     in_session(config, lambda session: session.store.disable_account(account_id))
+
+
+@accounts.command("settle")
+def settle_account(
+    account_id: str,
+    day: Annotated[
+        str, typer.Option(help="The day in Beijing, YYYY-MM-DD (default: yesterday).")
+    ] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Settle a day with the account's host: tell our totals, hear its own, keep both.
+
+    Exit status 1 unless every batch agrees. Example: posgate account settle card-1 --day 2026-11-29
+    """
+
+    async def work(session: Session) -> Sequence[Settled]:
+        account = await _account(session, account_id)
+        plugin = plugins().get(account.channel)
+        if plugin is None:
+            raise ConfigurationError(f"no channel plugin {account.channel!r} is installed")
+        services = replace(_no_services(session), connect=connect)
+        channel = plugin.build(open_account(session.sealer, account), services)
+        ability = host_settlement_of(channel)
+        if ability is None:
+            raise InvalidRequest("not_settled", f"{account.channel} has no settlement with a host")
+        now_ms = session.clock.now_ms()
+        await ability.start_settling()
+        try:
+            return await settle_day(
+                session.store, account_id, ability, _noon_ms(day, now_ms), now_ms
+            )
+        finally:
+            await channel.close()
+
+    settled = in_session(config, work)
+    show([_settled_row(one) for one in settled], as_json=json)
+    if any(one.outcome is not SettledAs.EQUAL for one in settled):
+        raise typer.Exit(1)
+
+
+def _noon_ms(day: str, now_ms: int) -> int:
+    """Noon of a day in Beijing; yesterday's without one."""
+    if not day:
+        return now_ms - 86_400_000
+    try:
+        noon = datetime.strptime(f"{day} 12", "%Y-%m-%d %H").replace(tzinfo=BEIJING)
+    except ValueError:
+        raise InvalidRequest("invalid_option", "--day: write YYYY-MM-DD") from None
+    return int(noon.timestamp()) * 1000
+
+
+def _settled_row(one: Settled) -> dict[str, Any]:
+    host = one.host
+    return {
+        "terminal_id": one.batch.terminal_id,
+        "batch_no": one.batch.batch_no,
+        "outcome": one.outcome.value,
+        "debit_fen": one.ours.debit_fen,
+        "debit_count": one.ours.debit_count,
+        "credit_fen": one.ours.credit_fen,
+        "credit_count": one.ours.credit_count,
+        "host_debit_fen": "" if host is None else host.debit_fen,
+        "host_debit_count": "" if host is None else host.debit_count,
+        "host_credit_fen": "" if host is None else host.credit_fen,
+        "host_credit_count": "" if host is None else host.credit_count,
+        "detail": one.detail,
+    }
+
+
+async def _account(session: Session, account_id: str) -> Account:
+    for one in await session.store.accounts():
+        if one.account_id == account_id:
+            return one
+    raise NotFound("account_not_found", f"no account {account_id}")
 
 
 def _account_row(account: Account) -> dict[str, Any]:

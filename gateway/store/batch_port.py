@@ -7,7 +7,14 @@ after ``after``.
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.store.batch_records import Batch, BatchDifference, BatchEntry, BatchKey, BatchLine
+from gateway.store.batch_records import (
+    Batch,
+    BatchDifference,
+    BatchEntry,
+    BatchKey,
+    BatchLine,
+    Sums,
+)
 
 
 class BatchStore(Protocol):
@@ -56,6 +63,10 @@ class BatchStore(Protocol):
         self, key: BatchKey, after: BatchDifference | None, limit: int
     ) -> Sequence[BatchDifference]:
         """The differences of a batch's latest settlement, by trace and kind."""
+        ...
+
+    async def link_totals(self, account_id: str, prefix: str) -> tuple[Sums, int]:
+        """What stands under an account's numbers that begin with ``prefix``; how many are open."""
         ...
 
     async def batch_payments(self, key: BatchKey, after: str, limit: int) -> Sequence[BatchEntry]:

@@ -5,6 +5,7 @@ from gateway.store.cases import Cases
 from gateway.store.completions import Completions
 from gateway.store.jobs import Jobs
 from gateway.store.ledger import Ledger
+from gateway.store.link_batches import LinkBatchReads
 from gateway.store.merchant_days import MerchantDays
 from gateway.store.nights import Nights
 from gateway.store.notices import Notices
@@ -23,6 +24,7 @@ class ColdStore(
     Ledger,
     Provisioning,
     Batches,
+    LinkBatchReads,
     Nights,
     MerchantDays,
 ):

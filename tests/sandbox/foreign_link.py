@@ -61,6 +61,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "41": fixed("text", 8),
     "42": fixed("text", 15),
     "44": var("text", 25, 1),
+    "48": var("bcd", 322, 2),
     "49": fixed("text", 3),
     "52": fixed("hex", 8),
     "53": fixed_bcd(16),

@@ -314,3 +314,39 @@ async def test_a_balance_is_told_and_moves_nothing(
     assert answer.get("54") == (None if fen is None else f"1002156C{fen:012d}")
     assert await net(sandbox) == {}
     assert (await link.ask("0200", link.sale(Scenario.APPROVED, 1)))["39"] == "00"
+
+
+UNSENT = {"2", "26", "35", "52", "53", "64"}
+"""What a reversal leaves out."""
+
+
+def half(debit_fen: int, debits: int, credit_fen: int, credits: int, result: int) -> str:
+    """One card class of F48, written here."""
+    return f"{debit_fen:012}{debits:03}{credit_fen:012}{credits:03}{result}"
+
+
+async def test_a_settlement_tells_the_hosts_own_totals(link: ForeignLink) -> None:
+    """0510 without F39 and F64: the host's sums, and whether they agree, per card class."""
+    sale = link.sale(Scenario.APPROVED, 1)
+    await link.ask("0200", sale)
+    await link.ask("0200", link.sale(Scenario.INSUFFICIENT_FUNDS, 2))
+    undone = link.sale(Scenario.APPROVED, 3)
+    await link.ask("0200", undone)
+    await link.ask("0400", {n: undone[n] for n in undone if n not in UNSENT} | {"39": "98"})
+    ask = {
+        "11": "999999", "41": sale["41"], "42": sale["42"], "49": "156", "63": "001",
+        "60": "00" + sale["60"][2:8] + "201",
+    }  # fmt: skip
+    none = half(0, 0, 0, 0, 0)
+    answer = await link.ask("0500", ask | {"48": half(1990, 1, 0, 0, 0) + none})
+    assert answer["t"] == "0510"
+    assert "39" not in answer and "64" not in answer
+    for field in ("11", "41", "42", "49", "60", "63"):
+        assert answer[field] == ask[field]
+    equal = half(0, 0, 0, 0, 1)
+    assert answer["48"] == half(1990, 1, 0, 0, 1) + equal
+    answer = await link.ask("0500", ask | {"48": half(1991, 1, 0, 0, 0) + none})
+    assert answer["48"] == half(1990, 1, 0, 0, 2) + equal
+    assert (await link.ask("0500", ask | {"48": "12"}))["39"] == "30"
+    other = {"60": "00" + sale["60"][2:8] + "202", "48": none * 2}
+    assert (await link.ask("0500", ask | other))["39"] == "40"

@@ -3,7 +3,12 @@
 
 import asyncio
 
+import orjson
+from typer.testing import CliRunner, Result
+
+from domain.clock import beijing
 from domain.payment import Status
+from gateway.cli.main import application
 from sandbox.scenarios import CARDS, Scenario
 from tests.gateway.pos.conftest import OpenHouse
 from tests.gateway.pos.house import Plan, until
@@ -81,3 +86,24 @@ async def test_no_line_is_91_at_once_and_within_five_seconds_for_a_silent_one(
         assert await house.ended(till, lost["11"]) == "closed"
         await until(house.card_link_is_up)
         assert (await other.ask("0200", other.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
+
+
+async def test_a_day_is_settled_from_the_command_line(open_shop: OpenHouse) -> None:
+    """Beside a gateway that goes on selling: no sign-on takes its keys."""
+    async with open_shop(Plan(card_timeout_s="5")) as house:
+        till = await house.signed_in()
+        assert (await till.ask("0200", till.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
+        day = f"{beijing(house.clock.now_ms()):%Y-%m-%d}"
+        config = str(house.folder / "config.yaml")
+
+        def settle() -> Result:
+            line = ["account", "settle", "card-1", "--day", day, "--json", "-c", config]
+            return CliRunner().invoke(application(), line, catch_exceptions=False)
+
+        result = await asyncio.to_thread(settle)
+        [row] = orjson.loads(result.stdout)
+        assert (result.exit_code, row["outcome"]) == (0, "equal")
+        assert (row["debit_fen"], row["host_debit_fen"], row["host_debit_count"]) == (1990, 1990, 1)
+        assert (await till.ask("0200", till.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
+        [line] = house.gateway.core.payments._routes.own_lines()
+        assert line[1].line_statistics()[0]["sign_ons"] == 1
