@@ -36,5 +36,6 @@ class AlipayAccount:
     aes_key: bytes = b""
     app_auth_token: str = ""
     service_provider_id: str = ""
+    royalty_freeze: bool = False
     notify_url: str = ""
     authorise_url: str = ""

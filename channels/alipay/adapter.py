@@ -13,7 +13,10 @@ from dataclasses import replace
 from typing import Final
 
 from channels.alipay.account import AlipayAccount
+from channels.alipay.bill_fetch import AlipayBillFetch
+from channels.alipay.calls import what
 from channels.alipay.notice import NOT_TAKEN, TAKEN, read_notice
+from channels.alipay.orders import AlipayOrders
 from channels.alipay.refund_wire import (
     NO_CHANGE,
     build_refund,
@@ -21,6 +24,7 @@ from channels.alipay.refund_wire import (
     read_refund,
     read_refund_query,
 )
+from channels.alipay.royalty import AlipayRoyalties
 from channels.alipay.wire import (
     TRADE_CLOSED,
     build_cancel,
@@ -53,17 +57,14 @@ _QUEUEING_S: Final = 2.0
 _UNDO_REASON: Final = "Undone"
 
 
-class AlipayChannel:
-    """One Alipay application."""
+class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
+    """One Alipay application, with every ability that it has."""
 
     def __init__(
         self, account: AlipayAccount, schedule: PollSchedule, services: ChannelServices
     ) -> None:
-        self._account = account
+        super().__init__(account, services)
         self._schedule = schedule
-        self._send = services.send
-        self._now_ms = services.clock.now_ms
-        self._new_number = services.ids.new
 
     @property
     def schedule(self) -> PollSchedule:
@@ -87,10 +88,6 @@ class AlipayChannel:
         """Always ready: there is no connection to keep, and each call tells."""
         return ChannelHealth(ready=True)
 
-    def _moment(self) -> tuple[int, str]:
-        """Now, and a number that no other request has."""
-        return self._now_ms(), self._new_number()
-
     async def start(self) -> None:
         """Nothing to open: the HTTP client is shared."""
 
@@ -112,8 +109,10 @@ class AlipayChannel:
             return read_pay(await self._send(built), self._account, request.order_no)
         except NotSent as fault:
             return Answer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
+        except AnswerLost as fault:
+            return Answer(verdict=Verdict.UNKNOWN, channel_message=str(fault))
         except Exception as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return Answer(verdict=Verdict.UNKNOWN, channel_message=type(fault).__name__)
 
     async def query(self, ref: PaymentRef) -> Answer:
         """``alipay.trade.query``."""
@@ -121,7 +120,7 @@ class AlipayChannel:
             built = build_query(ref, self._account, *self._moment())
             return read_query(await self._send(built), self._account, ref.order_no)
         except Exception as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return Answer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
         """``alipay.trade.cancel``; where it names no action, a query confirms it.
@@ -133,7 +132,7 @@ class AlipayChannel:
             async with asyncio.timeout(self.timeout_s):
                 return await self._cancel(ref)
         except Exception as fault:
-            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     async def _cancel(self, ref: PaymentRef) -> UndoAnswer:
         built = build_cancel(ref, self._account, *self._moment())
@@ -189,7 +188,7 @@ class AlipayChannel:
         except NotSent as fault:
             return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
         except Exception as fault:
-            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
         return await self.query_refund(request) if answer.channel_code == NO_CHANGE else answer
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
@@ -198,7 +197,7 @@ class AlipayChannel:
             built = build_refund_query(request, self._account, *self._moment())
             return read_refund_query(await self._send(built), self._account, request)
         except Exception as fault:
-            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     def read_notice(self, request: InboundRequest) -> Word:
         """What a notification of Alipay's says."""
@@ -244,8 +243,3 @@ def _undone_by(refund: RefundAnswer, whole_fen: int) -> UndoAnswer:
         channel_message=refund.channel_message,
         answered=refund.answered,
     )
-
-
-def _what(fault: Exception) -> str:
-    """A text for the log; a defect of ours shows its type alone."""
-    return str(fault) if isinstance(fault, NotSent | AnswerLost) else type(fault).__name__

@@ -41,6 +41,7 @@ SETTINGS: Final[Sequence[Setting]] = (
     Setting("aes_key", "encrypts contents, 16 bytes in base64; empty: not", "", secret=True),
     Setting("app_auth_token", "the merchant's token, for a service provider", "", secret=True),
     Setting("service_provider_id", "PID of the service provider who is paid for it", ""),
+    Setting("royalty_freeze", "true: payments are shared with others later", "false"),
     Setting("seller_id", "our PID (2088…), compared where an answer names one", ""),
     Setting("notify_url", "where Alipay tells us, https://…/notify/alipay/ACCOUNT", ""),
     Setting("authorise_url", "where payers are sent to say who they are", _AUTHORISE),
@@ -83,6 +84,7 @@ def _account(settings: AccountSettings) -> AlipayAccount:
         aes_key=_aes_key(settings),
         app_auth_token=settings.secret("app_auth_token").decode("utf-8", "replace").strip(),
         service_provider_id=settings.text("service_provider_id"),
+        royalty_freeze=settings.flag("royalty_freeze"),
         notify_url=_notify_url(settings),
         authorise_url=_url(settings, "authorise_url"),
     )

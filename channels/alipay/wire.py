@@ -86,10 +86,13 @@ def build_pay(
 
 
 def extended(account: AlipayAccount) -> dict[str, object]:
-    """What a service provider adds to every order."""
-    if not account.service_provider_id:
-        return {}
-    return {"extend_params": {"sys_service_provider_id": account.service_provider_id}}
+    """What a service provider, and who shares it later, adds to every order."""
+    extra: dict[str, object] = {}
+    if account.service_provider_id:
+        extra["sys_service_provider_id"] = account.service_provider_id
+    if account.royalty_freeze:
+        extra["royalty_freeze"] = "true"
+    return {"extend_params": extra} if extra else {}
 
 
 def build_query(

@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import dataclasses
 import datetime
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -94,7 +96,9 @@ class Peer:
             },
             secrets={"app_private_key": private_pem(rsa_key("app")), **secrets},
         )
-        self.channel: Channel = PLUGIN.build(account, services(send=self.send))
+        lent = dataclasses.replace(services(send=self.send), download=self.download)
+        self.channel: Channel = PLUGIN.build(account, lent)
+        self.file: tuple[int, bytes] | Exception = (200, b"PK\x03\x04 a zip")
 
     @property
     def is_v3(self) -> bool:
@@ -105,12 +109,22 @@ class Peer:
         self.requests.append(request)
         return self.mutate(self._v3(request) if self.is_v3 else self._v2(request))
 
+    async def download(self, request: HttpRequest, path: Path, max_bytes: int) -> HttpResponse:
+        self.requests.append(request)
+        if isinstance(self.file, Exception):
+            raise self.file
+        status, body = self.file
+        assert len(body) <= max_bytes
+        path.write_bytes(body)
+        return HttpResponse(status, {}, b"")
+
     def _v2(self, request: HttpRequest) -> HttpResponse:
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
         self.forms.append(form)
         signature = base64.b64decode(form["sign"])
         assert verify_sha256(rsa_key("app").public_key(), string_to_sign(form), signature)
-        said = orjson.dumps(self._answer(self._plain(form["biz_content"].encode())))
+        content = form.get("biz_content")
+        said = orjson.dumps(self._answer(self._plain(content.encode()) if content else form))
         if "aes_key" in self.secrets:
             said = f'"{encrypt(bytes(range(16)), said)}"'.encode()
         sign = base64.b64encode(sign_sha256(rsa_key("alipay"), said)).decode()
@@ -138,7 +152,11 @@ class Peer:
         signature = base64.b64decode(parts["sign"])
         assert verify_sha256(rsa_key("app").public_key(), v3_string_to_sign(signed), signature)
         self.forms.append(parts)
-        fields = self._answer(self._plain(request.body))
+        if request.method == "GET":
+            query = parse_qs(request.url.partition("?")[2])
+            fields = self._answer({name: values[0] for name, values in query.items()})
+        else:
+            fields = self._answer(self._plain(request.body))
         if self.status == 200:
             fields.pop("code", None)
         body = orjson.dumps(fields)
@@ -161,7 +179,8 @@ class Peer:
 
     def _answer(self, content: Any) -> dict[str, object]:
         self.content = content
-        return {"code": "10000", "out_trade_no": content["out_trade_no"], **self.fields}
+        named = {"out_trade_no": content["out_trade_no"]} if "out_trade_no" in content else {}
+        return {"code": "10000", **named, **self.fields}
 
     def request(self) -> PayRequest:
         return PayRequest(

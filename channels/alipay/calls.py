@@ -1,0 +1,24 @@
+"""What every ability of an Alipay account stands on: the account, a clock, numbers, a ``send``."""
+
+from channels.alipay.account import AlipayAccount
+from channels.port import AnswerLost, ChannelServices, NotSent
+
+
+class AlipayCalls:
+    """One application; holds no state of an order."""
+
+    def __init__(self, account: AlipayAccount, services: ChannelServices) -> None:
+        self._account = account
+        self._send = services.send
+        self._download = services.download
+        self._now_ms = services.clock.now_ms
+        self._new_number = services.ids.new
+
+    def _moment(self) -> tuple[int, str]:
+        """Now, and a number that no other request has."""
+        return self._now_ms(), self._new_number()
+
+
+def what(fault: Exception) -> str:
+    """A text for the log; a defect of ours shows its type alone."""
+    return str(fault) if isinstance(fault, NotSent | AnswerLost) else type(fault).__name__
