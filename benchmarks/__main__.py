@@ -41,6 +41,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--terminals", type=int, default=_DEFAULT.terminals, help="connected in that metric"
     )
+    parser.add_argument(
+        "--reconcile-lines", type=int, default=_DEFAULT.reconcile_lines, help="in that metric"
+    )
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="where to write")
     parser.add_argument(
         "--table", type=Path, help="print a result file as a Markdown table, measure nothing"
@@ -78,6 +81,7 @@ def main() -> int:
         windows=arguments.windows,
         warm_s=arguments.warm,
         callers=arguments.callers,
+        reconcile_lines=arguments.reconcile_lines,
         outage_payments=arguments.outage_payments,
         outage_s=arguments.outage_seconds,
         terminals=arguments.terminals,

@@ -13,8 +13,8 @@ from typing import Final
 
 from domain.money import format_yuan
 
-_RULE: Final = "-" * 41
-_ALIPAY_HEADER: Final = (
+RULE: Final = "-" * 41
+ALIPAY_HEADER: Final = (
     "支付宝交易号,商户订单号,业务类型,商品名称,创建时间,完成时间,门店编号,门店名称,操作员,终端号,"
     "对方账户,订单金额（元）,商家实收（元）,支付宝红包（元）,集分宝（元）,支付宝优惠（元）,商家优惠（元）,"
     "券核销金额（元）,券名称,商家红包消费金额（元）,卡消费金额（元）,退款批次号/请求号,服务费（元）,"
@@ -42,7 +42,7 @@ def _alipay_lines(lines: int) -> Iterator[str]:
     chance = random.Random(20260916)
     yield "#支付宝业务明细查询\n#账号：[20880000000000000156]\n"
     yield "#起始日期：[2026年09月16日 00:00:00]   终止日期：[2026年09月17日 00:00:00]\n"
-    yield f"#{_RULE}业务明细列表{_RULE}\n{_ALIPAY_HEADER}\n"
+    yield f"#{RULE}业务明细列表{RULE}\n{ALIPAY_HEADER}\n"
     counts, sums = {"交易": 0, "退款": 0}, {"交易": 0, "退款": 0}
     for _ in range(lines):
         kind = "交易" if chance.random() < 0.95 else "退款"
@@ -61,7 +61,7 @@ def _alipay_lines(lines: int) -> Iterator[str]:
             f"*某(138****{chance.randrange(10_000):04d})\t,{amount},{amount},0.00,0.00,0.00,0.00,"
             f"0.00,,0.00\t,0.00,{refund}\t,{fee},0.00,备注\n"
         )
-    yield f"#{_RULE}业务明细列表结束{_RULE}\n"
+    yield f"#{RULE}业务明细列表结束{RULE}\n"
     for kind, word in (("交易", ""), ("退款", "退款")):
         yield (
             f"#{kind}合计：{counts[kind]}笔，商家实收{word}共{format_yuan(sums[kind])}元，"

@@ -13,6 +13,7 @@ from benchmarks.card_link import card_link
 from benchmarks.codec import codec
 from benchmarks.outage import outage
 from benchmarks.postgres import PostgresServer
+from benchmarks.reconcile import reconcile
 from benchmarks.scene import Door, Scene
 from benchmarks.signing import signing
 from benchmarks.terminals import terminals
@@ -137,6 +138,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "signing": signing,
         "bills": bills,
         "card_link": card_link,
+        "reconcile": reconcile,
         "outage": outage,
     }
 )

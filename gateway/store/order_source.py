@@ -159,7 +159,7 @@ class PostgresOrders:
         ]
         with tempfile.TemporaryDirectory(prefix="posgate-orders-") as folder:
             copies = asyncio.run(self._copy(asked, Path(folder)))
-            yield (batch for copy in copies for batch in _read_copy(copy))
+            yield (batch for copy in copies for batch in read_copy(copy))
 
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The payments under these channel order numbers, and all of their refunds."""
@@ -172,7 +172,7 @@ class PostgresOrders:
             return
         with tempfile.TemporaryDirectory(prefix="posgate-orders-") as folder:
             for copy in asyncio.run(self._copy(asked, Path(folder))):
-                yield from _read_copy(copy)
+                yield from read_copy(copy)
 
     def posted_items(self, from_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
         """What merchants' accounts were posted in [from, until), by merchant and currency."""
@@ -209,7 +209,8 @@ def _dollars(sql: str) -> str:
     return first + "".join(f"${place}{text}" for place, text in enumerate(others, start=1))
 
 
-def _read_copy(file: Path) -> Iterator[pa.RecordBatch]:
+def read_copy(file: Path) -> Iterator[pa.RecordBatch]:
+    """What COPY left, as ``STORED_SCHEMA``."""
     if file.stat().st_size == 0:
         return
     with arrow_csv.open_csv(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 from hypothesis import HealthCheck, given, settings
@@ -47,7 +48,7 @@ waiting = st.builds(
 
 def bill_batch(lines: list[Theirs]) -> Iterator[pa.RecordBatch]:
     """The lines as a bill's reader delivers them."""
-    columns = [
+    columns: list[list[Any]] = [
         [line.key.kind.value for line in lines],
         [line.key.order_no for line in lines],
         [line.key.refund_no for line in lines],
@@ -65,7 +66,7 @@ def bill_batch(lines: list[Theirs]) -> Iterator[pa.RecordBatch]:
 
 def ours_batch(entries: list[Ours]) -> Iterator[pa.RecordBatch]:
     """The entries as the store delivers them."""
-    columns = [
+    columns: list[list[Any]] = [
         [one.key.kind.value for one in entries],
         [one.key.order_no for one in entries],
         [one.key.refund_no for one in entries],
