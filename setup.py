@@ -89,6 +89,7 @@ setup(
         "posgate.bills": [
             "alipay = channels.alipay.bill:BILLS",
             "wechat = channels.wechat.bill:BILLS",
+            "unionpay = channels.unionpay.files:BILLS",
         ],
     },
 )
