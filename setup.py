@@ -60,6 +60,7 @@ DEVELOPMENT = [
     "types-PyYAML>=6.0.12",
     "types-defusedxml>=0.7.0.20260504",
     "types-openpyxl>=3.1.5",
+    "wechatpayv3>=2.0.4",
 ]
 
 setup(

@@ -14,24 +14,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic import field_validator as checks_field
 from pydantic import model_validator as checks_section
 
 from domain.errors import ConfigurationError
 from gateway.config_faults import faults, repeated_keys
 from gateway.config_reconciliation import ReconciliationSection
+from gateway.config_sandbox import SandboxSection
+from gateway.config_section import Count as _Count
+from gateway.config_section import OptionalPort as _OptionalPort
+from gateway.config_section import Port as _Port
+from gateway.config_section import Seconds as _Seconds
+from gateway.config_section import SecretReference as _SecretReference
+from gateway.config_section import Section as _Section
 from gateway.outbound import read_allowance
-
-_Port = Annotated[int, Field(ge=0, le=65535)]
-_OptionalPort = Annotated[int | None, Field(ge=0, le=65535)]
-_Seconds = Annotated[float, Field(gt=0, le=86_400)]
-_Count = Annotated[int, Field(ge=1, le=10_000_000)]
-_SecretReference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class StoreSection(_Section):
@@ -218,9 +215,9 @@ class NotificationsSection(_Section):
     """What is read of an answer's body; a longer one closes its connection."""
     allow_http: bool = False
     """Whether plain HTTP will do."""
-    ports: list[_Port] = [80, 443, 8443]
+    ports: list[_Port] = [80, 443, 8443]  # noqa: RUF012 - pydantic copies it
     """Ports that a URL may name."""
-    allow: list[str] = []
+    allow: list[str] = []  # noqa: RUF012
     """Networks, addresses and host names that are called, at any port, though not public."""
     ca_file: str | None = None
     """PEM file of a further certificate authority."""
@@ -273,49 +270,6 @@ class DirectorySection(_Section):
     """Terminals, and as many API keys."""
     fresh_s: _Seconds = 10
     """How soon a disabled terminal or key stops."""
-
-
-class SandboxAlipaySection(_Section):
-    """The simulated Alipay: whose requests it accepts, and what it signs with."""
-
-    port: _Port = 0
-    """TCP port; 0 lets the system choose."""
-    app_id: str
-    """The only application that it knows."""
-    seller_id: str
-    """The PID that its answers name."""
-    app_public_key_file: str
-    """PEM; verifies our requests."""
-    alipay_private_key: _SecretReference
-    """PEM; signs its answers."""
-
-
-class SandboxCardSection(_Section):
-    """The simulated card host, and the link it knows."""
-
-    port: _Port = 0
-    """TCP port; 0 lets the system choose."""
-    merchant_id: Annotated[str, Field(min_length=15, max_length=15)]
-    """F42 of the link, 15 characters."""
-    terminal_id: Annotated[str, Field(min_length=8, max_length=8)]
-    """F41 of the link, 8 characters."""
-    tmk: _SecretReference
-    """The link's master key, 32 or 48 hexadecimal digits."""
-
-
-class SandboxSection(_Section):
-    """The simulated channels (``posgate sandbox``)."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    control_port: _Port = 0
-    """Plain HTTP port of ``/charges`` and ``/faults``; 0 lets the system choose."""
-    user_paying_after_s: _Seconds = 8
-    """When the payer of the ``user_paying`` code pays."""
-    max_orders: _Count = 1_000_000
-    """Orders that each channel remembers."""
-    alipay: SandboxAlipaySection
-    card: SandboxCardSection
 
 
 class Config(_Section):

@@ -65,6 +65,62 @@ class CardHostConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTls:
+    """Files of a TLS listener; ``client_ca_file`` verifies the certificates of clients.
+
+    A client need not show one; what an operation demands is its own affair.
+    """
+
+    certificate_file: str
+    key_file: str
+    client_ca_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeChatNationalKeys:
+    """国密: the merchant's SM2 certificate or public key, and the platform's pair, PEM."""
+
+    merchant_serial: str
+    merchant_public_key_pem: bytes
+    platform_serial: str
+    platform_private_key_pem: bytes = field(repr=False)
+    platform_certificate_pem: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeChatSandboxConfig:
+    """One merchant (or service provider) at the simulated WeChat Pay.
+
+    ``merchant_certificate_pem`` is the API certificate: its key signs APIv3 and it is shown
+    in mutual TLS. ``platform_*`` is the certificate that signs by default;
+    ``public_key_*`` the pair that signs for who asks for it by its id. ``sub_mchids`` are
+    the merchants of a service provider. Without ``tls`` the listener is plain HTTP and the
+    operations that demand a client's certificate refuse everything.
+    ``prompt_s``: how long a payer may type; ``reverse_after_s``: how soon after the pay a
+    reversal is too soon; ``refund_after_ms``: how long a refund is on its way.
+    ``bills_at_once`` makes today's bill before the day is over.
+    """
+
+    appid: str
+    mchid: str
+    api_v2_key: str = field(repr=False)
+    apiv3_key: str = field(repr=False)
+    app_secret: str = field(repr=False)
+    merchant_certificate_pem: bytes
+    platform_certificate_pem: bytes
+    platform_private_key_pem: bytes = field(repr=False)
+    public_key_id: str
+    public_key_private_pem: bytes = field(repr=False)
+    national: WeChatNationalKeys | None = None
+    sub_mchids: tuple[str, ...] = ()
+    tls: ServerTls | None = None
+    prompt_s: float = 50
+    reverse_after_s: float = 15
+    refund_after_ms: int = 1000
+    bills_at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """Everything ``sandbox.server.serve`` needs.
 
@@ -76,9 +132,11 @@ class SandboxConfig:
 
     alipay: AlipaySandboxConfig
     card: CardHostConfig
+    wechat: WeChatSandboxConfig | None = None
     host: str = "127.0.0.1"
     alipay_port: int = 0
     card_port: int = 0
+    wechat_port: int = 0
     control_port: int = 0
     user_paying_after_s: int = 8
     max_orders: int = DEFAULT_MAX_ORDERS
@@ -96,3 +154,4 @@ class BoundPorts:
     alipay: int = 0
     card: int = 0
     control: int = 0
+    wechat: int = 0

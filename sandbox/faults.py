@@ -7,6 +7,7 @@ is charged); ``after`` strikes its answer (the charge stands).
 """
 
 import enum
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,6 +30,8 @@ class FaultKind(enum.Enum):
     """The answer's signature or MAC is wrong."""
     CLOSE = "close"
     """The connection closes without an answer."""
+    REFUSE = "refuse"
+    """The channel refuses with a code of its own (WeChat Pay)."""
     WRONG_AMOUNT = "wrong_amount"
     """A notification tells another amount than the trade's, truly signed."""
 
@@ -52,7 +55,7 @@ class FaultRule:
     at most ``limit`` times (0: no limit).
     ``match`` is an operation as the channel names it (``alipay.trade.pay``; ``0200``,
     ``0400``, ``0800``, ``0820`` for cards), empty for all. ``per_mille`` below 1000
-    strikes at random among those.
+    strikes at random among those. ``code`` is what ``refuse`` answers, in the channel's words.
     """
 
     kind: FaultKind
@@ -63,6 +66,7 @@ class FaultRule:
     limit: int = 0
     per_mille: int = 1000
     delay_ms: int = 0
+    code: str = ""
 
 
 class Faults:
@@ -104,14 +108,31 @@ class Faults:
 
 
 def strike(
-    rule: FaultRule | None, act: Callable[[], Effect], spoil: Callable[[bytes], bytes]
+    rule: FaultRule | None,
+    act: Callable[[], Effect],
+    spoil: Callable[[bytes], bytes],
+    refuse: Callable[[str], Effect] | None = None,
 ) -> Effect:
-    """Let the channel ``act`` as the fault allows; ``spoil`` breaks an answer's signature."""
+    """Let the channel ``act`` as the fault allows.
+
+    ``spoil`` breaks an answer's signature; ``refuse`` answers with a code, and a channel that
+    has none is not struck by such a rule.
+    """
     if rule is None:
         return act()
-    if rule.stage is Stage.BEFORE:
-        return SILENCE if rule.kind is FaultKind.DROP else HANG_UP
-    effect = act()
+    if rule.kind is FaultKind.REFUSE and refuse is not None:
+        if rule.stage is Stage.AFTER:
+            act()
+        return refuse(rule.code)
+    if rule.stage is Stage.BEFORE and rule.kind is FaultKind.DROP:
+        return SILENCE
+    if rule.stage is Stage.BEFORE and rule.kind is FaultKind.CLOSE:
+        return HANG_UP
+    return _struck(rule, act(), spoil)
+
+
+def _struck(rule: FaultRule, effect: Effect, spoil: Callable[[bytes], bytes]) -> Effect:
+    """What becomes of an answer."""
     match rule.kind:
         case FaultKind.WRONG_AMOUNT:
             return effect  # for notices; an answer to a question tells the truth
@@ -125,8 +146,11 @@ def strike(
             return Effect(spoil(effect.answer), effect.close, effect.delay_ms)
         case FaultKind.CLOSE:
             return HANG_UP
+        case FaultKind.REFUSE:
+            return effect
 
 
+_CODE = re.compile(r"|[45]\d\d|(?:[45]\d\d )?[A-Z][A-Z0-9_]{1,39}", re.ASCII)
 _COUNTS: Final = MappingProxyType(
     {
         "skip": (0, 1_000_000_000),
@@ -154,20 +178,24 @@ def parse_rules(raw: object) -> tuple[FaultRule, ...]:
 def _parse_rule(raw: object) -> FaultRule:
     if not isinstance(raw, Mapping):
         raise FaultError("a rule must be an object")
-    unknown = set(raw) - {"kind", "match", "stage", *_COUNTS}
+    unknown = set(raw) - {"kind", "match", "stage", "code", *_COUNTS}
     if unknown:
         raise FaultError(f"unknown key {min(map(str, unknown))!r}")
-    match = raw.get("match", "")
+    match, code = raw.get("match", ""), raw.get("code", "")
     if not isinstance(match, str):
         raise FaultError("match must be a string")
+    if not isinstance(code, str) or _CODE.fullmatch(code) is None:
+        raise FaultError("code must be a status, a word in capitals, or both")
     try:
         kind, stage = FaultKind(raw.get("kind")), Stage(raw.get("stage", "after"))
     except ValueError as error:
         raise FaultError(str(error)) from None
-    if stage is Stage.BEFORE and kind not in (FaultKind.DROP, FaultKind.CLOSE):
-        raise FaultError("stage 'before' goes with kind 'drop' or 'close' only")
+    if stage is Stage.BEFORE and kind not in (FaultKind.DROP, FaultKind.CLOSE, FaultKind.REFUSE):
+        raise FaultError("stage 'before' goes with kind 'drop', 'close' or 'refuse' only")
+    if (kind is FaultKind.REFUSE) != bool(code):
+        raise FaultError("kind 'refuse' needs a code, and no other kind has one")
     counts = {name: _count(raw, name) for name in _COUNTS if name in raw}
-    return FaultRule(kind=kind, match=match, stage=stage, **counts)
+    return FaultRule(kind=kind, match=match, stage=stage, code=code, **counts)
 
 
 def _count(raw: Mapping[str, object], name: str) -> int:

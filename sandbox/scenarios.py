@@ -66,6 +66,19 @@ ALIPAY_CODES: Final[Mapping[Scenario, str]] = MappingProxyType(
     }
 )
 
+WECHAT_CODES: Final[Mapping[Scenario, str]] = MappingProxyType(
+    {
+        _S.APPROVED: "130000000000000001",
+        _S.USER_PAYING: "130000000000000002",
+        _S.DECLINED: "130000000000000003",
+        _S.LOST_RESPONSE_CHARGED: "130000000000000004",
+        _S.LOST_RESPONSE_NOT_CHARGED: "130000000000000005",
+        _S.NEVER_PAYS: "130000000000000006",
+    }
+)
+FACE_CODE_PREFIX: Final = "sandbox-face-"
+"""A face's code with a scenario's word after this plays that scenario."""
+
 CARDS: Final[Mapping[Scenario, TestCard]] = MappingProxyType(
     {
         _S.APPROVED: TestCard("9900000000000010", "123456", "123456"),
@@ -78,6 +91,9 @@ CARDS: Final[Mapping[Scenario, TestCard]] = MappingProxyType(
 
 ALIPAY_BY_CODE: Final[Mapping[str, Scenario]] = MappingProxyType(
     {code: scenario for scenario, code in ALIPAY_CODES.items()}
+)
+WECHAT_BY_CODE: Final[Mapping[str, Scenario]] = MappingProxyType(
+    {code: scenario for scenario, code in WECHAT_CODES.items()}
 )
 CARD_BY_PAN: Final[Mapping[str, tuple[Scenario, TestCard]]] = MappingProxyType(
     {card.pan: (scenario, card) for scenario, card in CARDS.items()}

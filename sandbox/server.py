@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from sandbox import alipay_site, alipay_v3, control
-from sandbox.config import BoundPorts, SandboxConfig
+from sandbox.config import BoundPorts, SandboxConfig, ServerTls
 from sandbox.connection import CardConnection, Connections, HttpAnswer, HttpConnection
 from sandbox.effects import Effect
 from sandbox.http_wire import HttpRequest
@@ -95,10 +95,28 @@ def _listeners(
     def ask(request: HttpRequest) -> HttpAnswer:
         return control.handle(request, world, now_ms())
 
+    def wechat(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(world.wechat(request, now_ms()), is_whole=True)
+
     http = partial(HttpConnection, connections=connections, max_body_bytes=config.max_body_bytes)
     frames = config.card.max_frame_bytes
-    return {
+    listeners: dict[str, Listener] = {
         "alipay": (partial(http, alipay), config.alipay_port, None),
         "card": (partial(CardConnection, card, connections, frames), config.card_port, None),
         "control": (partial(http, ask), config.control_port, None),
     }
+    if config.wechat is not None:
+        tls = _context(config.wechat.tls) if config.wechat.tls else None
+        listeners["wechat"] = partial(http, wechat), config.wechat_port, tls
+    return listeners
+
+
+def _context(tls: ServerTls) -> ssl.SSLContext:
+    """TLS 1.2 or newer; a client's certificate is asked for and verified, not demanded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.certificate_file, tls.key_file)
+    if tls.client_ca_file:
+        context.load_verify_locations(cafile=tls.client_ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context

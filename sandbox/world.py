@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sandbox import alipay, alipay_notices, alipay_v3, unionpay_host
+from sandbox import alipay, alipay_notices, alipay_v3, unionpay_host, wechat
 from sandbox.alipay import AlipayState
 from sandbox.card_state import CardState
 from sandbox.config import SandboxConfig
@@ -19,9 +19,11 @@ from sandbox.faults import Faults, strike
 from sandbox.http_wire import HttpRequest
 from sandbox.notifier import Notice, Notifier
 from sandbox.wallet import Payer, Wallet, WalletAnswer
+from sandbox.wechat_state import WeChatState
 
 ALIPAY: Final = "alipay"
 UNIONPAY_CARD: Final = "unionpay_card"
+WECHAT: Final = "wechat"
 NOTICES: Final = ".notify"
 """After a channel's name: the plan of faults of its notices."""
 Charge = dict[str, Any]
@@ -49,6 +51,15 @@ class World:
             UNIONPAY_CARD: self._card_charges,
         }
         """The money of each channel's orders, by channel; a channel is served if it is in here."""
+        self.wechat_state: WeChatState | None = None
+        if config.wechat is not None:
+            self.wechat_state = WeChatState(
+                config.wechat,
+                user_paying_after_ms=config.user_paying_after_s * 1000,
+                max_orders=config.max_orders,
+                random_bytes=random_bytes,
+            )
+            self._charges[WECHAT] = partial(_wechat_charges, self.wechat_state)
         self.calls = dict.fromkeys(self._charges, 0)
         """Requests that came, whatever became of them."""
         self.faults = {channel: Faults(self._random) for channel in self._charges}
@@ -114,6 +125,16 @@ class World:
         late_ms = int(self._random() * self._reorder_ms) if effect.answer else 0
         return Effect(effect.answer, effect.close, effect.delay_ms + late_ms, effect.copies)
 
+    def wechat(self, request: HttpRequest, now_ms: int) -> Effect:
+        """One call of either API; the effect's answer is the whole of it, head included."""
+        state = self.wechat_state
+        if state is None:
+            raise ValueError("WeChat Pay is not configured")
+        self.calls[WECHAT] += 1
+        rule = self.faults[WECHAT].draw(wechat.operation_of(request))
+        act = partial(wechat.handle, request, state, now_ms)
+        return strike(rule, act, wechat.spoil, partial(wechat.refusal, request, state, now_ms))
+
     def charges(self, now_ms: int) -> list[Charge]:
         """Every order that ever took money, as ``GET /charges`` lists it.
 
@@ -140,3 +161,9 @@ class World:
     def _card_charges(self, now_ms: int) -> Iterator[OrderMoney]:
         for order in self.card_state.books:
             yield order.order_no, order.charged_fen, order.returned_fen
+
+
+def _wechat_charges(state: WeChatState, now_ms: int) -> Iterator[OrderMoney]:
+    for order in state.books:
+        order.settle(now_ms)
+        yield order.out_trade_no, order.charged_fen, order.returned_fen(now_ms)

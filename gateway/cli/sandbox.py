@@ -13,12 +13,12 @@ import uvloop
 from domain.errors import ConfigurationError
 from gateway.cli.ready_file import write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
-from gateway.config import (
-    LoadedConfig,
+from gateway.config import LoadedConfig, load
+from gateway.config_sandbox import (
     SandboxAlipaySection,
     SandboxCardSection,
     SandboxSection,
-    load,
+    SandboxWechatSection,
 )
 from gateway.keys import read_secret
 from sandbox.config import (
@@ -27,6 +27,8 @@ from sandbox.config import (
     CardHostConfig,
     CardLink,
     SandboxConfig,
+    ServerTls,
+    WeChatSandboxConfig,
 )
 from sandbox.server import serve as serve_sandbox
 
@@ -73,12 +75,16 @@ async def _until_told(work: Coroutine[None, None, None]) -> None:
 
 def addresses_of(config: SandboxConfig, ports: BoundPorts) -> dict[str, object]:
     """What the ready file says: where each channel that is served answers."""
-    return {
+    addresses: dict[str, object] = {
         "alipay": f"http://{config.host}:{ports.alipay}/gateway.do",
         "card_host": config.host,
         "card_port": ports.card,
         "control_url": f"http://{config.host}:{ports.control}",
     }
+    if config.wechat is not None:
+        scheme = "http" if config.wechat.tls is None else "https"
+        addresses["wechat"] = f"{scheme}://{config.host}:{ports.wechat}"
+    return addresses
 
 
 def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConfig:
@@ -98,6 +104,8 @@ def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConf
         notify_ca_file=str(loaded.path(tls.certificate_file)) if tls is not None else "",
         alipay=_alipay(loaded, section.alipay),
         card=_card(loaded, section.card),
+        wechat_port=section.wechat.port if section.wechat is not None else 0,
+        wechat=_wechat(loaded, section.wechat) if section.wechat is not None else None,
     )
 
 
@@ -119,6 +127,37 @@ def _card(loaded: LoadedConfig, section: SandboxCardSection) -> CardHostConfig:
         raise ConfigurationError("sandbox.card.tmk must be hexadecimal") from None
     link = CardLink(merchant_id=section.merchant_id, terminal_id=section.terminal_id, tmk=tmk)
     return CardHostConfig(links=(link,))
+
+
+def _wechat(loaded: LoadedConfig, section: SandboxWechatSection) -> WeChatSandboxConfig:
+    key, tls = "sandbox.wechat", section.tls
+    return WeChatSandboxConfig(
+        appid=section.appid,
+        mchid=section.mchid,
+        sub_mchids=tuple(section.sub_mchids),
+        api_v2_key=read_secret(section.api_v2_key, loaded.folder),
+        apiv3_key=read_secret(section.apiv3_key, loaded.folder),
+        app_secret=read_secret(section.app_secret, loaded.folder),
+        merchant_certificate_pem=_file(
+            loaded, f"{key}.merchant_certificate_file", section.merchant_certificate_file
+        ),
+        platform_certificate_pem=_file(
+            loaded, f"{key}.platform_certificate_file", section.platform_certificate_file
+        ),
+        platform_private_key_pem=read_secret(section.platform_private_key, loaded.folder).encode(),
+        public_key_id=section.public_key_id,
+        public_key_private_pem=read_secret(section.public_key_private_key, loaded.folder).encode(),
+        tls=None
+        if tls is None
+        else ServerTls(
+            certificate_file=str(loaded.path(tls.certificate_file)),
+            key_file=str(loaded.path(tls.key_file)),
+            client_ca_file=str(loaded.path(tls.client_ca_file)) if tls.client_ca_file else "",
+        ),
+        prompt_s=section.prompt_s,
+        reverse_after_s=section.reverse_after_s,
+        bills_at_once=section.bills_at_once,
+    )
 
 
 def _file(loaded: LoadedConfig, key: str, name: str) -> bytes:
