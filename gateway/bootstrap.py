@@ -102,6 +102,11 @@ class Gateway:
         return self._core
 
     @property
+    def runs_nights(self) -> bool:
+        """Whether the configuration lets this installation run its nights by itself."""
+        return self._loaded.config.reconciliation.enabled
+
+    @property
     def pos_door(self) -> PosDoor:
         """What answers a POS message."""
         return self.core.pos_door

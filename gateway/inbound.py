@@ -31,7 +31,7 @@ from channels.inbound import (
     RefundWord,
     Word,
 )
-from channels.port import Verdict
+from channels.port import Answer, RefundAnswer, Verdict
 from domain.clock import Clock
 from domain.errors import Unavailable
 from domain.payment import Payment, Status
@@ -80,6 +80,8 @@ _SETTLED: Final = frozenset({Status.SUCCEEDED, Status.REVERSED})
 """What no word moves any further: nobody is asked, or a replay would make us call the channel."""
 _LOUD: Final = frozenset({Outcome.LOST_ORDER, Outcome.UNKNOWN_REFUND, Outcome.FAULT})
 _NOBODY: Final = "-"
+_NOT_SAID: Final = Answer(verdict=Verdict.UNKNOWN)
+_REFUND_NOT_SAID: Final = RefundAnswer(verdict=Verdict.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,22 @@ class Inbound:
             return reply
         is_taken = done.outcome in _TAKEN
         return route.notices.taken() if is_taken else route.notices.not_taken()
+
+    async def ask(self, channel: str, account_id: str, order_no: str, refund_no: str) -> bool:
+        """Ask the channel about a payment, or a refund of it, and book what it says.
+
+        For who doubts what the books say of an order that has ended. ``False``: the channel
+        did not answer, the store is away, or nobody here knows the order.
+        """
+        route = self._routes.find(channel, account_id)
+        if route is None:
+            return False
+        word: Word = PaymentWord(order_no=order_no, answer=_NOT_SAID, ask_first=True)
+        if refund_no:
+            word = RefundWord(
+                order_no=order_no, refund_no=refund_no, answer=_REFUND_NOT_SAID, ask_first=True
+            )
+        return (await self.book(route, word)).outcome in (Outcome.BOOKED, Outcome.KNOWN)
 
     async def _in_time(self, route: Route, word: Word, body: bytes) -> Booked:
         """Book it, or say that it took too long; then it goes on by itself.

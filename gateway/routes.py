@@ -72,12 +72,15 @@ class Routes:
         route = self._by_account.get(account_id)
         return None if route is None else route.channel
 
+    def find(self, channel_name: str, account_id: str) -> Route | None:
+        """An account by both its names, enabled or not."""
+        route = self._by_account.get(account_id)
+        return route if route is not None and route.channel_name == channel_name else None
+
     def told(self, channel_name: str, account_id: str) -> Route | None:
         """The account that a notification names, enabled or not, if its channel sends any."""
-        route = self._by_account.get(account_id)
-        if route is None or route.channel_name != channel_name or route.notices is None:
-            return None
-        return route
+        route = self.find(channel_name, account_id)
+        return route if route is not None and route.notices is not None else None
 
     def own_lines(self) -> Sequence[tuple[Route, OwnLine]]:
         """The accounts that keep connections open, with what these tell by themselves."""

@@ -18,6 +18,10 @@ from reconciliation.night_records import (
 class NightStore(Protocol):
     """Nights, differences, rates and statements, durable when a call returns."""
 
+    async def open_nights(self, at_ms: int) -> None:
+        """See that the one job of the nights exists; where it does, it stays as it is."""
+        ...
+
     async def night(self, account_id: str, day: date) -> Night | None:
         """How far an account's day is."""
         ...

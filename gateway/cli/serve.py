@@ -26,6 +26,8 @@ from gateway.cli.ready_file import write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
 from gateway.config import LoadedConfig, load
 from gateway.logs import adopt_library_logs
+from gateway.nightly import Nightly, NightlyPace
+from gateway.sources import SystemClock
 
 _RESTART_PAUSE_S: Final = 1.0
 
@@ -48,7 +50,7 @@ def serve(
     async def work() -> None:
         loaded = load(config)
         if workers == 1:
-            await serve_here(Gateway(loaded), ready_file, kept=kept)
+            await serve_here(Gateway(loaded), ready_file, kept=kept, nights_of=config)
         else:
             if ready_file is not None:
                 raise ConfigurationError("--ready-file needs one worker: ports are fixed anyway")
@@ -59,16 +61,28 @@ def serve(
     run(work())
 
 
-async def serve_here(gateway: Gateway, ready_file: Path | None, *, kept: bool = False) -> None:
-    """Run one gateway in this process until it is told to stop, or its keeper is gone."""
+async def serve_here(
+    gateway: Gateway,
+    ready_file: Path | None,
+    *,
+    kept: bool = False,
+    nights_of: Path | None = None,
+) -> None:
+    """Run one gateway in this process until it is told to stop, or its keeper is gone.
+
+    ``nights_of`` is the configuration whose nights it may run, if that says so.
+    """
     adopt_library_logs(gateway.log)
     _allow_many_files()
     stop = _stop_event()
     if kept:
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _keeper_gone, stop)
+    nights: asyncio.Task[None] | None = None
     try:
         bound = await gateway.start()
         _calm_collector()
+        if nights_of is not None and gateway.runs_nights:
+            nights = asyncio.get_running_loop().create_task(_nightly(gateway, nights_of).run())
         if ready_file is not None:
             scheme = "https" if bound.api_tls else "http"
             write_atomically(
@@ -80,7 +94,32 @@ async def serve_here(gateway: Gateway, ready_file: Path | None, *, kept: bool = 
             )
         await stop.wait()
     finally:
+        if nights is not None:
+            nights.cancel()
+            await asyncio.gather(nights, return_exceptions=True)
         await gateway.stop()
+
+
+def _nightly(gateway: Gateway, config: Path) -> Nightly:
+    """The nights of this installation, each run in a process of its own."""
+
+    async def spawn() -> asyncio.subprocess.Process:
+        arguments = ("-m", "gateway.cli.main", "reconcile", "-c", str(config), "--json")
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+
+    return Nightly(
+        store=gateway.store,
+        spawn=spawn,
+        ask=gateway.core.inbound.ask,
+        clock=SystemClock(),
+        log=gateway.log,
+        pace=NightlyPace(),
+    )
 
 
 def _pos_place(bound: Bound) -> dict[str, str | int]:

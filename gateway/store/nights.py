@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from channels.bills import BillKind
 from gateway.store.database import Database, Step
-from gateway.store.rows import Row
+from gateway.store.records import JobKind
+from gateway.store.rows import JOB_COLUMNS, NO_LANE, Row, job_id
 from gateway.store.statements import assignments, insert
 from reconciliation.differences import Difference, DifferenceKind, Repair
 from reconciliation.entries import Key, Pool, Side, Theirs, Waiting
@@ -25,6 +26,9 @@ from reconciliation.night_records import (
     StoredDifference,
 )
 
+NIGHTS: Final = "all"
+"""The subject of the one job of the nights."""
+_OPEN_JOB: Final = insert("jobs", JOB_COLUMNS) + " ON CONFLICT (id) DO NOTHING"
 _ROWS_AT_ONCE: Final = 2000
 _THEIRS: Final = "theirs"
 _MOVING: Final = ("version", "state", "bill_sha256", "error", "totals_json", "updated_at_ms")
@@ -81,6 +85,20 @@ class Nights:
     """The nights and differences of ``NightStore``."""
 
     _database: Database
+
+    async def open_nights(self, at_ms: int) -> None:
+        """See that the one job of the nights exists; where it does, it stays as it is."""
+        job = (
+            job_id(JobKind.NIGHT, NIGHTS),
+            JobKind.NIGHT.value,
+            NO_LANE,
+            NIGHTS,
+            at_ms,
+            0,
+            0,
+            False,
+        )
+        await self._database.write([(_OPEN_JOB, job)], guards=0)
 
     async def night(self, account_id: str, day: date) -> Night | None:
         """How far an account's day is."""

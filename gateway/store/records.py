@@ -168,6 +168,8 @@ class JobKind(enum.Enum):
     """Bring a refund to its end; subject: the refund; lane: its account."""
     NOTIFY = "notify"
     """Deliver a notice; subject: the event; lane: its endpoint."""
+    NIGHT = "night"
+    """Run the nights that are due; one for the whole installation, which never ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
