@@ -4,6 +4,7 @@ Rules: the same every time (seeded); rows that differ, so that they do not shrin
 real ones; written a piece at a time. A channel is one entry of :data:`MAKERS`.
 """
 
+import gzip
 import random
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,14 @@ ALIPAY_HEADER: Final = (
     "对方账户,订单金额（元）,商家实收（元）,支付宝红包（元）,集分宝（元）,支付宝优惠（元）,商家优惠（元）,"
     "券核销金额（元）,券名称,商家红包消费金额（元）,卡消费金额（元）,退款批次号/请求号,服务费（元）,"
     "分润（元）,备注"
+)
+_WECHAT_HEADER: Final = (
+    "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,"
+    "付款银行,货币种类,应结订单金额,代金券金额,微信退款单号,商户退款单号,退款金额,充值券退款金额,"
+    "退款类型,退款状态,商品名称,商户数据包,手续费,费率,订单金额,申请退款金额,费率备注"
+)
+_WECHAT_SUMS: Final = (
+    "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
 )
 _PIECE: Final = 10_000
 
@@ -70,6 +79,50 @@ def _alipay_lines(lines: int) -> Iterator[str]:
     yield "#导出时间：[2026年09月17日 05:46:49]\n"
 
 
+def wechat(path: Path, lines: int) -> None:
+    """A gzip with WeChat Pay's bill (ALL) of ``lines`` rows, one in twenty a refund."""
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        piece: list[str] = []
+        for line in _wechat_lines(lines):
+            piece.append(line)
+            if len(piece) == _PIECE:
+                file.write("".join(piece).encode())
+                piece.clear()
+        file.write("".join(piece).encode())
+
+
+def _wechat_lines(lines: int) -> Iterator[str]:
+    chance = random.Random(20260916)
+    yield f"\ufeff{_WECHAT_HEADER}\r\n"
+    paid_fen, back_fen, fees_fen = 0, 0, 0
+    for _ in range(lines):
+        is_paid = chance.random() < 0.95
+        fen = chance.randrange(1, 50_000)
+        fee = fen * 6 // 1000 if is_paid else -(fen * 6 // 1000)
+        paid_fen += fen if is_paid else 0
+        back_fen += 0 if is_paid else fen
+        fees_fen += fee
+        second = chance.randrange(86_400)
+        time = f"2026-09-16 {second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+        amount, nothing = format_yuan(fen), "0.00"
+        paid, back = (amount, nothing) if is_paid else (nothing, amount)
+        refund = "0" if is_paid else chance.randbytes(16).hex()
+        yield (
+            f"`{time},`wx0000000000000001,`1900000001,`0,`T{chance.randrange(5000)},"
+            f"`4200000{chance.randrange(10**18):021d},`{chance.randbytes(16).hex()},"
+            f"`o{chance.randbytes(13).hex()},`MICROPAY,`{'SUCCESS' if is_paid else 'REFUND'},"
+            f"`OTHERS,`CNY,`{paid},`0.00,`{'0' if is_paid else '50300'},`{refund},`{back},`0.00,"
+            f"`{'' if is_paid else 'ORIGINAL'},`{'' if is_paid else 'SUCCESS'},"
+            f"`商品{chance.randrange(9999)},`,`{format_yuan(fee)}000,`0.60%,`{paid},`{back},`\r\n"
+        )
+    yield f"{_WECHAT_SUMS}\r\n"
+    sums = [format_yuan(fen) for fen in (paid_fen, back_fen, 0, fees_fen, paid_fen, back_fen)]
+    sums[3] += "000"
+    yield f"`{lines}," + ",".join(f"`{text}" for text in sums) + "\r\n"
+
+
 Maker = Callable[[Path, int], None]
-MAKERS: Final[Mapping[str, tuple[str, Maker]]] = MappingProxyType({"alipay": ("trade", alipay)})
+MAKERS: Final[Mapping[str, tuple[str, Maker]]] = MappingProxyType(
+    {"alipay": ("trade", alipay), "wechat": ("trade", wechat)}
+)
 """By the channel's name in ``posgate.bills``: the kind that is measured, and who makes it."""

@@ -12,7 +12,7 @@ import base64
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -41,8 +41,10 @@ from channels.port import (
     PayRequest,
     Verdict,
 )
+from channels.wechat.plugin import PLUGIN as WECHAT
 from gateway.sources import RandomIds, SystemClock
 
+_WECHAT_KEY_ID: Final = "PUB_KEY_ID_0119000000012026091600000001"
 _ROUNDS: Final = 21
 _CALLS: Final = 120
 _NUMBER: Final = "0123456789abcdef0123456789abcdef"
@@ -134,7 +136,50 @@ def alipay() -> Side:
     return Side(lambda: channel.pay(request), ours, theirs, node)
 
 
-SIDES: Final[Mapping[str, Callable[[], Side]]] = MappingProxyType({"alipay": alipay})
+def wechat() -> Side:
+    """APIv3's codepay, answered under WeChat Pay's public key."""
+    ours, theirs = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    body = (
+        '{"amount":{"currency":"CNY","payer_currency":"CNY","payer_total":1990,"total":1990},'
+        '"appid":"wx0000000000000001","attach":"","bank_type":"OTHERS","mchid":"1900000001",'
+        f'"out_trade_no":"{_NUMBER}","payer":{{"openid":"oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"}},'
+        '"success_time":"2026-09-16T12:00:00+08:00","trade_state":"SUCCESS",'
+        '"trade_state_desc":"支付成功","trade_type":"MICROPAY",'
+        '"transaction_id":"4200000000202609160000000001"}'
+    ).encode()
+    timestamp, nonce = str(SystemClock().now_ms() // 1000), "0123456789abcdef0123456789abcdef"
+    signed = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
+    headers = {
+        "wechatpay-serial": _WECHAT_KEY_ID,
+        "wechatpay-timestamp": timestamp,
+        "wechatpay-nonce": nonce,
+        "wechatpay-signature": base64.b64encode(signature(theirs, signed)).decode(),
+    }
+    account = ChannelAccount(
+        account_id="wx1",
+        channel="wechat",
+        settings={
+            "appid": "wx0000000000000001",
+            "mchid": "1900000001",
+            "merchant_serial": "63BE98CDB0E3A7D4",
+            "platform_public_key_id": _WECHAT_KEY_ID,
+            "certificates_refresh_s": "0",
+            "codepay": "true",
+        },
+        secrets={
+            "merchant_private_key": pem(ours),
+            "apiv3_key": b"0123456789abcdef0123456789abcdef",
+            "platform_public_key": public_pem(theirs),
+        },
+    )
+    channel = WECHAT.build(account, services(HttpResponse(200, headers, body)))
+    request = replace(payment(), auth_code="130000000000000001")
+    return Side(lambda: channel.pay(request), ours, theirs, signed)
+
+
+SIDES: Final[Mapping[str, Callable[[], Side]]] = MappingProxyType(
+    {"alipay": alipay, "wechat": wechat}
+)
 
 
 async def signing(_postgres: PostgresServer, _plan: Plan, notes: list[str]) -> dict[str, float]:

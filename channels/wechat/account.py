@@ -51,20 +51,17 @@ class PlatformKeys:
     def __init__(self, configured: Mapping[str, PlatformKey]) -> None:
         self._configured = dict(configured)
         self._fetched: dict[str, PlatformKey] = {}
-        self._known: Mapping[str, PlatformKey] = MappingProxyType(self._configured)
-
-    @property
-    def known(self) -> Mapping[str, PlatformKey]:
+        self.known: Mapping[str, PlatformKey] = MappingProxyType(self._configured)
         """Every key that may verify."""
-        return self._known
-
-    @property
-    def serial(self) -> str:
+        self.serial = self._preferred()
         """What ``Wechatpay-Serial`` of a request names: the public key before certificates."""
-        ids = [serial for serial in self._known if serial.startswith(PUBLIC_KEY_ID)]
-        return (ids or list(self._fetched) or list(self._configured) or [""])[0]
 
     def replace_fetched(self, keys: Mapping[str, PlatformKey]) -> None:
         """Trust what was fetched now in place of what was fetched before."""
         self._fetched = dict(keys)
-        self._known = MappingProxyType(self._configured | self._fetched)
+        self.known = MappingProxyType(self._configured | self._fetched)
+        self.serial = self._preferred()
+
+    def _preferred(self) -> str:
+        ids = [serial for serial in self.known if serial.startswith(PUBLIC_KEY_ID)]
+        return (ids or list(self._fetched) or list(self._configured) or [""])[0]

@@ -10,12 +10,15 @@ Rules (reference ``channels.md`` B3):
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from channels.bill_archive import BillMember, members_of
 from channels.bill_columns import Unfit
-from channels.bill_table import TableShape, plain_name, shape_of
+from channels.bill_table import TableShape, plain_name, read_rows, shape_of
 from channels.bill_text import UTF8_BOM, Block, blocks, decoded
 from channels.bills import BillAbsent, BillPending, BillRefused, BillUnavailable
 from channels.wechat.bill_wire import refuse_xml
@@ -25,6 +28,7 @@ ENCODING: Final = "utf-8"
 _SEPARATOR: Final = "\x1f"
 """Stands where comma and backtick stood; a file that has it by itself is refused."""
 _TICK: Final = b"`"
+_NO_MARKS: Final = bytes(set(range(256)) - set(b"`,\n"))
 
 
 def only_member(path: Path) -> BillMember:
@@ -72,9 +76,11 @@ class Frame:
             )
         except Unfit as unfit:
             raise BillRefused(member.name, 1, unfit.why) from None
+        between = (b"," + _TICK) * (len(self.shape.names) - 1)
+        self._marks_of_a_row = _TICK + between + b"\n"
 
     def rows(self) -> Iterator[Block]:
-        """The rows in blocks, as ``channels.bill_table.read_rows`` takes them with the shape."""
+        """The rows in blocks, as they stand."""
         self._tail, self._tail_line = [], 0
         with self._member.opened() as source:
             for whole in blocks(source):
@@ -84,7 +90,7 @@ class Frame:
                 if not self._tail_line and block.data:
                     rows, block = block.cut(self._end_of_rows(block))
                     if rows.data:
-                        yield self._plain(rows)
+                        yield rows
                 if block.data:
                     self._take_tail(block)
 
@@ -118,14 +124,21 @@ class Frame:
             at = data.find(b"\n", at) + 1 or len(data)
         return at
 
-    def _plain(self, rows: Block) -> Block:
-        """Rows without backticks, cut at what cannot be in them."""
-        if _SEPARATOR.encode() in rows.data:
-            line = rows.first_line + rows.data[: rows.data.index(_SEPARATOR.encode())].count(b"\n")
-            raise self.refused(line, "a control character stands in it")
-        data = rows.data[1:].replace(b"\n" + _TICK, b"\n")
-        data = data.replace(b"," + _TICK, _SEPARATOR.encode())
-        return Block(data, rows.first_line, rows.lines)
+    def columns(self, rows: Block) -> Mapping[str, pa.StringArray]:
+        """The needed columns of a block of :meth:`rows`; raises ``Unfit``.
+
+        Where no value holds a comma or a backtick, the backticks are just taken out.
+        """
+        data = rows.data
+        marks = data.translate(None, _NO_MARKS).removesuffix(b"\n") + b"\n"
+        if marks == self._marks_of_a_row * rows.lines:
+            plain = data.translate(None, _TICK)
+            return read_rows(replace(rows, data=plain), replace(self.shape, delimiter=","))
+        at = data.find(_SEPARATOR.encode())
+        if at >= 0:
+            raise Unfit(data.count(b"\n", 0, at), "a control character stands in it")
+        plain = data[1:].replace(b"\n" + _TICK, b"\n").replace(b"," + _TICK, _SEPARATOR.encode())
+        return read_rows(replace(rows, data=plain), self.shape)
 
     def _take_tail(self, block: Block) -> None:
         for line, text in block.texts(ENCODING, self.name):

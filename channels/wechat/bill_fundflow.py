@@ -17,7 +17,6 @@ from channels.bill_archive import BillMember
 from channels.bill_columns import Unfit, beijing_ms, demand, literal, total
 from channels.bill_rows import BATCH_ROWS, BILL_SCHEMA
 from channels.bill_sums import BillSums
-from channels.bill_table import read_rows
 from channels.bill_text import Block
 from channels.bills import BillKind, BillTotals
 from channels.wechat.bill_frame import Frame
@@ -80,7 +79,7 @@ class FundFlowReader:
         )
 
     def _read(self, block: Block) -> pa.Table:
-        texts = read_rows(block, self._frame.shape)
+        texts = self._frame.columns(block)
         fen = fen_of(texts[_AMOUNT], _AMOUNT)
         demand(pc.greater_equal(fen, literal(0)), f"{_AMOUNT} is below zero")
         came = pc.equal(texts[_DIRECTION], literal(_IN))

@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import pyarrow.compute as pc
 
-from channels.bill_columns import Numbers, demand, literal, scaled
+from channels.bill_columns import Numbers, Unfit, demand, literal, scaled
 
-_TWO_PLACES: Final = r"^-?[0-9]{1,12}\.[0-9]{2}$"
 _SUM: Final = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,5}))?", re.ASCII)
 _COUNT: Final = re.compile(r"([0-9]{1,15})(?:\.0{1,5})?", re.ASCII)
 FEN: Final = 1000
@@ -21,20 +20,17 @@ FEN: Final = 1000
 
 def fen_of(column: Any, name: str) -> Numbers:
     """A column of amounts in fen; raises ``channels.bill_columns.Unfit``."""
-    if pc.all(pc.match_substring_regex(column, _TWO_PLACES)).as_py() is not False:
+    try:
         return scaled(column, 2, name)
-    mfen = mfen_of(column, name)
-    whole = pc.divide(mfen, literal(FEN))
+    except Unfit:
+        mfen = mfen_of(column, name)
+    whole: Numbers = pc.divide(mfen, literal(FEN))
     demand(pc.equal(pc.multiply(whole, literal(FEN)), mfen), f"{name} has parts of a fen")
-    numbers: Numbers = whole
-    return numbers
+    return whole
 
 
 def mfen_of(column: Any, name: str) -> Numbers:
     """A column of amounts in thousandths of a fen; raises ``channels.bill_columns.Unfit``."""
-    if pc.all(pc.match_substring_regex(column, _TWO_PLACES)).as_py() is not False:
-        numbers: Numbers = pc.multiply(scaled(column, 2, name), literal(FEN))
-        return numbers
     return scaled(column, 5, name)
 
 

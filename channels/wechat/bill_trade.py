@@ -22,7 +22,6 @@ from channels.bill_archive import BillMember
 from channels.bill_columns import Unfit, beijing_ms, demand, literal, total
 from channels.bill_rows import BATCH_ROWS, BILL_SCHEMA
 from channels.bill_sums import BillSums
-from channels.bill_table import read_rows
 from channels.bill_text import Block
 from channels.bills import BillKind, BillTotals
 from channels.wechat.bill_frame import Frame
@@ -98,7 +97,7 @@ class TradeReader:
         return self._sums.totals(footer_agrees=True)
 
     def _read(self, block: Block) -> pa.Table:
-        texts = read_rows(block, self._frame.shape)
+        texts = self._frame.columns(block)
         rows = len(texts[_STATE])
         known = pc.is_in(texts[_STATE], value_set=_STATES)
         demand(known, f"{_STATE} is one we do not know")

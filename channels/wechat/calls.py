@@ -13,7 +13,7 @@ from channels.port import AnswerLost, ChannelServices, HttpRequest, HttpResponse
 from channels.wechat.account import PlatformKeys, WechatAccount
 from channels.wechat.certificates import build_certificates, read_certificates
 from channels.wechat.v3 import Distrusted, Stamped
-from signing.wechat import Stamp, normal_serial
+from signing.wechat import normal_serial
 
 _FETCH_AGAIN_S: Final = 60.0
 
@@ -61,8 +61,10 @@ class Calls:
         if self.fetches and not self.keys.known:
             await self._fetch()  # else not even the first answer could be believed
         response = await self.services.send(request)
-        serial = normal_serial(Stamp.of(response.headers).serial)
-        if self.fetches and serial and serial not in self.keys.known:
+        if not self.fetches:
+            return response
+        serial = normal_serial(response.headers.get("wechatpay-serial", ""))
+        if serial and serial not in self.keys.known:
             await self._fetch()
         return response
 

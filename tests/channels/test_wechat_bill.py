@@ -237,7 +237,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a column more": (changed(2, PAID + ",`x"), 3, "28 columns"),
     "a column less": (changed(1, PAID.rsplit(",`", 1)[0]), 2, "26 columns"),
     "a value that is two": (changed(1, row(ALL, 商品名称="a,`b")), 2, "28 columns"),
-    "a control character": (changed(2, row(ALL, 商品名称="a\x1fb")), 3, "control"),
+    "a control character": (changed(2, row(ALL, 商品名称="a\x1f,b")), 3, "control"),
     "a line without backticks": (changed(1, PAID.replace("`", "")), 4, "neither"),
     "an empty line among rows": ([*GOOD[:2], "", *GOOD[2:]], 4, "neither"),
     "no needed column": (changed(0, ALL.replace("交易状态", "状态")), 1, "交易状态"),
