@@ -17,7 +17,7 @@ from typing import Final
 
 from domain.money import format_yuan
 from reconciliation.differences import MEANINGS, DifferenceKind
-from reconciliation.night_records import Night, StoredDifference
+from reconciliation.night_records import Night, StoredDifference, StoredStatement
 
 DIFFERENCE_HEADINGS: Final = (
     ("kind", "类型"),
@@ -140,6 +140,38 @@ def summary_row(night: Night, totals: Mapping[str, int]) -> tuple[str, ...]:
         str(totals.get("pairs", 0)),
         str(totals.get("waiting", 0)),
     )
+
+
+STATEMENT_HEADINGS: Final = (
+    "商户 merchant", "业务日 day", "币种 currency", "支付笔数 payments", "退款笔数 refunds",
+    "交易金额 gross_yuan", "退款金额 refunds_yuan", "渠道手续费 channel_fee_yuan",
+    "服务费 our_fee_yuan", "上日结转 carried_in_yuan", "应付 payable_yuan",
+    "结转 carried_out_yuan",
+)  # fmt: skip
+
+
+def statements_csv(statements: Sequence[StoredStatement]) -> bytes:
+    """A line for each merchant's settled day."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(STATEMENT_HEADINGS)
+    for kept in sorted(statements, key=lambda one: (one.merchant_no, one.day, one.currency)):
+        one = kept.statement
+        amounts = (
+            one.gross_fen, one.refunds_fen, one.channel_fee_fen, one.our_fee_fen,
+            one.carried_in_fen, one.payable_fen, one.carried_out_fen,
+        )  # fmt: skip
+        writer.writerow(
+            [
+                harmless(kept.merchant_no),
+                kept.day.isoformat(),
+                kept.currency,
+                one.payments,
+                one.refunds,
+                *(format_yuan(amount) for amount in amounts),
+            ]
+        )
+    return out.getvalue().encode("utf-8-sig")
 
 
 def _counts(totals: Mapping[str, object], kinds: Sequence[str]) -> list[str]:

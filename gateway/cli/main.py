@@ -30,6 +30,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "ledger": "gateway.cli.ledger:ledger",
     "bill": "gateway.cli.bills:bills",
     "reconcile": "gateway.cli.reconcile:reconcile",
+    "settle": "gateway.cli.settlement:settle",
+    "rate": "gateway.cli.settlement:rates",
     "differences": "gateway.cli.differences:differences",
 }
 """Each command and where it is: a function, or a group of its own."""

@@ -192,3 +192,27 @@ def test_a_day_that_is_no_day_and_a_bill_without_a_night_are_told(
 def test_a_bill_that_is_not_due_is_waited_for(posgate: Run) -> None:
     rows = posgate("reconcile", "--date", "2999-01-01", "--account", ACCOUNT, status=1)
     assert [row["state"] for row in rows] == ["waiting"]
+
+
+def test_a_merchants_day_is_settled_by_its_rate(
+    installed: Installation, posgate: Run, tmp_path: Path
+) -> None:
+    sell(installed, "CH1", "CH2")
+    night(posgate, bill(tmp_path, Row("CH1", 1990, fee_fen=12), Row("CH2", 1990, fee_fen=12)))
+    add = ("rate", "add", "M0001", "--ppm", "10000", "--since", "2026-01-01")
+    assert posgate(*add)[0]["rate_ppm"] == 10000
+    posgate(*add, status=1)
+    assert len(posgate("rate", "list", "M0001")) == 1
+    (statement,) = posgate("settle", "--date", str(DAY))
+    assert (statement["gross"], statement["our_fee"]) == ("39.80", "0.40")
+    assert (statement["channel_fee"], statement["payable"]) == ("0.24", "39.40")
+    assert posgate("settle", "--date", str(DAY)) == [statement]
+    folder = installed.folder / "exports" / str(DAY)
+    assert "39.40" in (folder / "statements.csv").read_text("utf-8-sig")
+    assert "statements.csv" in json.loads((folder / "manifest.json").read_text())
+    assert posgate("ledger", "verify")["wrong"] == 0
+
+
+def test_a_day_that_is_not_over_is_not_settled(posgate: Run) -> None:
+    assert "not over" in posgate("settle", "--date", "2999-01-01", status=1).output
+    posgate("rate", "add", "NOBODY", "--ppm", "1", "--since", "2026-01-01", status=1)

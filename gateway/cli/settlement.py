@@ -1,0 +1,167 @@
+"""``posgate settle`` and ``posgate rate``: what merchants are owed, and by which rates.
+
+Rules: a day is settled once it is over, in order, and its statement never changes; what
+was posted late is the next day's. A rate begins on a day and is never changed: a new one
+begins later.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from domain.clock import beijing
+from domain.errors import Conflict, InvalidRequest, NotFound
+from gateway.cli.session import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    Session,
+    in_session,
+    show,
+)
+from gateway.merchant_settlement import day_window, settle_day
+from gateway.store.order_source import order_source
+from reconciliation.exports import amount_text, statements_csv, write_files
+from reconciliation.night_records import StoredRate, StoredStatement
+from reconciliation.rates import MerchantRate
+
+rates = typer.Typer(no_args_is_help=True, help="What merchants are charged.")
+
+
+def settle(
+    day: Annotated[str, typer.Option("--date", help="A day that is over, YYYY-MM-DD.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Settle a day: every merchant's gross, refunds, fees and what is paid out.
+
+    Example: posgate settle --date 2026-11-29
+    """
+    asked = _day(day)
+
+    async def work(session: Session) -> Sequence[StoredStatement]:
+        if asked >= beijing(session.clock.now_ms()).date():
+            raise InvalidRequest("day_not_over", f"{asked} is not over", field="date")
+        source = order_source(session.loaded.store_url())
+        rows = await asyncio.to_thread(lambda: list(source.posted_items(*day_window(asked))))
+        section = session.loaded.config.reconciliation
+        nights = session.loaded.path(section.folder)
+        kept = await settle_day(session.store, session.clock, asked, rows, nights)
+        target = session.loaded.path(section.exports) / asked.isoformat()
+        await asyncio.to_thread(_write, target, kept)
+        return kept
+
+    show([_row(one) for one in in_session(config, work)], as_json=json)
+
+
+def _write(target: Path, kept: Sequence[StoredStatement]) -> None:
+    write_files(target, {"statements.csv": statements_csv(kept)})
+
+
+@rates.command("add")
+def add_rate(
+    merchant_no: str,
+    ppm: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Parts per million: 6000 = 0.6 %.")
+    ],
+    since: Annotated[str, typer.Option(help="The first day, YYYY-MM-DD.")],
+    minimum: Annotated[int, typer.Option(min=0, help="Of each payment, in fen.")] = 0,
+    cap: Annotated[int, typer.Option(min=0, help="Of each payment, in fen; 0: none.")] = 0,
+    channel: Annotated[str, typer.Option(help="Only at this channel.")] = "",
+    method: Annotated[str, typer.Option(help="Only by this method.")] = "",
+    keep_on_refund: Annotated[bool, typer.Option(help="A refund gives no fee back.")] = False,
+    on_top: Annotated[bool, typer.Option(help="The channel's fee is the merchant's too.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Charge a merchant a rate from a day on.
+
+    Example: posgate rate add M0001 --ppm 3800 --since 2026-12-01
+    """
+    try:
+        rate = MerchantRate(
+            rate_ppm=ppm,
+            since=_day(since),
+            min_fen=minimum,
+            cap_fen=cap,
+            channel=channel,
+            method=method,
+            returns_fee=not keep_on_refund,
+        )
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from None
+
+    async def work(session: Session) -> StoredRate:
+        known = {merchant.merchant_no for merchant in await session.store.merchants()}
+        if merchant_no not in known:
+            raise NotFound("merchant_not_found", "no such merchant")
+        kept = StoredRate(
+            merchant_no=merchant_no,
+            rate=rate,
+            bears_channel_fee=on_top,
+            created_at_ms=session.clock.now_ms(),
+        )
+        if not await session.store.add_rate(kept):
+            raise Conflict("rate_exists", "a rate of that day, channel and method exists")
+        return kept
+
+    show([_rate_row(in_session(config, work))], as_json=json)
+
+
+@rates.command("list")
+def list_rates(
+    merchant_no: str, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False
+) -> None:
+    """List a merchant's rates, oldest first.
+
+    Example: posgate rate list M0001
+    """
+
+    async def work(session: Session) -> Sequence[StoredRate]:
+        return await session.store.rates(merchant_no)
+
+    show([_rate_row(one) for one in in_session(config, work)], as_json=json)
+
+
+def _row(kept: StoredStatement) -> dict[str, Any]:
+    one = kept.statement
+    return {
+        "merchant_no": kept.merchant_no,
+        "day": kept.day.isoformat(),
+        "currency": kept.currency,
+        "payments": one.payments,
+        "refunds": one.refunds,
+        "gross": amount_text(one.gross_fen, "fen"),
+        "refunded": amount_text(one.refunds_fen, "fen"),
+        "channel_fee": amount_text(one.channel_fee_fen, "fen"),
+        "our_fee": amount_text(one.our_fee_fen, "fen"),
+        "carried_in": amount_text(one.carried_in_fen, "fen"),
+        "payable": amount_text(one.payable_fen, "fen"),
+        "carried_out": amount_text(one.carried_out_fen, "fen"),
+    }
+
+
+def _rate_row(kept: StoredRate) -> dict[str, Any]:
+    rate = kept.rate
+    return {
+        "merchant_no": kept.merchant_no,
+        "since": rate.since.isoformat(),
+        "channel": rate.channel or None,
+        "method": rate.method or None,
+        "rate_ppm": rate.rate_ppm,
+        "min_fen": rate.min_fen,
+        "cap_fen": rate.cap_fen or None,
+        "returns_fee": rate.returns_fee,
+        "bears_channel_fee": kept.bears_channel_fee,
+    }
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 a day has no zone
+    except ValueError:
+        raise typer.BadParameter("write a day as YYYY-MM-DD") from None
