@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "ledger": "gateway.cli.ledger:ledger",
     "bill": "gateway.cli.bills:bills",
     "reconcile": "gateway.cli.reconcile:reconcile",
+    "export": "gateway.cli.exports:exports",
     "settle": "gateway.cli.settlement:settle",
     "rate": "gateway.cli.settlement:rates",
     "differences": "gateway.cli.differences:differences",

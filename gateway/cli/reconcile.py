@@ -123,6 +123,8 @@ async def _run_all(
     for day in await _batch_days(session, asked):
         nights.append(await match_batches(session.store, session.clock, day))
     for account in accounts:
+        if asked is None:
+            nights += await _look_again(session, job, account)
         days = [asked] if asked is not None else await _due_days(session, account)
         for day in days:
             night = await _run_one(job, account, day, bill)
@@ -130,6 +132,18 @@ async def _run_all(
             if night.state is not NightState.DONE:
                 break  # the next day begins with what this one leaves
     return nights
+
+
+async def _look_again(session: Session, job: NightJob, account: NightAccount) -> list[Night]:
+    """The bill of the day before yesterday once more; what is told of it only if it changed."""
+    day = beijing(session.clock.now_ms()).date() - timedelta(days=2)
+    night = await session.store.night(account.account_id, day)
+    seen = job.place(account.account_id, day) / "seen-again"
+    if night is None or seen.exists():
+        return []
+    again = await job.look_again(account, night)
+    await asyncio.to_thread(seen.touch)
+    return [again] if again.state is NightState.CHANGED else []
 
 
 async def _batch_days(session: Session, asked: date | None) -> list[date]:

@@ -216,3 +216,17 @@ def test_a_merchants_day_is_settled_by_its_rate(
 def test_a_day_that_is_not_over_is_not_settled(posgate: Run) -> None:
     assert "not over" in posgate("settle", "--date", "2999-01-01", status=1).output
     posgate("rate", "add", "NOBODY", "--ppm", "1", "--since", "2026-01-01", status=1)
+
+
+def test_a_days_reports_and_ledger_are_files_for_other_programs(
+    installed: Installation, posgate: Run, tmp_path: Path
+) -> None:
+    sell(installed, "CH1", "CH2")
+    night(posgate, bill(tmp_path, Row("CH1", 1990, fee_fen=12), Row("CH2", 1990, fee_fen=12)))
+    written = posgate("export", "report", "--date", str(DAY), "--by", "merchant_no,channel")
+    assert [Path(one["file"]).suffix for one in written] == [".csv", ".parquet"]
+    (report,) = csv.DictReader(io.StringIO(Path(written[0]["file"]).read_text("utf-8-sig")))
+    assert (report["商户 merchant"], report["支付金额 payments_yuan"]) == ("M0001", "39.80")
+    posgate("export", "report", "--date", str(DAY), "--by", "cashier", status=2)
+    (ledger,) = posgate("export", "ledger", "--date", str(DAY))
+    assert "Assets:Channel:Alipay:Alipay-2d-1  19.90 CNY" in Path(ledger["file"]).read_text()
