@@ -61,7 +61,8 @@ class Answer:
     ``answered`` an ``UNKNOWN`` that the channel itself said, verified: it is not away;
     ``unlisted`` one whose code no table of ours knows: it is counted, and logged by its code;
     ``hopeless`` one that asking again will not change: the undo begins at once.
-    ``reference`` and ``auth_code`` are F37 and F38 of a card answer, ``icc_data`` its F55.
+    ``reference`` and ``auth_code`` are F37 and F38 of a card answer, ``icc_data`` its F55,
+    ``card_organisation`` its 63.1.
     """
 
     verdict: Verdict
@@ -82,6 +83,7 @@ class Answer:
     reference: str = ""
     auth_code: str = ""
     icc_data: bytes = b""
+    card_organisation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

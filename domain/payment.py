@@ -315,6 +315,7 @@ class Standing:
     gone back; ``refunding_fen`` what open refunds have reserved, so that
     ``returned_fen + refunding_fen`` never exceeds ``captured_fen``. ``notices`` counts
     what the merchant was sent about it. ``decline`` is set once it is failed or closed.
+    ``card_organisation`` is whose card it is, in the channel's words (``CUP``, ``VIS`` …).
     """
 
     status: Status
@@ -328,6 +329,7 @@ class Standing:
     notices: int = 0
     decline: Decline | None = None
     parked_reason: str = ""
+    card_organisation: str = ""
 
 
 @brief

@@ -28,6 +28,7 @@ class Happened:
     trade_no: str = ""
     reference: str = ""
     paid_at_ms: int = 0
+    card_organisation: str = ""
     captured_fen: int = 0
     """What was captured of a hold; 0 means the whole order."""
     decline: Decline | None = None
@@ -142,6 +143,7 @@ def _moved(payment: Payment, status: Status, happened: Happened) -> Step:
             refunding_fen=now.refunding_fen,
             notices=now.notices + 1 if notice else now.notices,
             decline=(happened.decline or now.decline) if status in _TOLD_NOT_PAID else now.decline,
+            card_organisation=happened.card_organisation or now.card_organisation,
         ),
         postings,
         notice,

@@ -115,6 +115,7 @@ class Booking:
             reference=answer.reference,
             paid_at_ms=paid_at_ms,
             decline=decline,
+            card_organisation=answer.card_organisation,
         )
 
     async def apply(

@@ -22,7 +22,7 @@ from sandbox.card_acts import Asked
 from sandbox.card_books import BooksFull, CardOrder, Fingerprint, OrderKind
 from sandbox.card_days import is_day
 from sandbox.card_link import ZoneKeys
-from sandbox.card_payer import judge, pan_of
+from sandbox.card_payer import judge, organisation_of, pan_of
 from sandbox.card_state import CardState, Fields, echo
 from sandbox.scenarios import Scenario
 
@@ -152,7 +152,7 @@ def _answer(
         fields[2] = pan
     if order.auth_code:
         fields[38] = order.auth_code
-        fields[63] = "CUP"
+        fields[63] = organisation_of(pan)
         chip = message.data(55)
         if chip:
             # Issuer authentication data: an invented ARPC and its response code.

@@ -1,7 +1,8 @@
 """The payer of the simulated card host: the card that was read and the PIN that was typed.
 
 Rule: a card that is no scenario is good if it is Luhn-valid, 16–19 digits starting 99,
-and its PIN block, if any, is well formed; anything else is 14.
+and its PIN block, if any, is well formed; anything else is 14. One that starts 9988 is
+Visa's, every other UnionPay's.
 """
 
 from typing import Final
@@ -18,6 +19,14 @@ def pan_of(message: Message) -> str:
     if pan and track_pan and pan != track_pan:
         return ""
     return pan or track_pan
+
+
+_FOREIGN: Final = "9988"
+
+
+def organisation_of(pan: str) -> str:
+    """63.1 of the answer: whose card it is."""
+    return "VIS" if pan.startswith(_FOREIGN) else "CUP"
 
 
 def judge(message: Message, pan: str, keys: ZoneKeys) -> tuple[Scenario, str]:

@@ -276,7 +276,14 @@ def read_sale(
         reference=reference,
         auth_code=message.text(38).strip(),
         icc_data=message.data(55),
+        card_organisation=_organisation(message.text(63)),
     )
+
+
+def _organisation(field_63: str) -> str:
+    """63.1: whose card it is; nothing of what is none."""
+    said = field_63[:3]
+    return said if len(said) == 3 and said.isascii() and said.isalnum() else ""
 
 
 def read_reversal(

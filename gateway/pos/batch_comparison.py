@@ -29,6 +29,8 @@ from gateway.store.batch_records import (
 DIFFERENCES_MAX: Final = 10_000
 """So many of one settlement are kept; whoever has that many has another problem."""
 _WHOLE_BATCH: Final = ""
+_NOTICE: Final = "000"
+"""60.3 of an advice that came once more: it names no card class."""
 _K = DifferenceKind
 
 
@@ -76,6 +78,8 @@ class Comparison:
             self._note(_K.AMOUNT_DIFFERS, trace, said_fen, host_fen, entry.payment_id)
         if line.pan_token and entry.pan_token and line.pan_token != entry.pan_token:
             self._note(_K.CARD_DIFFERS, trace, said_fen, host_fen, entry.payment_id)
+        if line.management != _NOTICE and line.is_foreign is not entry.is_foreign:
+            self._note(_K.CLASS_DIFFERS, trace, said_fen, host_fen, entry.payment_id)
 
     def finish(self, expected: int, uploaded: int) -> list[BatchDifference]:
         """Everything found; ``expected`` lines are what the terminal counted."""

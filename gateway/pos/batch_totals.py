@@ -7,7 +7,8 @@ Rules:
   that has not failed: the gateway finishes it, also where its terminal heard nothing yet.
 * A tip or an adjustment adds to the amount of its sale, and is no transaction to count: its
   terminal has one, of the new whole.
-* Every card, and every code, counts as domestic: which cards are foreign is nowhere said.
+* The channel says whose card it was (63.1), and the terminal is told the same: CUP, and a code,
+  is domestic, everything else foreign. Each class is compared by itself.
 * The wire counts to 999 and to twelve digits of fen. Totals beyond that are compared as
   they are and told as the most that fits; they never agree with what a terminal can say.
 
@@ -36,8 +37,9 @@ def standing_fen(entry: BatchEntry) -> int:
 
 def with_entries(totals: BatchTotals, entries: Iterable[BatchEntry]) -> BatchTotals:
     """``totals`` and what these entries add to them."""
-    sums = totals.domestic
+    domestic, foreign = totals.domestic, totals.foreign
     for entry in entries:
+        sums = foreign if entry.is_foreign else domestic
         amount_fen = standing_fen(entry)
         if not amount_fen:
             continue
@@ -53,7 +55,11 @@ def with_entries(totals: BatchTotals, entries: Iterable[BatchEntry]) -> BatchTot
                 debit_fen=sums.debit_fen + amount_fen,
                 debit_count=sums.debit_count + (0 if entry.adds_to else 1),
             )
-    return BatchTotals(sums, totals.foreign)
+        if entry.is_foreign:
+            foreign = sums
+        else:
+            domestic = sums
+    return BatchTotals(domestic, foreign)
 
 
 def said_totals(totals: SettlementTotals) -> BatchTotals:

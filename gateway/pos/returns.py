@@ -38,6 +38,7 @@ from gateway.pos.translate import (
     RefusedError,
     amount_fen,
     fingerprint_text,
+    organisation,
     stamped,
 )
 from gateway.refunds import RefundAsk, Refunds
@@ -204,12 +205,14 @@ class Returns:
             raise RefusedError(code, error.message) from None
         try:
             refund = await self._refunds.wait(refund, self._patience_s)
-            return await self._told(exchange, refund, teller)
+            return await self._told(exchange, refund, teller, organisation(payment))
         except Unavailable as error:
             self._log.error("silent", payment_id=exchange.payment_id, reason=error.message)
             return None
 
-    async def _told(self, exchange: Exchange, refund: Refund, teller: Teller) -> bytes | None:
+    async def _told(
+        self, exchange: Exchange, refund: Refund, teller: Teller, card_organisation: str
+    ) -> bytes | None:
         """The reply of a refund as it stands at the end of the till's patience, kept first."""
         standing, now_ms = refund.standing, self._clock.now_ms()
         match standing.status:
@@ -226,6 +229,8 @@ class Returns:
             case _:
                 assert_never(standing.status)
         fields = stamped(now_ms, code, refund.order.id[-12:])
+        if code == APPROVED:
+            fields[63] = card_organisation
         return await self._replies.keep(exchange, teller, teller.kept(fields, now_ms))
 
 

@@ -208,12 +208,19 @@ def payment_fields(payment: Payment, answer: Answer | None, now_ms: int) -> dict
     reference = standing.channel_reference or order.id[-12:]
     fields = stamped(now_ms, response_code(payment), reference)
     if fields[39] == APPROVED:
-        fields[63] = CARD_ORGANISATION if order.channel == CARD_CHANNEL else NO_ORGANISATION
+        fields[63] = organisation(payment)
         if answer is not None and answer.auth_code:
             fields[38] = answer.auth_code
         if answer is not None and answer.icc_data:
             fields[55] = answer.icc_data
     return fields
+
+
+def organisation(payment: Payment) -> str:
+    """63.1: whose card it is as its channel says; a terminal counts by it."""
+    if payment.order.channel != CARD_CHANNEL:
+        return NO_ORGANISATION
+    return payment.standing.card_organisation or CARD_ORGANISATION
 
 
 def stamped(now_ms: int, code: str, reference: str) -> dict[int, str | bytes]:

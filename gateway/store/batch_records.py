@@ -107,6 +107,8 @@ class DifferenceKind(enum.Enum):
     """Money stands here; the terminal, asked for everything, did not name it."""
     AMOUNT_DIFFERS = "amount_differs"
     CARD_DIFFERS = "card_differs"
+    CLASS_DIFFERS = "class_differs"
+    """Domestic on one side, foreign on the other."""
     TOTALS_DIFFER = "totals_differ"
     """Of the whole batch: no trace, the amounts are both sides' net."""
     COUNT_DIFFERS = "count_differs"
@@ -136,7 +138,8 @@ class BatchEntry:
 
     ``refund_id`` is empty for a payment. ``captured_fen`` and ``returned_fen`` are the
     payment's; ``amount_fen`` is its own. ``pan_token`` is empty where no card was read.
-    ``adds_to`` is the trace of the sale that a tip or an adjustment adds to, else ``""``.
+    ``adds_to`` is the trace of the sale that a tip or an adjustment adds to, else ``""``;
+    ``is_foreign`` what the channel said of the card.
     """
 
     trace: str
@@ -148,3 +151,4 @@ class BatchEntry:
     returned_fen: int
     pan_token: bytes
     adds_to: str = ""
+    is_foreign: bool = False

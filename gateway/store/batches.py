@@ -124,16 +124,19 @@ _DIFFERENCES_OF: Final = (
 
 _PAYMENTS: Final = (
     "SELECT order_key, id, '', status, amount_fen, captured_fen, returned_fen, "
-    "method, pan_token, details_json FROM payments WHERE merchant_no = ? AND door = 'pos' "
+    "method, pan_token, details_json, card_organisation FROM payments WHERE merchant_no = ? AND door = 'pos' "
     "AND order_key > ? AND order_key <= ? AND substr(order_key, 1, ?) = ? "
     "ORDER BY order_key LIMIT ?"
 )
 _REFUNDS: Final = (
     "SELECT r.merchant_refund_no, r.payment_id, r.id, r.status, r.amount_fen, p.captured_fen, "
-    "p.returned_fen, p.method, p.pan_token, '' FROM refunds r JOIN payments p ON p.id = r.payment_id "
+    "p.returned_fen, p.method, p.pan_token, '', "
+    "p.card_organisation FROM refunds r JOIN payments p ON p.id = r.payment_id "
     "WHERE r.merchant_no = ? AND r.merchant_refund_no > ? AND r.merchant_refund_no <= ? "
     "AND substr(r.merchant_refund_no, 1, ?) = ? ORDER BY r.merchant_refund_no LIMIT ?"
 )
+DOMESTIC_ORGANISATIONS: Final = frozenset({"", "CUP", "000"})
+"""63.1 of cards that count as domestic; a code has none, and some hosts say none."""
 _FIRST_TRACE, _LAST_TRACE = "000000", "999999"
 _TRACE_DIGITS: Final = 6
 _CARD_METHODS: Final = "card"
@@ -332,7 +335,8 @@ def _read_difference(row: Row) -> BatchDifference:
 
 def _read_entry(key: BatchKey, row: Row) -> BatchEntry:
     """A row of a payment or a refund; its trace is what follows the batch in its key."""
-    name, payment_id, refund_id, status, amount_fen, captured, returned, method, token, kept = row
+    name, payment_id, refund_id, status, amount_fen, captured, returned, *more = row
+    method, token, kept, organisation = more
     adds_to = ""
     if method in ADDITION_METHODS and not refund_id:
         adds_to = str(orjson.loads(kept)["adds_to"])
@@ -346,4 +350,5 @@ def _read_entry(key: BatchKey, row: Row) -> BatchEntry:
         returned_fen=returned,
         pan_token=token if method.startswith(_CARD_METHODS) else b"",
         adds_to=adds_to,
+        is_foreign=organisation not in DOMESTIC_ORGANISATIONS,
     )

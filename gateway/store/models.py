@@ -154,6 +154,7 @@ class PaymentRow(Model):
     parked_reason = fields.TextField()
     refunding_fen = fields.BigIntField(db_default=0)
     notices = fields.BigIntField(db_default=0)
+    card_organisation = fields.CharField(max_length=3, db_default="")
 
     class Meta:
         table = "payments"

@@ -53,10 +53,11 @@ STANDING_COLUMNS: Final = (
     "parked_reason",
     "refunding_fen",
     "notices",
+    "card_organisation",
 )
 PAYMENT_COLUMNS: Final = ORDER_COLUMNS + STANDING_COLUMNS
-CLAIM_COLUMNS: Final = PAYMENT_COLUMNS[:-2]
-"""What a new payment has: no refund and no notice yet, which the database fills in."""
+CLAIM_COLUMNS: Final = PAYMENT_COLUMNS[:-3]
+"""What a new payment has: no refund, notice or organisation yet, which the database fills in."""
 REPLY_COLUMNS: Final = ("merchant_no", "key", "fingerprint", "reply_sealed", "created_at_ms")
 POSTING_COLUMNS: Final = (
     "payment_id",
@@ -145,6 +146,7 @@ def standing_row(standing: Standing) -> tuple[Any, ...]:
         standing.parked_reason,
         standing.refunding_fen,
         standing.notices,
+        standing.card_organisation,
     )
 
 
@@ -180,6 +182,7 @@ def read_payment(row: Row) -> Payment:
         parked,
         refunding,
         notices,
+        organisation,
     ) = row[len(ORDER_COLUMNS) :]
     standing = Standing(
         status=Status(status),
@@ -193,6 +196,7 @@ def read_payment(row: Row) -> Payment:
         notices=notices,
         decline=read_decline(reason, code),
         parked_reason=parked,
+        card_organisation=organisation,
     )
     return Payment(order, standing)
 

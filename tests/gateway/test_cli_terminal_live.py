@@ -46,6 +46,9 @@ DAY = f"""
 - adjust: {{of: stall, amount: 1000}}
 - offline-sale: {{amount: 100, pan: {PAN}, as: fair}}
 - refund: {{of: fair, amount: 40}}
+- sale: {{amount: 333, pan: 9988000000000015, as: guest}}
+- sale: {{amount: 444, pan: 9988000000000015}}
+- refund: {{of: guest, amount: 33}}
 - moto-sale: {{amount: 250, pan: {PAN}}}
 - sale: {{amount: 600, pan: {PAN}, as: supper}}
 - tip: {{of: supper, tip: 60}}

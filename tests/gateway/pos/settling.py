@@ -71,6 +71,7 @@ class Books:
         status: Status = Status.SUCCEEDED,
         pan: str = PAN,
         parked: str = "",
+        organisation: str = "",
     ) -> str:
         """A payment from the till; its id."""
         number = next(self._numbers)
@@ -96,6 +97,7 @@ class Books:
             captured_fen=captured,
             returned_fen=captured if status is Status.REVERSED else 0,
             parked_reason=parked,
+            card_organisation=organisation,
         )
         moved = Advance(
             payment_id=order.id,

@@ -467,3 +467,33 @@ async def test_f48_of_the_answer_can_be_read_by_any_terminal(till: Till) -> None
     answer = await till.say(management_asks.settlement(till.totals(), "01 "))
     assert len(answer.text(48)) == 62
     assert parse_totals(answer.text(48)).are_equal
+
+
+# --- card classes
+
+
+async def test_each_card_class_is_compared_by_itself(till: Till) -> None:
+    """What the channel calls foreign is the second half of F48, debits and credits."""
+    await sell(till, 1, 1_000)
+    await till.books.payment(till.batch, "000002", 2_000, organisation="VIS")
+    await till.books.payment(till.batch, "000003", 500, organisation="CUP")
+    said = SettlementTotals(
+        ClassTotals(debit_fen=1_500, debit_count=2), ClassTotals(debit_fen=2_000, debit_count=1)
+    )
+    answer = await till.settle(said)
+    assert (answer.domestic.result, answer.foreign.result) == (TotalsResult.EQUAL,) * 2
+    assert (await stored(till)).totals_agree
+
+
+async def test_the_right_sum_in_the_wrong_class_differs(till: Till) -> None:
+    """Both halves are told as the host has them, and the line shows why."""
+    await till.books.payment(till.batch, "000001", 2_000, organisation="VIS")
+    sold = Sold(trace="000001", amount_fen=2_000)
+    till.log_of_batch.append(sold)
+    answer = await till.settle()
+    assert (answer.domestic.result, answer.foreign.result) == (TotalsResult.DIFFERENT,) * 2
+    assert (answer.foreign.debit_fen, answer.domestic.debit_fen) == (2_000, 0)
+    await till.say(line_of(sold))
+    await till.end(1, everything=True)
+    found = {one.kind for one in await till.differences(till.key)}
+    assert found == {_K.TOTALS_DIFFER, _K.CLASS_DIFFERS}
