@@ -10,7 +10,6 @@ Rules:
   voucher number names its sale outright.
 """
 
-from typing import Final
 
 import orjson
 
@@ -22,7 +21,7 @@ from domain.refund import Refund, RefundStatus
 from gateway.payments import Payments
 from gateway.pos.authorisations import HOLD_VOID_METHOD
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import named_original, original_key
+from gateway.pos.originals import key_of_voucher, named_original, original_key
 from gateway.pos.refused_numbers import REFUSED_METHOD, RETURN_METHOD, refused_order
 from gateway.pos.translate import APPROVED, NO_ORIGINAL, RefusedError, response_code, stamped
 from gateway.store.port import Store, pos_refund_number
@@ -30,8 +29,6 @@ from pos_protocol.fields.payment_status import PaymentState, PaymentStatus, buil
 from pos_protocol.fields.scan_info import parse_scan_info
 from pos_protocol.transactions import batch_of
 from signing.keywrap import Sealer
-
-_VOUCHER_LENGTH: Final = 20
 
 
 class Inquiries:
@@ -89,7 +86,7 @@ class Inquiries:
         """The sale that F59 names, by voucher number or by the payer's code."""
         info = parse_scan_info(exchange.message.text(59))
         if info.voucher:
-            key = _key_of(info.voucher)
+            key = key_of_voucher(info.voucher)
             if not key.startswith(f"{exchange.message.text(41)}-"):
                 raise RefusedError(NO_ORIGINAL, "no voucher number of this terminal")
             return await self._of(exchange, key)
@@ -152,10 +149,3 @@ def status_of(payment: Payment) -> PaymentStatus:
         case _:
             return PaymentStatus(PaymentState.ASKING)
     return PaymentStatus(state, response_code(payment))
-
-
-def _key_of(voucher: str) -> str:
-    """The order key that a voucher number spells; not one of ours gives no key at all."""
-    if len(voucher) != _VOUCHER_LENGTH:
-        return ""
-    return f"{voucher[:8]}-{voucher[8:14]}-{voucher[14:]}"

@@ -1,8 +1,14 @@
 """Which earlier transaction a terminal's message means (F61, F37; reference §2, §6).
 
-Rules: an original is looked up by this terminal, its batch and its trace, and believed
-only if everything that the message says of it fits: reference, day, card. 25 where there
-is none, 14 where the card is another.
+Rules:
+
+* An original is looked up by this terminal, its batch and its trace, and believed only if
+  everything that the message says of it fits: reference, day, card. 25 where there is none,
+  14 where the card is another.
+* A refund may be made at another till of the same merchant. There every terminal has the
+  same batches and traces, so what a terminal may leave out at home must be said and fit:
+  reference, day and card, and no second sale may fit as well. A sale by code is named by
+  its voucher number (F59 A4), which says whose it is.
 """
 
 from typing import Final
@@ -10,7 +16,13 @@ from typing import Final
 from domain.clock import beijing_texts
 from domain.payment import Payment
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import NO_ORIGINAL, RefusedError, presented_pan, voucher_of
+from gateway.pos.translate import (
+    NO_ORIGINAL,
+    RefusedError,
+    is_scan,
+    presented_pan,
+    voucher_of,
+)
 from gateway.store.port import PaymentStore
 from pos_protocol.errors import CodecError
 from pos_protocol.fields.original import Original, parse_original
@@ -18,11 +30,20 @@ from pos_protocol.fields.scan_info import parse_scan_info
 from signing.keywrap import Sealer
 
 WRONG_CARD: Final = "14"
+_SEVERAL: Final = 5
+_VOUCHER_LENGTH: Final = 20
 
 
 def original_key(exchange: Exchange, original: Original) -> str:
     """The order key of an earlier payment of this terminal."""
     return f"{exchange.message.text(41)}-{original.batch}-{original.trace}"
+
+
+def key_of_voucher(voucher: str) -> str:
+    """The order key that a voucher number spells; not one of ours gives no key at all."""
+    if len(voucher) != _VOUCHER_LENGTH:
+        return ""
+    return f"{voucher[:8]}-{voucher[8:14]}-{voucher[14:]}"
 
 
 def named_original(exchange: Exchange) -> Original:
@@ -46,13 +67,65 @@ async def find_original(exchange: Exchange, store: PaymentStore, sealer: Sealer)
     Raises:
         RefusedError: 25 none that fits, 14 another card, 30 no readable F61.
     """
-    message = exchange.message
     original = named_original(exchange)
     key = original_key(exchange, original)
     merchant_no = exchange.known.merchant.merchant_no
     payment = await store.payment_by_order(merchant_no, "pos", key)
     if payment is None or not payment.order.account_id:
         raise RefusedError(NO_ORIGINAL, "no such original")
+    return _fitting(exchange, payment, original, sealer)
+
+
+async def find_at_any_till(exchange: Exchange, store: PaymentStore, sealer: Sealer) -> Payment:
+    """As :func:`find_original`, or the same sale at another terminal of the merchant.
+
+    Raises:
+        RefusedError: as :func:`find_original`.
+    """
+    try:
+        return await find_original(exchange, store, sealer)
+    except RefusedError as refused:
+        if refused.response_code not in (NO_ORIGINAL, WRONG_CARD):
+            raise
+        exchange.payment_id = ""
+        found = await _elsewhere(exchange, store, sealer)
+        if found is None:
+            raise
+        return found
+
+
+async def _elsewhere(exchange: Exchange, store: PaymentStore, sealer: Sealer) -> Payment | None:
+    """The one sale of another till that everything fits; ``None`` if none or several do."""
+    message, original = exchange.message, named_original(exchange)
+    merchant_no = exchange.known.merchant.merchant_no
+    voucher = parse_scan_info(message.text(59)).voucher
+    if is_scan(message):
+        payment = await store.payment_by_order(merchant_no, "pos", key_of_voucher(voucher))
+        found = [] if payment is None else [payment]
+    else:
+        reference, keys = message.text(37).strip(), exchange.keys
+        has_card = presented_pan(message, None if keys is None else keys.track)
+        if not (reference and original.has_date and has_card):
+            return None
+        found = list(
+            await store.payments_at_any_terminal(
+                merchant_no, original.batch, original.trace, reference, _SEVERAL
+            )
+        )
+    fitting: list[Payment] = []
+    for payment in found:
+        is_named = payment.order.order_key.endswith(f"-{original.batch}-{original.trace}")
+        if is_named and payment.order.account_id:
+            try:
+                fitting.append(_fitting(exchange, payment, original, sealer))
+            except RefusedError:
+                continue
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fitting(exchange: Exchange, payment: Payment, original: Original, sealer: Sealer) -> Payment:
+    """``payment``, if all that the message says fits it; raises :class:`RefusedError` 25 or 14."""
+    message = exchange.message
     exchange.payment_id = payment.order.id
     order = payment.order
     reference = message.text(37).strip()

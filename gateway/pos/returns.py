@@ -3,7 +3,8 @@
 Rules:
 
 * A void returns the whole of a sale of the open batch and this day; a refund a part or
-  all of one of the last thirty days, several times if need be. Both are a refund under
+  all of one of the last thirty days, several times if need be, at any till of the merchant
+  (``originals.py``). Both are a refund under
   the message's own number (terminal, batch, trace), reserved by compare-and-set before
   anything is sent: together they never exceed the capture.
 * 25 no original that fits, or none that holds money; 64 a void of another amount; 61 more
@@ -27,7 +28,7 @@ from gateway.holds import next_taking
 from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import find_original, is_of_open_batch
+from gateway.pos.originals import find_at_any_till, find_original, is_of_open_batch
 from gateway.pos.refused_numbers import RETURN_METHOD, refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
@@ -42,7 +43,7 @@ from gateway.pos.translate import (
     stamped,
 )
 from gateway.refunds import RefundAsk, Refunds
-from gateway.store.port import Store, pos_refund_number
+from gateway.store.port import PaymentStore, Store, pos_refund_number
 from pos_protocol.transactions import TransactionKind
 from signing.keywrap import Sealer
 
@@ -60,6 +61,7 @@ _METHODS: Final = {
 }
 """By kind of return: what paid the original."""
 _OTHER_AMOUNT: Final = "64"
+Find = Callable[[Exchange, PaymentStore, Sealer], Awaitable[Payment]]
 Refuse = Callable[[Exchange, Payment, int], Awaitable[None]]
 _TOO_MUCH: Final = "61"
 
@@ -91,20 +93,22 @@ class Returns:
 
     async def void(self, exchange: Exchange) -> bytes | None:
         """The whole of a sale of this batch goes back."""
-        return await self._give_back(exchange, "void", self._refuse_void)
+        return await self._give_back(exchange, "void", find_original, self._refuse_void)
 
     async def refund(self, exchange: Exchange) -> bytes | None:
         """A part or all of an earlier sale goes back."""
-        return await self._give_back(exchange, "refund", self._refuse_refund)
+        return await self._give_back(exchange, "refund", find_at_any_till, self._refuse_refund)
 
-    async def _give_back(self, exchange: Exchange, reason: str, refuse: Refuse) -> bytes | None:
+    async def _give_back(
+        self, exchange: Exchange, reason: str, find: Find, refuse: Refuse
+    ) -> bytes | None:
         """One return, new or repeated; ``refuse`` raises what keeps a new one from beginning."""
         fingerprint = self._sealer.token(fingerprint_text(exchange.message))
         kept = await self._replies.find(exchange, fingerprint)
         if kept is not None:
             return kept
         ask = self._ask(exchange, reason, fingerprint)
-        payment = await find_original(exchange, self._store, self._sealer)
+        payment = await find(exchange, self._store, self._sealer)
         _refuse_other_kind(exchange, payment)
         if await self._known(exchange) is None:
             _refuse_unpaid(payment)

@@ -118,6 +118,12 @@ class PaymentStore(Protocol):
         """A payment by the number that its channel knows it by."""
         ...
 
+    async def payments_at_any_terminal(
+        self, merchant_no: str, batch: str, trace: str, reference: str, limit: int
+    ) -> Sequence[Payment]:
+        """A merchant's payments of this batch and trace that were told this reference (F37)."""
+        ...
+
     async def order_key_by_token(self, merchant_no: str, prefix: str, token: bytes) -> str | None:
         """The last order key with this prefix whose card or code has this keyed hash."""
         ...

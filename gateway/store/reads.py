@@ -36,6 +36,13 @@ _KEY_OF_ONE: Final = (
     "AND order_key BETWEEN ? AND ? AND substr(order_key, 1, ?) = ? AND pan_token = ? "
     "ORDER BY order_key DESC LIMIT 1"
 )
+_AT_ANY_TERMINAL: Final = (
+    f"SELECT {', '.join(f'p.{column}' for column in PAYMENT_COLUMNS)} FROM terminals t "
+    "JOIN payments p ON p.merchant_no = t.merchant_no AND p.door = 'pos' "
+    "AND p.order_key = t.terminal_id || ? WHERE t.merchant_no = ? "
+    "AND CASE p.channel_reference WHEN '' THEN substr(p.id, length(p.id) - 11) "
+    "ELSE p.channel_reference END = ? ORDER BY p.id LIMIT ?"
+)
 _REPLY: Final = (
     f"SELECT {', '.join(REPLY_COLUMNS)} FROM terminal_replies WHERE merchant_no = ? AND key = ?"
 )
@@ -86,6 +93,15 @@ class PaymentReads:
         """A payment by its idempotency key."""
         rows = await self._database.rows(_BY_ORDER, merchant_no, door, order_key)
         return read_payment(rows[0]) if rows else None
+
+    async def payments_at_any_terminal(
+        self, merchant_no: str, batch: str, trace: str, reference: str, limit: int
+    ) -> Sequence[Payment]:
+        """A merchant's payments of this batch and trace that were told this reference."""
+        rows = await self._database.rows(
+            _AT_ANY_TERMINAL, f"-{batch}-{trace}", merchant_no, reference, limit
+        )
+        return [read_payment(row) for row in rows]
 
     async def payment_by_channel_order(
         self, account_id: str, channel_order_no: str

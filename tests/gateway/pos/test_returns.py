@@ -130,6 +130,57 @@ async def test_another_terminals_sale_is_not_found(house: House, till: ForeignTe
     assert await house.charged_and_returned() == ([1990], [0])
 
 
+def elsewhere(refund: Fields, terminal_id: str = "99100002") -> Fields:
+    """The same message from another till."""
+    return refund | {"41": terminal_id}
+
+
+async def test_a_card_sale_is_refunded_at_another_till(house: House, till: ForeignTerminal) -> None:
+    """In parts, at both; together never more than the sale; every till has these numbers."""
+    other = await house.signed_in("99100002")
+    sale = till.card_sale(CARD.pan, CARD.pin)
+    answer = await till.ask("0200", sale)
+    decoy = other.card_sale(CARD.pan, CARD.pin) | {"11": sale["11"]}
+    assert (await other.ask("0200", decoy))["39"] == "00"
+    part = elsewhere(other.refund(sale, answer, 990))
+    assert (await other.ask("0220", part))["39"] == "00"
+    assert (await till.ask("0220", till.refund(sale, answer, 1001)))["39"] == "61"
+    assert (await till.ask("0220", till.refund(sale, answer, 1000)))["39"] == "00"
+    charged, returned = await house.charged_and_returned()
+    assert sorted(zip(charged, returned, strict=True)) == [(1990, 0), (1990, 1990)]
+
+
+@pytest.mark.parametrize("left_out", ["37", "61", "2"])
+async def test_at_another_till_everything_must_be_said(
+    house: House, till: ForeignTerminal, left_out: str
+) -> None:
+    """Without a true reference, a day or the card nothing is found, and nothing moves."""
+    other = await house.signed_in("99100002")
+    sale = till.card_sale(CARD.pan, CARD.pin)
+    answer = await till.ask("0200", sale)
+    refund = elsewhere(other.refund(sale, answer, 990))
+    changed = {
+        "37": refund | {"37": "000000000001"},
+        "61": refund | {"61": refund["61"][:12] + "0000"},
+        "2": {name: value for name, value in refund.items() if name not in ("2", "35", "14")},
+    }[left_out]
+    assert (await other.ask("0220", changed))["39"] == "25"
+    assert await house.charged_and_returned() == ([1990], [0])
+
+
+async def test_a_sale_by_code_is_refunded_at_another_till(
+    house: House, till: ForeignTerminal
+) -> None:
+    """Its voucher number says whose it is; without it there is no original."""
+    sale, answer = await sold(till)
+    other = await house.signed_in("99100002")
+    bare = elsewhere(other.refund(sale, answer, 500))
+    assert (await other.ask("0220", bare))["39"] == "25"
+    named = bare | {"11": other.next_trace(), "59": f"A402099100001{till.batch}{sale['11']}"}
+    assert (await other.ask("0220", named))["39"] == "00"
+    assert await house.charged_and_returned() == ([1990], [500])
+
+
 async def test_a_void_cannot_be_taken_back(house: House, till: ForeignTerminal) -> None:
     """22: the money is on its way; the sale stands no more, and an inquiry says so."""
     sale, answer = await sold(till)
