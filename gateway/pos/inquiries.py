@@ -10,7 +10,6 @@ Rules:
   voucher number names its sale outright.
 """
 
-
 import orjson
 
 from channels.codes import normalise

@@ -22,6 +22,7 @@ from signing.pos import KeyScheme, WorkingKeys, wrap_working_keys
 
 _SCHEME_OF_MANAGEMENT: Final = {scheme.code: scheme for scheme in KeyScheme}
 """Every scheme whose layout is known; that of 005 is not published."""
+_UNKNOWN_TERMINAL: Final = "97"
 _TRIES: Final = 5
 
 
@@ -53,10 +54,12 @@ class SignIn:
         """New keys, durable before the terminal hears of them.
 
         Raises:
-            RefusedError: 40 for a scheme that is not open, 57 for one that is not this
+            RefusedError: 97 unknown by now; 40 for a scheme that is not open, 57 for one that is not this
                 terminal's (a downgrade).
         """
-        message, terminal = exchange.message, exchange.known.terminal
+        message = exchange.message
+        exchange.known = await self._as_stored(exchange)
+        terminal = exchange.known.terminal
         management = message.text(60)[8:11]
         scheme = _SCHEME_OF_MANAGEMENT.get(management)
         if scheme is None:
@@ -73,6 +76,15 @@ class SignIn:
                 62: wrap_working_keys(scheme, self._directory.master_key(terminal), keys),
             }
         )
+
+    async def _as_stored(self, exchange: Exchange) -> KnownTerminal:
+        """The terminal with the master key that it has now: it may have been rotated."""
+        message = exchange.message
+        self._directory.terminal_doubted(message.text(42), message.text(41))
+        known = await self._directory.terminal(message.text(42), message.text(41))
+        if known is None:
+            raise RefusedError(_UNKNOWN_TERMINAL, "unknown or disabled terminal")
+        return known
 
     def _still_good(self, before: TerminalSession | None) -> bytes:
         """The keys of the last sign-in, unless they ended by a sign-out or by their age."""

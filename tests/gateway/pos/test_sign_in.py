@@ -197,6 +197,46 @@ async def test_a_new_master_key_counts_from_the_next_sign_in(
     assert (await till.ask("0200", till.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
 
 
+async def test_master_keys_rotate_under_load_and_no_sale_fails(house: House) -> None:
+    """Tills that sell all the while get a new master key and sign in under it, again and again."""
+    tills = [await house.signed_in(f"9910000{number}") for number in range(1, 4)]
+    sold = await asyncio.gather(*(rotated_while_selling(house, till) for till in tills))
+    assert [codes for codes in sold if set(codes) != {"00"}] == []
+    assert all(len(codes) >= 3 * 6 for codes in sold)
+    charged, returned = await house.charged_and_returned()
+    assert len(charged) == sum(map(len, sold))
+    assert set(returned) == {0}
+
+
+async def rotated_while_selling(house: House, till: ForeignTerminal) -> list[str]:
+    """F39 of every sale: some are on their way at each moment of three rotations."""
+    second, codes = house.terminal(till.who), list[str]()
+    for number in range(3):
+        sales = [till.card_sale(CARD.pan, CARD.pin, amount_fen=100 + n) for n in range(6)]
+        frames = [till.pack("0200", sale) for sale in sales]
+        second.trace = till.trace
+        rotating = asyncio.create_task(rotate(house, second, bytes(range(number, number + 32, 2))))
+        for frame in frames:
+            await till.send(frame)
+            await asyncio.sleep(0.05)
+        codes += [(await till.receive())["39"] for _ in frames]
+        await rotating
+        till.trace = second.trace
+        till.mac_key, till.pin_key = second.mac_key, second.pin_key
+    return codes
+
+
+async def rotate(house: House, till: ForeignTerminal, tmk: bytes) -> None:
+    """As ``posgate terminal rotate-key`` does, and the till with the key that was loaded."""
+    async with house.session() as opened:
+        sealed = opened.sealer.seal(tmk, master_context(MERCHANT_NO, till.who.terminal_id))
+        kcv = CipherKey(tmk).kcv().hex().upper()
+        await opened.store.set_terminal_key(MERCHANT_NO, till.who.terminal_id, sealed, kcv)
+    await asyncio.sleep(0.25)
+    till.who = replace(till.who, tmk=tmk)
+    await till.sign_in()
+
+
 async def test_keys_of_long_ago_sell_nothing(house: House, till: ForeignTerminal) -> None:
     """After days without a sign-in the keys before are gone: A0, and sign in again."""
     old = replace_keys(house, till)
