@@ -69,6 +69,8 @@ class DownloadsSection(_Section):
     """Contactless parameters (394)."""
     announce: bool = False
     """Whether a sign-in tells a terminal to fetch what it has not, or not the newest of."""
+    ask_status: bool = False
+    """Whether the first sign-in of a day tells a terminal to send its status (362)."""
 
 
 class PosTlsSection(_Section):

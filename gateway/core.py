@@ -239,6 +239,7 @@ def _pos_door(
         random_bytes=ground.seams.random_bytes,
         catalogue=ground.catalogue,
         announces=ground.config.pos.downloads.announce,
+        asks_status=ground.config.pos.downloads.ask_status,
         key_life_ms=ground.config.pos.working_key_hours * 3_600_000,
         log=ground.log,
     )

@@ -11,7 +11,7 @@ there on; one that says nothing gets the first block. Rules:
 * The terminal keeps the place, not we: any answer may be lost and asked for again, at
   another process too.
 * A status that a terminal sends (362) is acknowledged and not kept: what its bytes mean
-  is each maker's own.
+  is each maker's own. It may be asked for once a day (nibble 2), after everything new.
 * None of these messages has a MAC, so nothing that is served may be a secret; a terminal
   needs no sign-in for them, because it may need its parameters for one.
 
@@ -25,7 +25,7 @@ Sources: reference ``pos_protocol.md`` §2 (F62) and §3; :mod:`pos_protocol.fie
 from collections.abc import Mapping
 from typing import Final
 
-from domain.clock import Clock
+from domain.clock import Clock, beijing
 from gateway.directory import KnownTerminal
 from gateway.pos.catalogue import AID, EMPTY, Catalogue, DownloadKind
 from gateway.pos.exchange import Exchange
@@ -55,13 +55,20 @@ class Downloads:
     """0800 with 60.3 = 360 to 395, and the 0820 that go with them."""
 
     def __init__(
-        self, *, catalogue: Catalogue, store: PaymentStore, clock: Clock, announces: bool
+        self,
+        *,
+        catalogue: Catalogue,
+        store: PaymentStore,
+        clock: Clock,
+        announces: bool,
+        asks_status: bool,
     ) -> None:
-        """``announces``: whether terminals are told to fetch what is new."""
+        """``announces``: terminals are told to fetch what is new; ``asks_status``: to tell theirs."""
         self._catalogue = catalogue
         self._store = store
         self._clock = clock
         self._announces = announces
+        self._asks_status = asks_status
 
     async def download(self, exchange: Exchange) -> bytes:
         """One entry by its name, or one block of them.
@@ -83,16 +90,7 @@ class Downloads:
         """
         kind = _ENDS[_management(exchange)]
         if self._announces and kind in self._catalogue.downloads:
-            terminal = exchange.known.terminal
-            await self._store.save_reply(
-                TerminalReply(
-                    merchant_no=terminal.merchant_no,
-                    key=self._fetched_key(exchange.known, kind),
-                    fingerprint=b"",
-                    reply_sealed=b"",
-                    created_at_ms=self._clock.now_ms(),
-                )
-            )
+            await self._done(exchange.known, self._fetched_key(exchange.known, kind))
         exchange.instruction = await self.instruction_for(exchange.known)
         return self._reply(exchange, {})
 
@@ -104,6 +102,9 @@ class Downloads:
         """
         management, field_62 = _management(exchange), exchange.message.data(62)
         if management == _STATUS_UPLOAD:
+            if self._asks_status:
+                await self._done(exchange.known, self._status_key(exchange.known))
+                exchange.instruction = await self.instruction_for(exchange.known)
             return self._reply(exchange, {62: EMPTY})
         try:
             known_entries = parse_query(field_62) if field_62 else 0
@@ -119,15 +120,34 @@ class Downloads:
         Raises:
             Unavailable: the store cannot be reached.
         """
-        if not self._announces:
-            return HostInstruction.NONE
         for kind, instruction in _INSTRUCTIONS.items():
-            if kind not in self._catalogue.downloads:
+            if not self._announces or kind not in self._catalogue.downloads:
                 continue
-            key = self._fetched_key(known, kind)
-            if await self._store.terminal_reply(known.merchant.merchant_no, key) is None:
+            if not await self._is_done(known, self._fetched_key(known, kind)):
                 return instruction
+        if self._asks_status and not await self._is_done(known, self._status_key(known)):
+            return HostInstruction.UPLOAD_STATUS
         return HostInstruction.NONE
+
+    async def _is_done(self, known: KnownTerminal, key: str) -> bool:
+        return await self._store.terminal_reply(known.merchant.merchant_no, key) is not None
+
+    async def _done(self, known: KnownTerminal, key: str) -> None:
+        """Take note that a terminal did what its host asked for."""
+        await self._store.save_reply(
+            TerminalReply(
+                merchant_no=known.merchant.merchant_no,
+                key=key,
+                fingerprint=b"",
+                reply_sealed=b"",
+                created_at_ms=self._clock.now_ms(),
+            )
+        )
+
+    def _status_key(self, known: KnownTerminal) -> str:
+        """The same of a terminal's status, by the day in Beijing."""
+        day = beijing(self._clock.now_ms())
+        return f"{known.terminal.terminal_id}-status-{day:%Y%m%d}"
 
     def _fetched_key(self, known: KnownTerminal, kind: DownloadKind) -> str:
         """What the store keeps, beside the terminal's replies, of a download that ended."""

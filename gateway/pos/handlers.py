@@ -49,6 +49,7 @@ class Means:
     random_bytes: Callable[[int], bytes]
     catalogue: Catalogue
     announces: bool
+    asks_status: bool
     key_life_ms: int
     """How long a sign-in holds."""
     log: Log
@@ -75,6 +76,7 @@ def _management(means: Means, order: BatchOrder) -> Handlers:
         store=means.store,
         clock=means.clock,
         announces=means.announces,
+        asks_status=means.asks_status,
     )
     sign_in = SignIn(
         store=means.store,

@@ -101,13 +101,21 @@ async def counter(store: Store) -> Counter:
 class Desk:
     """A terminal that downloads."""
 
-    def __init__(self, counter: Counter, files: Files, *, announces: bool = False) -> None:
+    def __init__(
+        self,
+        counter: Counter,
+        files: Files,
+        *,
+        announces: bool = False,
+        asks_status: bool = False,
+    ) -> None:
         self.counter = counter
         self.downloads = Downloads(
             catalogue=files.read(),
             store=counter.store,
             clock=counter.clock,
             announces=announces,
+            asks_status=asks_status,
         )
 
     async def say(self, ask: Ask) -> Message:
@@ -333,6 +341,20 @@ async def test_what_is_new_is_announced_until_its_download_has_ended(
     full.entries("public_keys", KEYS[:3])
     again = await Desk(counter, full, announces=True).instruction()
     assert again == HostInstruction.DOWNLOAD_PUBLIC_KEYS
+
+
+async def test_a_status_is_asked_for_once_a_day_after_what_is_new(
+    counter: Counter, full: Files
+) -> None:
+    desk = Desk(counter, full, announces=True, asks_status=True)
+    for end in ("360", "370", "380"):
+        assert await desk.instruction() != HostInstruction.UPLOAD_STATUS
+        await desk.say(management_asks.download_end(end))
+    for _ in range(2):  # whoever does not send it is asked again
+        assert await desk.instruction() == HostInstruction.UPLOAD_STATUS
+    answer = await desk.say(management_asks.query("362"))
+    assert instruction_of(answer.header) == HostInstruction.NONE
+    assert await Desk(counter, full, asks_status=True).instruction() == HostInstruction.NONE
 
 
 @pytest.mark.parametrize(
