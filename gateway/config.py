@@ -320,9 +320,8 @@ def load(file: Path) -> LoadedConfig:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(
-            f"{file}: cannot be read ({error.strerror}); pass an existing file with -c FILE"
-        ) from None
+        why = f"cannot be read ({error.strerror})"
+        raise ConfigurationError(f"{file}: {why}; pass an existing file with -c FILE") from None
     except UnicodeDecodeError as error:
         line_no = error.object[: error.start].count(b"\n") + 1
         raise ConfigurationError(f"{file}:{line_no}: not UTF-8; save it as UTF-8") from None
@@ -334,9 +333,8 @@ def load(file: Path) -> LoadedConfig:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", "not YAML")
-        raise ConfigurationError(
-            f"{file}{line}: {problem}; mend the indentation or quotes"
-        ) from None
+        mend = "mend the indentation or quotes"
+        raise ConfigurationError(f"{file}{line}: {problem}; {mend}") from None
     except (ValueError, RecursionError) as error:
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ConfigurationError(f"{file}: {problem}; write text in quotes") from None

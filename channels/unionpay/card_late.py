@@ -9,14 +9,16 @@ Rules:
   request given up last under that trace; where there is none, it is nobody's.
 * A "no" counts only where the request was given up here: it needs no MAC. Of a return only
   the yes is a word: the "no" may be to a repeat of what was paid out.
-  Answers to reversals and balances say nothing that is not asked again anyway.
+  Answers to reversals and balances say nothing that is not asked again anyway. Of an
+  advice, which is told again until it is answered, only the yes to an offline sale is: an
+  adjustment's or a tip's names the whole, of which the order is a part.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from channels.card import CardAction
+from channels.card import ADVICES, CardAction
 from channels.inbound import PaymentWord, RefundWord
 from channels.own_line import LateWord
 from channels.port import PayRequest, RefundAnswer, Verdict
@@ -75,6 +77,9 @@ def read_late(
         if _is_answer_to(message, row):
             word = _payment(reply, number, int(amount), action, account, keys, now_ms)
             is_yes = word is not None and word.answer.verdict is Verdict.SUCCEEDED
+            if action in ADVICES:
+                is_named = message.text(60)[:2] == PAYMENTS[CardAction.OFFLINE].type_code
+                return word if is_yes and is_named else None
             return word if is_yes or original is not None else None
     for row in _RETURNS:
         if _is_answer_to(message, row) and original:
