@@ -4,7 +4,7 @@ Rules: a reversal is stored before the message goes out that it would take back,
 before the next transaction and three times at most; after that the till does not know, and
 an inquiry must say. A refusal without a MAC proves nothing on a line that doubles frames:
 the till does not know then either. A refund is never reversed: it is sent again, the same,
-until it is answered.
+until it is answered, and so is an offline sale, which nobody asks about.
 """
 
 import asyncio
@@ -60,6 +60,7 @@ class Sale:
     returned_fen: int = 0
     voiding: Original | None = None
     was_reversed: bool = False
+    is_offline: bool = False
 
     @property
     def key(self) -> str:
@@ -99,6 +100,14 @@ class OpenRefund:
 
 
 @dataclass(slots=True)
+class OpenAdvice:
+    """An offline sale that nobody has answered for certain."""
+
+    ask: Ask
+    sale: Sale
+
+
+@dataclass(slots=True)
 class Totals:
     """What the till's receipts come to."""
 
@@ -134,6 +143,7 @@ class CarefulTill:
         self.totals = Totals()
         self._undoing: Undoing | None = None
         self._refunds: list[OpenRefund] = []
+        self._advices: list[OpenAdvice] = []
         self._is_settling = False
         self._request: Request | None = None
         self._answer: asyncio.Future[Outcome] | None = None
@@ -155,9 +165,20 @@ class CarefulTill:
             sale.reference, sale.date = outcome.reference, outcome.message.text(13)
             self._stands(sale)
 
+    async def sell_offline(self, amount_fen: int) -> None:
+        """The goods are gone; whether the line is up or not, the host is told sooner or later."""
+        if not await self._ready():
+            return
+        ask = asks.offline_sale(CARD, amount_fen, "123456")
+        request = self.terminal.ask(ask)
+        sale = Sale(request, self.terminal.batch, amount_fen, CARD, is_offline=True)
+        self.sales.append(sale)
+        self._advices.append(OpenAdvice(_again(ask, request), sale))
+        await self._send_advices()
+
     async def void(self, sale: Sale) -> None:
         """Take the whole of a sale back."""
-        if not await self._ready() or sale.known is not Known.STANDING:
+        if not await self._ready() or sale.known is not Known.STANDING or sale.is_offline:
             return
         if sale.card is None:
             ask = asks.qr_void(sale.amount_fen, sale.original, code=CODE)
@@ -178,12 +199,8 @@ class CarefulTill:
         else:
             ask = asks.refund(sale.card, amount_fen, sale.original, sale.reference)
         request = self.terminal.ask(ask)
-        again = Ask(
-            row=ask.row, fields=ask.fields, card=ask.card,
-            read_capability=ask.read_capability, trace=request.trace,
-        )  # fmt: skip
         number = Original(self.terminal.batch, request.trace)
-        self._refunds.append(OpenRefund(again, number, sale, amount_fen))
+        self._refunds.append(OpenRefund(_again(ask, request), number, sale, amount_fen))
         await self._send_refunds()
 
     async def sign_in(self) -> bool:
@@ -211,7 +228,7 @@ class CarefulTill:
             for refund in tuple(self._refunds):
                 await self._inquire_refund(refund)
         for sale in self.sales:
-            if sale.known is not Known.UNKNOWN:
+            if sale.known is not Known.UNKNOWN or sale.is_offline:
                 continue
             if about_returns and sale.voiding is not None:
                 await self._inquire_void(sale, sale.voiding)
@@ -335,6 +352,7 @@ class CarefulTill:
             return False
         if refunds_first:
             await self._send_refunds()
+        await self._send_advices()
         return self.terminal.signed_in or await self.sign_in()
 
     async def _send_reversal(self) -> bool:
@@ -367,6 +385,23 @@ class CarefulTill:
             ):
                 self._refunds.remove(one)
 
+    async def _send_advices(self) -> None:
+        for one in tuple(self._advices):
+            if not self.terminal.signed_in and not await self.sign_in():
+                return
+            outcome = await self.exchange(self.terminal.ask(one.ask))
+            if outcome is None or outcome.fault is not None:
+                continue
+            if outcome.approved:
+                assert outcome.message is not None
+                one.sale.reference = outcome.reference
+                one.sale.date = outcome.message.text(13)
+                self._stands(one.sale)
+                self._advices.remove(one)
+            elif outcome.response_code not in SIGN_IN_AGAIN and _is_signed(outcome):
+                one.sale.known = Known.GONE
+                self._advices.remove(one)
+
     async def exchange(self, request: Request) -> Outcome | None:
         """Send and wait; ``None`` is silence."""
         kind = identify(request.message)
@@ -392,6 +427,14 @@ class CarefulTill:
         outcome = self.terminal.read(self._request, payload)
         if not (self._patient and outcome.fault in _STRANGE):
             self._answer.set_result(outcome)
+
+
+def _again(ask: Ask, request: Request) -> Ask:
+    """The same once more, under the number that it had."""
+    return Ask(
+        row=ask.row, fields=ask.fields, card=ask.card,
+        read_capability=ask.read_capability, trace=request.trace,
+    )  # fmt: skip
 
 
 def _is_signed(outcome: Outcome) -> bool:

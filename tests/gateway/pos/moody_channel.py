@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from channels.card import ADVICES, CardAction
 from channels.port import (
     Answer,
     PaymentRef,
@@ -90,6 +91,10 @@ class MoodyChannel(RefundingChannel):
 
     new_refund_no = new_order_no
 
+    def takes(self, _action: CardAction) -> bool:
+        """What a card host does: everything."""
+        return self._is_card
+
     async def _mood(self, call: str) -> Mood:
         self.calls.append(call)
         mood = self._moods.popleft() if self._moods else self._then
@@ -104,7 +109,7 @@ class MoodyChannel(RefundingChannel):
             return Answer(verdict=Verdict.NOT_SENT)
         if mood is Mood.UNDONE:
             return Answer(verdict=Verdict.UNKNOWN)
-        if mood is Mood.NO or charge.closed:
+        if (mood is Mood.NO and not (request.repeated and charge.paid)) or charge.closed:
             return Answer(
                 verdict=Verdict.DECLINED,
                 reason=DeclineReason.INSUFFICIENT_FUNDS,
@@ -132,6 +137,7 @@ class MoodyChannel(RefundingChannel):
         return Answer(verdict=Verdict.UNKNOWN, not_found=True)
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
+        assert ref.action not in ADVICES, "what a terminal sold offline is never undone"
         mood = await self._mood("cancel")
         if mood is Mood.NOT_SENT:
             return UndoAnswer(verdict=Verdict.NOT_SENT)

@@ -33,6 +33,7 @@ class Deed(enum.Enum):
 
     SELL_BY_CARD = "sell by card"
     SELL_BY_CODE = "sell by code"
+    SELL_OFFLINE = "sell offline"
     VOID = "void"
     REFUND = "refund"
     INQUIRE = "inquire"
@@ -122,6 +123,8 @@ class Run:
             case Deed.SELL_BY_CARD | Deed.SELL_BY_CODE:
                 by_card = step.deed is Deed.SELL_BY_CARD
                 await till.sell(100 * (number + 1), by_card=by_card)
+            case Deed.SELL_OFFLINE:
+                await till.sell_offline(100 * (number + 1))
             case Deed.VOID if chosen is not None:
                 await till.void(chosen)
             case Deed.REFUND if chosen is not None:
@@ -219,7 +222,14 @@ VOID_GIVEN_UP = Day(
 """The till is told "never seen", and then it comes."""
 
 
+OFFLINE_UNHEARD = Day(
+    (Step(Deed.SELL_OFFLINE, 3, (Fate.LOST,) * 4, moods=(Mood.UNHEARD, Mood.NO, Mood.NOT_SENT)),)
+)
+"""Booked at the channel, heard by nobody, and told again until it is."""
+
+
 @pytest.mark.slow
+@example(day=OFFLINE_UNHEARD)
 @example(day=VOID_REFUSED_LATE)
 @example(day=VOID_ASKED_ABOUT)
 @example(day=REFUND_GIVEN_UP)
