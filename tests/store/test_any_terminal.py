@@ -1,6 +1,7 @@
 """A merchant's sale, found from another of its terminals, on both engines."""
 
 from dataclasses import replace
+from typing import Any
 
 from gateway.store.port import Merchant, Store
 from tests.store.test_provisioning import SHOP, TILL
@@ -17,7 +18,7 @@ async def test_a_sale_is_found_by_batch_trace_and_reference(store: Store) -> Non
         for number in (1, 2, 3):
             name = f"T000000{number}"
             await store.add_terminal(replace(TILL, merchant_no=shop.merchant_no, terminal_id=name))
-    sales = {
+    sales: dict[int, dict[str, Any]] = {
         1: {"order_key": "T0000001-000007-000001"},
         2: {"order_key": "T0000002-000007-000001"},
         3: {"order_key": "T0000002-000007-000002"},
