@@ -13,6 +13,7 @@ from channels.card_abilities import BalanceAnswer
 from channels.port import Verdict
 from channels.unionpay.card_codes import SALE_CODES, UNLISTED
 from channels.unionpay.card_messages import BALANCE
+from channels.unionpay.card_texts import is_listed
 from channels.unionpay.card_wire import CardAccount, Reply, ZoneKeys, add_card, mistrust
 from domain.money import CNY, currency_numeric
 from pos_protocol.codec import CodecError, Message, encode_with_mac
@@ -57,7 +58,9 @@ def read_balance(
     code = reply.message.text(39)
     rule = SALE_CODES.get(code, UNLISTED)
     if rule.verdict is Verdict.UNKNOWN:
-        return BalanceAnswer(verdict=Verdict.UNKNOWN, channel_code=code)
+        return BalanceAnswer(
+            verdict=Verdict.UNKNOWN, channel_code=code, unlisted=not is_listed(code)
+        )
     approved = rule.verdict is Verdict.SUCCEEDED
     why = mistrust(
         reply,

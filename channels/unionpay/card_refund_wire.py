@@ -17,6 +17,7 @@ from typing import Final
 from channels.port import RefundAnswer, RefundRequest, Verdict
 from channels.unionpay.card_codes import REFUND_CODES, UNLISTED
 from channels.unionpay.card_messages import REFUND, VOIDS, CardMessage
+from channels.unionpay.card_texts import is_listed
 from channels.unionpay.card_wire import (
     CardAccount,
     Reply,
@@ -100,7 +101,9 @@ def read_refund(
     code = reply.message.text(39)
     rule = REFUND_CODES.get(code, UNLISTED)
     if rule.verdict is Verdict.UNKNOWN:
-        return RefundAnswer(verdict=Verdict.UNKNOWN, channel_code=code)
+        return RefundAnswer(
+            verdict=Verdict.UNKNOWN, channel_code=code, unlisted=not is_listed(code)
+        )
     approved = rule.verdict is Verdict.SUCCEEDED
     why = mistrust(
         reply,

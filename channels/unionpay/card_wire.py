@@ -29,6 +29,7 @@ from channels.unionpay.card_codes import (
     UNLISTED,
 )
 from channels.unionpay.card_messages import REVERSALS, CardMessage, payment_row
+from channels.unionpay.card_texts import is_listed
 from channels.unionpay.card_time import host_time_ms
 from domain.clock import beijing_texts
 from domain.money import CNY, currency_numeric
@@ -252,7 +253,7 @@ def read_sale(
         codes = REFUND_CODES
     rule = codes.get(code, UNLISTED)
     if rule.verdict is _UNKNOWN:
-        return Answer(verdict=_UNKNOWN, channel_code=code)
+        return Answer(verdict=_UNKNOWN, channel_code=code, unlisted=not is_listed(code))
     approved = rule.verdict is _SUCCEEDED
     asked = request if advice is None else Advised(request, advice)
     why = mistrust(

@@ -16,6 +16,7 @@ from channels.unionpay.card_adapter import CardChannel
 from channels.unionpay.card_line import LineSettings
 from channels.unionpay.card_link import LinkSettings
 from channels.unionpay.card_numbers import OrderNumbers
+from channels.unionpay.card_texts import CARD_TEXTS
 from channels.unionpay.card_wire import CardAccount
 from domain.errors import ConfigurationError
 from signing.pos import MAC_ALGORITHMS, CipherKey
@@ -142,4 +143,4 @@ def _master(settings: AccountSettings) -> CipherKey:
     return CipherKey(key)
 
 
-CARD_PLUGIN: Final = ChannelPlugin("unionpay_card", CARD_SETTINGS, build_card)
+CARD_PLUGIN: Final = ChannelPlugin("unionpay_card", CARD_SETTINGS, build_card, texts=CARD_TEXTS)

@@ -7,6 +7,7 @@ point at which a line can break is walked through in a second.
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,6 +24,7 @@ from channels.port import (
 from channels.unionpay.plugin import CARD_PLUGIN
 from domain.payment import UNSETTLED, Payment
 from gateway.draft import Draft
+from pos_protocol.codec import Message, encode
 from pos_protocol.framing import FrameReader, frame
 from sandbox import unionpay_host
 from sandbox.card_books import CardBooks
@@ -82,6 +84,9 @@ class VirtualHost:
         self.faults = Faults(random.Random("faults").random)
         self.sent: list[str] = []
         """The MTI of everything that came."""
+        self.says_of_reversals = ""
+        self.arrives: Callable[[str], None] = lambda _mti: None
+        """Called with an MTI before anything is done about it."""
 
     async def connect(self, host: str, port: int, receiver: LinkReceiver) -> ByteLink:
         await asyncio.sleep(LATENCY_S)
@@ -91,9 +96,18 @@ class VirtualHost:
         message = unionpay_host.read_request(payload)
         assert message is not None
         self.sent.append(message.mti)
+        self.arrives(message.mti)
         now_ms = START_MS + int(asyncio.get_running_loop().time() * 1000)
+        if message.mti == "0400" and self.says_of_reversals:
+            return Effect(self._refusal(message))
         act = partial(unionpay_host.handle, payload, message, self.state, now_ms)
         return strike(self.faults.draw(message.mti), act, unionpay_host.spoil)
+
+    def _refusal(self, message: Message) -> bytes:
+        """A 0410 with the code that was ordered, unsigned as refusals may be."""
+        kept = {n: message.fields[n] for n in (3, 4, 11, 25, 41, 42, 49, 60)}
+        fields = kept | {39: self.says_of_reversals}
+        return encode(Message(message.tpdu, message.header, "0410", fields))
 
     def hide_books(self) -> CardBooks:
         """Let the host know nothing of what it has done; what it knew is returned."""

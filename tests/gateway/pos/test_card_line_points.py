@@ -2,6 +2,7 @@
 between them: approved only where the sale stands, and nobody is left charged."""
 
 import asyncio
+import itertools
 from functools import partial
 
 import pytest
@@ -112,4 +113,81 @@ def test_a_late_approval_of_a_sale_whose_reversal_found_nothing(template: Templa
     assert over.standing.status is Status.REVERSED
     assert shop.host.kept_fen() == 0
     assert shop.host.sent.count("0400") == 2
+    shop.close()
+
+
+def test_a_reversal_is_stored_before_it_is_sent_and_repeated_until_it_is_answered(
+    template: Template,
+) -> None:
+    """Every 0400 finds its undo committed; the pauses grow; 00 ends it."""
+
+    async def work(shop: CardShop) -> None:
+        await shop.ready()
+        loop, seen = asyncio.get_running_loop(), list[float]()
+
+        def arrives(mti: str) -> None:
+            if mti == "0400":
+                [[status]] = shop.connection.execute("SELECT status FROM payments").fetchall()
+                assert status == Status.REVERSING.value
+                seen.append(loop.time())
+
+        shop.host.arrives = arrives
+        lost = FaultRule(kind=_K.DROP, match="0200", limit=1)
+        away = FaultRule(kind=_K.DROP, match="0400", stage=BEFORE, limit=12)
+        shop.host.faults.replace([lost, away])
+        over = await shop.at_rest(await shop.sell(PAN))
+        assert over.standing.status is Status.REVERSED
+        assert len(seen) == 13
+        pauses = [later - earlier for earlier, later in itertools.pairwise(seen)]
+        assert pauses[0] < 10
+        assert max(pauses) < 100
+        assert sum(pauses[-3:]) > sum(pauses[:3])
+        await agreed(shop, over)
+
+    shop = CardShop(template)
+    shop.run(lambda: work(shop))
+    shop.close()
+
+
+@pytest.mark.parametrize("code", ["12", "25"])
+def test_a_reversal_is_ended_by_12_and_25_too(template: Template, code: str) -> None:
+    """The host that never saw the sale says 25; one that says 12 is believed the same."""
+
+    async def work(shop: CardShop) -> Payment:
+        await shop.ready()
+        shop.host.says_of_reversals = code
+        shop.host.faults.replace([FaultRule(kind=_K.DROP, match="0200", stage=BEFORE, limit=1)])
+        over = await shop.at_rest(await shop.sell(PAN))
+        await agreed(shop, over)
+        return over
+
+    shop = CardShop(template)
+    over = shop.run(lambda: work(shop))
+    assert (over.standing.status, over.standing.parked_reason) == (Status.CLOSED, "")
+    assert shop.host.sent.count("0400") == 1
+    shop.close()
+
+
+def test_a_reversal_that_nobody_answers_is_parked_for_a_person(template: Template) -> None:
+    """After the patience (half an hour here), and not before; its case is open."""
+    patience_s = 1800.0
+
+    async def work(shop: CardShop) -> Payment:
+        await shop.ready()
+        lost = FaultRule(kind=_K.DROP, match="0200", limit=1)
+        shop.host.faults.replace([lost, FaultRule(kind=_K.DROP, match="0400", stage=BEFORE)])
+        shop.gateway.core.payments._settlement._patience_s = patience_s
+        told = await shop.sell(PAN)
+        begun_s = asyncio.get_running_loop().time()
+        over = await shop.at_rest(told)
+        waited_s = asyncio.get_running_loop().time() - begun_s
+        assert patience_s <= waited_s < patience_s + 600
+        [case] = await shop.gateway.store.cases(is_open=True, after="", limit=10)
+        assert (case.subject, case.reason) == (over.order.id, "undo_not_answered")
+        return over
+
+    shop = CardShop(template)
+    over = shop.run(lambda: work(shop))
+    assert over.standing.status is Status.REVERSING
+    assert over.standing.parked_reason == "undo_not_answered"
     shop.close()
