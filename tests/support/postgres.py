@@ -70,6 +70,10 @@ def _binaries() -> Path:
 class PostgresServer:
     """A server with its own data folder; survives ``kill`` and ``stop`` like a real one."""
 
+    def program(self, name: str) -> str:
+        """One of the server's own programs, ``pg_dump`` say: of its version."""
+        return str(self._binaries / name)
+
     def __init__(self, *, fsync: bool = True) -> None:
         self._fsync = "on" if fsync else "off"
         self._binaries = _binaries()
