@@ -16,6 +16,9 @@ from channels.payer_orders import (
     pages_of,
 )
 from channels.port import AnswerLost, HttpResponse, NotSent, PaymentRef, Verdict
+from channels.wechat.v3 import Stamped
+from channels.wechat.v3_order_wire import app_parameters
+from channels.wechat.v3_wire import build_query
 from domain.decline import DeclineReason
 from signing.rsa import verify_sha256
 from tests.channels.rigs import ref_of, rsa_key
@@ -373,6 +376,28 @@ async def test_a_page_for_one_payer_is_signed_over_its_four_lines() -> None:
     lines = "\n".join([APPID, given["timeStamp"], given["nonceStr"], given["package"], ""])
     signature = base64.b64decode(given["paySign"])
     assert verify_sha256(rsa_key("merchant").public_key(), lines.encode(), signature)
+
+
+def test_an_app_is_given_its_own_parameters() -> None:
+    """Its signature covers the prepay id alone, not ``prepay_id=…``."""
+    rig = WechatRig()
+    given = app_parameters("wx26112410033135", rig.account, Stamped(NOW_MS, "NONCE"))
+    assert (given["partnerid"], given["package"]) == (MCHID, "Sign=WXPay")
+    lines = f"{APPID}\n{given['timestamp']}\nNONCE\nwx26112410033135\n"
+    signature = base64.b64decode(given["sign"])
+    assert verify_sha256(rsa_key("merchant").public_key(), lines.encode(), signature)
+
+
+def test_a_payment_is_asked_about_by_either_number() -> None:
+    rig = WechatRig()
+    theirs = replace(ref(rig, "qr"), order_no="", trade_no="4200000925")
+    stamped = Stamped(NOW_MS, "NONCE")
+    for asked, path in (
+        (ref(rig, "qr"), "out-trade-no/NUMBER0001"),
+        (theirs, "id/4200000925"),
+    ):
+        built = build_query(asked, rig.account, rig.keys, stamped)
+        assert built.url == f"{BASE_URL}/v3/pay/transactions/{path}?mchid={MCHID}"
 
 
 async def test_a_shops_payer_is_named_under_the_shops_application() -> None:

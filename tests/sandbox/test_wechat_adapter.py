@@ -5,7 +5,9 @@ come back. The till's codes run over APIv2 and over APIv3's codepay, as a mercha
 service provider.
 """
 
+import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -32,7 +34,7 @@ from channels.wechat.bill import BILLS
 from channels.wechat.plugin import PLUGIN
 from domain.clock import beijing
 from domain.decline import DeclineReason
-from sandbox.config import SandboxConfig
+from sandbox.config import SandboxConfig, WeChatNationalKeys
 from sandbox.http_wire import HttpRequest as SimulatedRequest
 from sandbox.scenarios import FACE_CODE_PREFIX, WECHAT_CODES, Scenario
 from sandbox.world import World
@@ -65,9 +67,15 @@ WAYS = {
 class Shop:
     """A merchant's channel before a simulated WeChat Pay with a clock of its own."""
 
-    def __init__(self, config: SandboxConfig, **settings: str) -> None:
+    def __init__(
+        self,
+        config: SandboxConfig,
+        national: WeChatNationalKeys | None = None,
+        sealed: Mapping[str, bytes] | None = None,
+        **settings: str,
+    ) -> None:
         kit = wechat_kit()
-        simulated = replace(kit.config, bills_at_once=True)
+        simulated = replace(kit.config, bills_at_once=True, national=national)
         self.world = World(replace(config, wechat=simulated), Random(1).randbytes)
         self.clock = FixedClock(NOON_MS)
         self.lost = 0
@@ -94,7 +102,10 @@ class Shop:
             "platform_public_key": kit.public_key if named["platform_public_key_id"] else b"",
         }
         account = ChannelAccount(
-            account_id="wx1", channel="wechat", settings=named, secrets=secrets
+            account_id="wx1",
+            channel="wechat",
+            settings=named,
+            secrets=secrets | dict(sealed or {}),
         )
         lent = services(send=self.send, download=self.download, clock=self.clock, ids=CountedIds())
         channel = PLUGIN.build(account, lent)
@@ -182,7 +193,7 @@ class Shop:
 
 @pytest.fixture(params=WAYS)
 def shop(request: pytest.FixtureRequest, config: SandboxConfig) -> Shop:
-    return Shop(config, **WAYS[request.param])
+    return Shop(config, None, None, **WAYS[request.param])
 
 
 async def test_paid_asked_about_and_reversed(shop: Shop) -> None:
@@ -365,3 +376,45 @@ async def test_bills_of_the_simulators_own_charges(
     assert funds.totals().payments_fen == 4 * 1990
     with pytest.raises(BillPending):
         await shop.channel.fetch_bill("trade", date(2027, 1, 1), tmp_path)
+
+
+def sm2_pair() -> tuple[bytes, bytes]:
+    """A private key and its public half, PEM, of OpenSSL's own making."""
+    command = ["openssl", "genpkey", "-algorithm", "SM2"]
+    secret = subprocess.run(command, check=True, capture_output=True).stdout
+    command = ["openssl", "pkey", "-pubout"]
+    public = subprocess.run(command, check=True, capture_output=True, input=secret).stdout
+    return secret, public
+
+
+async def test_the_national_algorithms_from_end_to_end(config: SandboxConfig) -> None:
+    """Signed with SM2, answered with SM2, paid, refunded, billed."""
+    (ours, our_public), (theirs, their_public) = sm2_pair(), sm2_pair()
+    national = WeChatNationalKeys(
+        merchant_serial="5D1A",
+        merchant_public_key_pem=our_public,
+        platform_serial="PUB_KEY_ID_SM_0001",
+        platform_private_key_pem=theirs,
+    )
+    shop = Shop(
+        config,
+        national,
+        {
+            "merchant_private_key": ours,
+            "platform_public_key": their_public,
+            "client_key": private(wechat_kit().merchant),
+        },
+        scheme="SM2",
+        codepay="true",
+        merchant_serial="5D1A",
+        platform_public_key_id="PUB_KEY_ID_SM_0001",
+    )
+    request = shop.request()
+    assert (await shop.channel.pay(request)).verdict is OK
+    refund = shop.refund_request(request.order_no, 500)
+    assert (await shop.channel.refund(refund)).verdict is P
+    shop.clock.ms += 16_000
+    assert (await shop.channel.query_refund(refund)).verdict is OK
+    shop.method = "jsapi"
+    made = await shop.channel.create_page_order(shop.order(payer_id="oPAYER0000000000000000001"))
+    assert (made.verdict, made.parameters["signType"]) == (OK, "SM2")
