@@ -64,6 +64,9 @@ def scaled(column: Any, places: int, name: str) -> Numbers:
     Fewer decimals than ``places`` are as good; more are not money. Twelve digits before
     the point at most.
     """
+    if pc.all(pc.equal(column, literal(f"0.{'0' * places}"))).as_py():
+        zeros: Numbers = pa.repeat(literal(0), len(column))
+        return zeros
     exact = rf"^-?[0-9]{{1,12}}\.[0-9]{{{places}}}$"
     if not pc.all(pc.match_substring_regex(column, exact)).as_py():
         column = _with_all_places(column, places, name)

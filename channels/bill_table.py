@@ -7,7 +7,7 @@ it finds fault, the line is looked for one by one, so that the message names it.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final, cast
 
@@ -83,12 +83,35 @@ def shape_of(
     return TableShape(names, kept, encoding, delimiter, quote)
 
 
-def read_rows(block: Block, shape: TableShape) -> Mapping[str, pa.StringArray]:
+class Rows(Mapping[str, pa.StringArray]):
+    """The needed columns by name; one is decoded when it is asked for.
+
+    Asking raises :class:`Unfit` at the first value that is not text.
+    """
+
+    def __init__(self, table: pa.Table, shape: TableShape) -> None:
+        self._table = table
+        self._shape = shape
+        self._decoded: dict[str, pa.StringArray] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shape.needed)
+
+    def __len__(self) -> int:
+        return len(self._shape.needed)
+
+    def __getitem__(self, name: str) -> pa.StringArray:
+        if name not in self._decoded:
+            column = self._table[name].combine_chunks()
+            self._decoded[name] = _text(column, name, self._shape)
+        return self._decoded[name]
+
+
+def read_rows(block: Block, shape: TableShape) -> Rows:
     """The needed columns of ``block``, each of its lines one row.
 
     Raises:
-        Unfit: the first row with more or fewer columns, with quotes that do not fit, or
-            with a needed value that is not text.
+        Unfit: the first row with more or fewer columns, or with quotes that do not fit.
     """
     text = block.data
     try:
@@ -115,7 +138,7 @@ def read_rows(block: Block, shape: TableShape) -> Mapping[str, pa.StringArray]:
         raise _first_wrong(text, shape) or _UNREADABLE
     if not _ends_well(text, shape):
         raise Unfit(block.lines - 1, "its quotes do not fit")
-    return {name: _text(table[name].combine_chunks(), name, shape) for name in shape.needed}
+    return Rows(table, shape)
 
 
 def _ends_well(text: bytes, shape: TableShape) -> bool:

@@ -136,7 +136,7 @@ def _lines(books: AlipayBooks, day: date, now_ms: int) -> Iterator[_Line]:
             yield _Line(trade, trade.paid_at_ms, trade.total_fen)
         for refund_no, refund in trade.refunds.items():
             if beijing(refund.at_ms).date() == day:
-                yield _Line(trade, refund.at_ms, -refund.amount_fen, refund_no)
+                yield _Line(trade, refund.at_ms, -refund.amount_fen, trade.number_of(refund_no))
 
 
 def _detail(lines: Iterable[_Line], head: str, made: str) -> Iterator[str]:

@@ -17,8 +17,8 @@ from domain.clock import beijing
 NEVER: Final = -1
 """``pays_at_ms`` of a payer who never pays."""
 CANCEL_WINDOW_MS: Final = 24 * 3600 * 1000
-CANCEL_REFUND: Final = "cancel_"
-"""How the refund that a cancel makes is numbered."""
+CANCEL_REFUND: Final = "*"
+"""The refund that a cancel makes: it has no number of the merchant's."""
 
 
 class TradeStatus(enum.Enum):
@@ -112,6 +112,10 @@ class Trade:
         if self.notify_url:
             self.happened.append(Happening(self, event, refund_no, now_ms))
 
+    def number_of(self, refund: str) -> str:
+        """The number of a refund as bills and notices write it."""
+        return self.out_trade_no if refund == CANCEL_REFUND else refund
+
     def give_back(self, out_request_no: str, amount_fen: int, now_ms: int) -> None:
         """Return money once under ``out_request_no``; a fully returned trade closes."""
         if self.returned_fen + amount_fen > self.charged_fen:
@@ -120,7 +124,7 @@ class Trade:
         self.returned_fen += amount_fen
         if self.returned_fen == self.charged_fen:
             self.closed = True
-        self._tell("refunded", out_request_no, now_ms)
+        self._tell("refunded", self.number_of(out_request_no), now_ms)
 
     def cancel(self, now_ms: int) -> str:
         """Undo it whatever its state; the action taken, the same one on every repeat."""
@@ -129,7 +133,7 @@ class Trade:
             self.closed = True
             left_fen = self.charged_fen - self.returned_fen
             if left_fen:
-                self.give_back(f"{CANCEL_REFUND}{self.out_trade_no}", left_fen, now_ms)
+                self.give_back(CANCEL_REFUND, left_fen, now_ms)
         return self.cancel_action
 
 

@@ -26,7 +26,7 @@ from channels.bill_archive import BillMember
 from channels.bill_columns import Unfit, beijing_ms, demand, literal, scaled, total, trimmed
 from channels.bill_rows import BATCH_ROWS, BILL_SCHEMA
 from channels.bill_sums import BillSums
-from channels.bill_table import TableShape, cells, read_rows, shape_of
+from channels.bill_table import Rows, TableShape, cells, read_rows, shape_of
 from channels.bill_text import Block, blocks, decoded
 from channels.bills import BillKind, BillRefused, BillTotals
 from domain.money import CNY, MoneyError, parse_yuan
@@ -190,8 +190,8 @@ class DetailReader:
         for start in range(0, batch.num_rows, BATCH_ROWS):
             yield batch.slice(start, BATCH_ROWS)
 
-    def _typed(self, texts: Mapping[str, Any], first_line: int) -> pa.RecordBatch:
-        texts = {name: trimmed(column) for name, column in texts.items()}
+    def _typed(self, rows: Rows, first_line: int) -> pa.RecordBatch:
+        texts = {name: trimmed(rows[name]) for name in _NEEDED}
         masks = {word: pc.equal(texts[_KIND], literal(word)) for word in _KINDS}
         paid, returned = masks["交易"], masks["退款"]
         demand(pc.or_(paid, returned), "its 业务类型 is neither 交易 nor 退款")
@@ -204,7 +204,7 @@ class DetailReader:
                 pc.invert(pc.if_else(paid, is_below, is_above)),
                 f"{name} has the sign of another 业务类型",
             )
-        _hold_together(fen[_AMOUNT], fen[_RECEIVED], texts)
+        _hold_together(fen, rows)
         fees = pc.multiply(pc.abs(scaled(texts[_FEE], 2, _FEE)), literal(_FEN_TO_MFEN))
         self._footer.add(masks, fen)
         count = len(paid)
@@ -258,21 +258,22 @@ class DetailReader:
         return BillRefused(self._member.name, line, why)
 
 
-def _hold_together(asked: Any, received: Any, texts: Mapping[str, Any]) -> None:
+def _hold_together(fen: Mapping[str, Any], rows: Rows) -> None:
     """Raise :class:`Unfit` where 商家实收 is not 订单金额 less what the row gives away."""
-    missing = pc.subtract(pc.abs(asked), pc.abs(received))
+    missing = pc.subtract(pc.abs(fen[_AMOUNT]), pc.abs(fen[_RECEIVED]))
     differs = pc.not_equal(missing, literal(0))
     if not pc.any(differs).as_py():
         return
-    rows = pc.indices_nonzero(differs)
-    missing, given = missing.take(rows), pa.repeat(literal(0), len(rows))
+    places = pc.indices_nonzero(differs)
+    missing, given = missing.take(places), pc.abs(fen[_DISCOUNT]).take(places)
     try:
-        for name in (_DISCOUNT, *(name for name in _GIVEN if name in texts)):
-            given = pc.add(given, pc.abs(scaled(texts[name].take(rows), 2, name)))
+        for name in (name for name in _GIVEN if name in rows):
+            amounts = scaled(trimmed(rows[name].take(places)), 2, name)
+            given = pc.add(given, pc.abs(amounts))
         fits = pc.and_(pc.greater(missing, literal(0)), pc.less_equal(missing, given))
         demand(fits, f"{_RECEIVED} does not go with {_AMOUNT}")
     except Unfit as unfit:
-        raise Unfit(rows[unfit.row].as_py(), unfit.why) from None
+        raise Unfit(places[unfit.row].as_py(), unfit.why) from None
 
 
 def _end_of_rows(data: bytes, mark: bytes) -> int:

@@ -43,17 +43,24 @@ _QUOTED: Final = tuple(
     if quote_plus(character) != character
 )
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*+")
+_FOREIGN: Final = re.compile(r"[^\x00-\x7f]+")
+
 Fields = Mapping[str, object]
 
 
 def form_quoted(text: str) -> str:
-    """``quote_plus``, at a fifth of its cost for plain ASCII (a form has 700 characters)."""
-    if not text.isascii():
-        return quote_plus(text)
+    """``quote_plus``, at a fifth of its cost (a form has 700 characters, its subject Chinese)."""
+    if _PLAIN.fullmatch(text):
+        return text
     for character, quoted in _QUOTED:
         if character in text:
             text = text.replace(character, quoted)
-    return text
+    return text if text.isascii() else _FOREIGN.sub(_escaped, text)
+
+
+def _escaped(foreign: re.Match[str]) -> str:
+    return f"%{foreign[0].encode().hex('%').upper()}"
 
 
 def request_of(
