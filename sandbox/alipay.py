@@ -56,6 +56,8 @@ _RESPONSE_KEYS: Final[Mapping[str, bytes]] = MappingProxyType(
     }
 )
 _ERROR_KEY: Final = b"error_response"
+_PLAIN_KEYS: Final = frozenset((_ERROR_KEY, *(_RESPONSE_KEYS[one] for one in _WITHOUT_BIZ)))
+"""Answers that are never encrypted."""
 
 
 class _Refused(Exception):
@@ -149,7 +151,7 @@ def _accept(request: GatewayRequest, state: AlipayState) -> Mapping[str, object]
             "isv.invalid-signature",
             "验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配",
         )
-    _check_dress(params, state)
+    _check_dress(params, request.method, state)
     if request.method in _WITHOUT_BIZ:
         return params
     content = params["biz_content"].encode()
@@ -189,13 +191,14 @@ def _check_common(params: Mapping[str, str], method: str) -> None:
         raise _Refused("40002", "isv.invalid-timestamp", "非法的时间戳参数")
 
 
-def _check_dress(params: Mapping[str, str], state: AlipayState) -> None:
+def _check_dress(params: Params, method: str, state: AlipayState) -> None:
     """Certificates, encryption and the merchant's token, as the app is registered."""
     dress = state.dress
     named = (params.get("app_cert_sn", ""), params.get("alipay_root_cert_sn", ""))
     if dress.app_sn and named != (dress.app_sn, dress.root_sn):
         raise _Refused("40002", "isv.invalid-app-cert-sn", "证书序列号不正确")
-    if dress.aes_key and params.get("encrypt_type") != "AES":
+    encrypts = dress.aes_key and method not in _WITHOUT_BIZ  # contents alone are encrypted
+    if encrypts and params.get("encrypt_type") != "AES":
         raise _Refused("40002", "isv.invalid-encrypt-type", "不支持的加密类型")
     if params.get("app_auth_token", "") != state.app_auth_token:
         raise _Refused("20001", "aop.invalid-app-auth-token", "无效的应用授权令牌")
@@ -277,7 +280,7 @@ def _envelope(key: bytes, node: Node, signer: AlipayState | None) -> bytes:
     if signer is None:
         return b'{"%b":%b}' % (key, raw)
     dress = signer.dress
-    if dress.aes_key and key != _ERROR_KEY and "sub_code" not in node:
+    if dress.aes_key and key not in _PLAIN_KEYS and "sub_code" not in node:
         raw = b'"%b"' % dress.encrypt(raw)
     signature = binascii.b2a_base64(sign_sha256(signer.own_key, raw), newline=False)
     if dress.own_sn:

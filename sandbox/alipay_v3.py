@@ -62,7 +62,7 @@ def handle(request: HttpRequest, state: AlipayState, now_ms: int) -> HttpAnswer:
         biz = _accept(request, method, state, now_ms)
     except _Refused as refused:
         return _answer(refused.status, refused.body, request, state, now_ms)
-    params = {"notify_url": str(biz.get("notify_url", ""))}
+    params = {name: value for name, value in biz.items() if isinstance(value, str)}
     node = perform(GatewayRequest(method, params), biz, state, now_ms)
     if node is None:
         return HttpAnswer(HANG_UP)
