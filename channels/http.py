@@ -1,13 +1,13 @@
 """The HTTP clients, towards channels and towards merchants; only here is aiohttp's client.
 
-Rules:
+Towards channels we speak HTTP/1.1 ourselves (``http_link.py``, ``http_answer.py``): a
+general client's session costs a payment 100 µs that it has no use for. Rules:
 
 * A caller learns exactly one of three things: a complete answer; :class:`NotSent`
   (certainly no byte of the request left: refused, unresolved, TLS not agreed, over
   a limit); :class:`AnswerLost` (everything else, also a reused connection that the
   server closed under us). Cancellation passes through: the caller books unknown.
-* Nothing is sent twice. aiohttp repeats idempotent methods on a dead connection,
-  so only ``POST`` and ``GET`` are let through, and ``POST`` is never repeated.
+* Nothing is sent twice, whatever the method; only ``POST`` and ``GET`` are let through.
 * TLS 1.2 or newer, verified (``channels/tls.py``), as whom a request names; connections
   of one identity never carry another's. Plain HTTP only towards this machine. No redirects,
   no cookies, no proxies from the environment, no decompression.
@@ -47,10 +47,11 @@ from yarl import URL
 
 from channels.address import refusal
 from channels.gate import Gate
+from channels.http_link import Origin, Target, request_octets
 from channels.lookup import Lookups, Vet, narrow_socket
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
 from channels.spool import Spool
-from channels.tls import Identities, tls_context
+from channels.tls import ClientIdentity, Identities, tls_context
 from domain.errors import ConfigurationError
 
 _METHODS: Final = frozenset({"POST", "GET"})
@@ -101,8 +102,8 @@ class HttpClient:
         self._identities = Identities(ca_file)
         self._session: ClientSession | None = None
         self._gates: dict[str, Gate] = {}
-        self._targets: dict[str, tuple[URL, Gate]] = {}
-        self._timeouts: dict[float, ClientTimeout] = {}
+        self._origins: dict[tuple[str, ClientIdentity | None], Origin] = {}
+        self._targets: dict[str, Target] = {}
 
     async def start(self) -> None:
         """Open the pool; no connection is made yet.
@@ -131,19 +132,24 @@ class HttpClient:
         """Close the pool; whoever is still waiting learns ``AnswerLost``."""
         if self._session is not None:
             session, self._session = self._session, None
+            for origin in self._origins.values():
+                origin.close()
             await session.close()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send once; raises :class:`NotSent` or :class:`AnswerLost`, nothing else."""
-        session = self._running(request)
-        url, gate = self._targets.get(request.url) or self._target(
+        self._running(request)
+        target = self._targets.get(request.url) or self._target(
             request.url, keep=request.method == "POST"
         )
-        await gate.enter()
+        octets = request_octets(request, target.place)
+        origin = self._origin(target, request.identity)
+        await target.gate.enter()
         try:
-            return await self._exchange(session, request, url, self._read)
+            self._running(request)
+            return await origin.ask(octets, self._connect_time_s(request), request.timeout_s)
         finally:
-            gate.leave()
+            target.gate.leave()
 
     async def download(self, request: HttpRequest, path: Path, max_bytes: int) -> HttpResponse:
         """Send once; the body, whatever the status, goes to ``path``, not to the answer.
@@ -153,8 +159,8 @@ class HttpClient:
         nothing is left at ``path`` that was not there before.
         """
         session = self._running(request)
-        url, gate = self._target(request.url, keep=False)  # such a URL is good once
-        await gate.enter()
+        target = self._target(request.url, keep=False)  # such a URL is good once
+        await target.gate.enter()
         try:
             with Spool(path, max_bytes) as spool:
 
@@ -162,11 +168,11 @@ class HttpClient:
                     await spool.take(answer.content_length, answer.content.iter_any())
                     return b""
 
-                return await self._exchange(session, request, url, read)
+                return await self._exchange(session, request, target.url, read)
         except OSError as fault:  # a disk that does not let go
             raise AnswerLost(type(fault).__name__) from fault
         finally:
-            gate.leave()
+            target.gate.leave()
 
     def _running(self, request: HttpRequest) -> ClientSession:
         if self._session is None:
@@ -185,7 +191,11 @@ class HttpClient:
                 data=request.body,
                 headers=request.headers,
                 allow_redirects=False,
-                timeout=self._timeouts.get(request.timeout_s) or self._timeout(request.timeout_s),
+                timeout=ClientTimeout(
+                    total=request.timeout_s,
+                    connect=self._connect_time_s(request),
+                    ceil_threshold=60,
+                ),
                 ssl=True
                 if request.identity is None
                 else self._identities.context(request.identity),
@@ -207,36 +217,44 @@ class HttpClient:
         except (ClientError, TimeoutError, OSError, ValueError, RuntimeError) as fault:
             raise AnswerLost(type(fault).__name__) from fault
 
-    async def _read(self, answer: ClientResponse) -> bytes:
-        return await _read_bounded(answer, self._bounds.answer_bytes)
+    def _connect_time_s(self, request: HttpRequest) -> float:
+        return min(self._connect_s, request.timeout_s / 2)
 
-    def _target(self, text: str, *, keep: bool = True) -> tuple[URL, Gate]:
+    def _target(self, text: str, *, keep: bool = True) -> Target:
         """Check and parse a URL once; the table of known ones is bounded."""
         reason = refusal(text)
         if reason:
             raise NotSent(f"the channel's URL {reason}")
         url = URL(text, encoded=True)
-        origin = str(url.origin())
-        gate = self._gates.get(origin)
+        name = str(url.origin())
+        gate = self._gates.get(name)
         if gate is None:
             if len(self._gates) >= self._bounds.origins:
                 raise NotSent("too many different channel hosts")
-            gate = self._gates[origin] = Gate(
+            gate = self._gates[name] = Gate(
                 self._in_flight, self._bounds.waiting, self._bounds.wait_s
             )
+        target = Target(url, name, gate)
         if keep and len(self._targets) < _KNOWN_URLS:
-            self._targets[text] = (url, gate)
-        return url, gate
+            self._targets[text] = target
+        return target
 
-    def _timeout(self, timeout_s: float) -> ClientTimeout:
-        timeout = ClientTimeout(
-            total=timeout_s,
-            connect=min(self._connect_s, timeout_s / 2),
-            ceil_threshold=60,
-        )
-        if len(self._timeouts) < _KNOWN_URLS:
-            self._timeouts[timeout_s] = timeout
-        return timeout
+    def _origin(self, target: Target, identity: ClientIdentity | None) -> Origin:
+        """The connections that lead there under an identity; as bounded as these two are."""
+        key = target.name, identity
+        origin = self._origins.get(key)
+        if origin is None:
+            try:
+                tls = self._tls if identity is None else self._identities.context(identity)
+            except ConfigurationError as fault:
+                raise NotSent(type(fault).__name__) from fault
+            origin = self._origins[key] = Origin(
+                target.url,
+                tls,
+                limit_bytes=self._bounds.answer_bytes,
+                keep_alive_s=self._bounds.keep_alive_s,
+            )
+        return origin
 
 
 _IDLE_S: Final = 2.0
@@ -379,18 +397,3 @@ def _unreached(fault: Exception) -> str:
         case InvalidURL():
             return "not a URL"
     return "no connection"
-
-
-async def _read_bounded(answer: ClientResponse, limit_bytes: int) -> bytes:
-    """The whole body; :class:`AnswerLost` once it is longer than the limit."""
-    announced = answer.content_length
-    if announced is not None and announced <= limit_bytes:
-        return await answer.read()
-    if announced is not None:
-        raise AnswerLost("the answer is too large")
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > limit_bytes:
-            raise AnswerLost("the answer is too large")
-    return bytes(body)

@@ -274,3 +274,58 @@ def test_tls_is_at_least_1_2_and_verified() -> None:
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+
+
+async def test_a_body_that_ends_with_the_connection_is_whole() -> None:
+    """Told by its orderly end alone; the next request takes another connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"payload")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+    async with client() as http:
+        assert [(await http.send(post(url))).body for _ in range(2)] == [b"all of it"] * 2
+    listening.close()
+
+
+async def test_what_was_half_there_when_we_close_is_lost() -> None:
+    """Our own end of the connection ends no answer."""
+    server = Server(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+    async with serving(server) as url, client() as http:
+        sending = asyncio.create_task(http.send(post(url)))
+        await asyncio.sleep(0.05)
+        await http.close()
+        with pytest.raises(AnswerLost):
+            await sending
+
+
+async def test_bytes_after_an_answer_are_nobodys() -> None:
+    """A second answer that nobody asked for is not taken for the next one's."""
+    server = Server(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong", OK)
+    async with serving(server) as url, client() as http:
+        assert [(await http.send(post(url))).body for _ in range(2)] == [b"hi", b"hi"]
+    assert server.connections == 2
+
+
+async def test_an_idle_connection_is_closed_in_time() -> None:
+    server = Server(OK)
+    async with serving(server) as url, client(bounds=HttpBounds(keep_alive_s=0.05)) as http:
+        await http.send(post(url))
+        await asyncio.sleep(0.2)
+        await http.send(post(url))
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: b", "a\nX: b", "a\0", "\udc80"])
+async def test_a_header_that_would_be_another_one_is_not_sent(value: str) -> None:
+    server = Server(OK)
+    async with serving(server) as url, client() as http:
+        request = HttpRequest(
+            method="POST", url=url, headers={"X": value}, body=b"payload", timeout_s=1
+        )
+        with pytest.raises(NotSent):
+            await http.send(request)
+    assert not server.heads
