@@ -1,7 +1,8 @@
 """Fetching Alipay's bill of a day: its URL is asked for and used at once.
 
 Rules: the URL is good for 30 seconds, so nothing comes between the two; it is believed only out of
-a verified answer, and leads over TLS. The file's name is made from kind and day, never from
+a verified answer, and is fetched over TLS: the vendor writes ``http://``, and its host speaks
+both. The file's name is made from kind and day, never from
 what the vendor calls it; that it is a zip is checked here, what is in it by whoever reads it
 (``bill.py``). A bill is due at nine in Beijing on the day after; "no such bill" is
 "not yet" for a day more, then there is none. Reference ``channels.md`` A3, A6.
@@ -32,6 +33,7 @@ _PATIENCE_MS: Final = 24 * 3_600_000
 _MAX_BYTES: Final = 2 * 1024**3
 _DOWNLOAD_S: Final = 600.0
 _ZIP: Final = b"PK"
+_PLAIN: Final = "http://"
 
 
 def build_bill_url(
@@ -57,6 +59,8 @@ def read_bill_url(response: HttpResponse, account: AlipayAccount, *, is_late: bo
     code, sub_code = text_of(fields, "code"), text_of(fields, "sub_code")
     if code == SUCCESS:
         url = text_of(fields, "bill_download_url")
+        if url.startswith(_PLAIN) and refusal(url):
+            url = f"https://{url.removeprefix(_PLAIN)}"
         problem = refusal(url) if url else "is missing"
         if problem:
             raise BillUnavailable(f"the bill's URL {problem}")

@@ -1,6 +1,6 @@
 """What every ability of an Alipay account stands on: the account, a clock, numbers, a ``send``."""
 
-from channels.alipay.account import AlipayAccount
+from channels.alipay.account import AlipayAccount, Transport
 from channels.port import AnswerLost, ChannelServices, NotSent
 
 
@@ -15,8 +15,9 @@ class AlipayCalls:
         self._new_number = services.ids.new
 
     def _moment(self) -> tuple[int, str]:
-        """Now, and a number that no other request has."""
-        return self._now_ms(), self._new_number()
+        """Now, and for REST a number that no other request has."""
+        is_rest = self._account.transport is Transport.V3
+        return self._now_ms(), self._new_number() if is_rest else ""
 
 
 def what(fault: Exception) -> str:
