@@ -82,9 +82,10 @@ class WechatChannel(PayerOrders, BillFetch):
         return self._calls.services.ids.new()
 
     def health(self) -> ChannelHealth:
-        """Ready, unless answers of APIv3 cannot be verified at all yet."""
+        """Ready, unless answers of APIv3 cannot be verified at all yet; tells old certificates."""
         if self._keys.known or not self._ways.codepay:
-            return ChannelHealth(ready=True)
+            old = "no platform certificates could be fetched for twelve hours"
+            return ChannelHealth(ready=True, detail=old if self._calls.are_old else "")
         return ChannelHealth(ready=False, detail="no platform certificate yet")
 
     async def start(self) -> None:

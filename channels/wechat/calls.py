@@ -12,10 +12,11 @@ from typing import Final
 from channels.port import AnswerLost, ChannelServices, HttpRequest, HttpResponse, NotSent
 from channels.wechat.account import PlatformKeys, WechatAccount
 from channels.wechat.certificates import build_certificates, read_certificates
-from channels.wechat.v3 import Distrusted, Stamped
+from channels.wechat.v3 import Stamped
 from signing.wechat import normal_serial
 
 _FETCH_AGAIN_S: Final = 60.0
+_OLD_S: Final = 12 * 3600.0
 
 
 class Calls:
@@ -43,6 +44,13 @@ class Calls:
     def fetches(self) -> bool:
         """Whether certificates are fetched at all."""
         return self._refresh_s > 0
+
+    @property
+    def are_old(self) -> bool:
+        """Whether certificates were fetched once, and not again within twelve hours."""
+        if self._fetched_s is None:
+            return False
+        return self.services.clock.monotonic_s() - self._fetched_s > _OLD_S
 
     def stamped(self) -> Stamped:
         """The moment of a request, with a nonce of its own."""
@@ -113,7 +121,7 @@ class Calls:
                     build_certificates(self.account, self.keys, stamped)
                 )
                 found = read_certificates(response, self.account, self.keys, self.now_ms())
-            except (NotSent, AnswerLost, Distrusted):
+            except Exception:  # whatever it is, what is known stays, and it is tried again
                 return
             self.keys.replace_fetched(found)
             self._fetched_s = now_s

@@ -72,7 +72,7 @@ SETTINGS: Final[Sequence[Setting]] = (
     Setting("timeout_s", "seconds that one call may take", "10"),
     Setting("calls_per_s", "requests that WeChat Pay gets in a second at most, 0: no bound", "0"),
     Setting("query_after_s", "seconds between queries, then undo", ",".join(["5"] * 9)),
-    Setting("undo_not_before_s", "age of a payment before it is undone", "15"),
+    Setting("undo_not_before_s", "age of a payment before it is undone (15 s, and a hair)", "16"),
     Setting("undo_retry_s", "seconds between reversals, the last repeats", "2,4,8,16,30,60"),
     Setting("refund_retry_s", "seconds between askings about a refund", "2,5,15,60,300"),
 )

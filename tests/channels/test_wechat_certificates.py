@@ -175,6 +175,19 @@ async def test_a_failed_fetch_keeps_what_is_known_and_is_tried_later() -> None:
     assert await asked(rig, signer="platform", serial=SERIAL) is Verdict.SUCCEEDED
 
 
+async def test_certificates_that_cannot_be_renewed_are_told_and_kept() -> None:
+    rig = Fetching(entry())
+    assert await asked(rig, signer="platform", serial=SERIAL) is Verdict.SUCCEEDED
+    assert rig.channel.health().detail == ""
+    rig.entries.clear()
+    rig.ticking.elapsed_s += 12 * 3600 + 1
+    assert await asked(rig, signer="platform", serial=SERIAL) is Verdict.SUCCEEDED
+    assert (rig.channel.health().ready, "twelve hours" in rig.channel.health().detail) == (
+        True,
+        True,
+    )
+
+
 async def test_both_modes_verify_side_by_side() -> None:
     """While a merchant is moved from one to the other, answers come under either."""
     rig = WechatRig(codepay="true", certificates_refresh_s="36000")
