@@ -86,6 +86,21 @@ class SandboxWechatSection(Section):
     """Whether today's bill is there at any time, instead of tomorrow at 10:00."""
 
 
+class SandboxUnionPayQrSection(Section):
+    """The simulated UnionPay ACP gateway: whose requests it accepts, and what it signs with."""
+
+    port: Port = 0
+    """TCP port; 0 lets the system choose."""
+    mer_id: Annotated[str, Field(min_length=15, max_length=15)]
+    """The only merchant that it knows, 15 characters."""
+    merchant_certificate_file: str
+    """PEM; verifies our requests."""
+    unionpay_private_key: SecretReference
+    """PEM; signs its answers."""
+    unionpay_certificate_file: str
+    """PEM; goes along with each answer."""
+
+
 class SandboxSection(Section):
     """The simulated channels (``posgate sandbox``)."""
 
@@ -100,3 +115,4 @@ class SandboxSection(Section):
     alipay: SandboxAlipaySection
     card: SandboxCardSection
     wechat: SandboxWechatSection | None = None
+    unionpay_qr: SandboxUnionPayQrSection | None = None

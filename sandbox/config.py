@@ -121,6 +121,20 @@ class WeChatSandboxConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnionPayQrSandboxConfig:
+    """One merchant at the simulated ACP gateway.
+
+    ``merchant_certificate_pem`` verifies requests; answers are signed with the private key
+    and bring ``unionpay_certificate_pem`` along.
+    """
+
+    mer_id: str
+    merchant_certificate_pem: bytes
+    unionpay_private_key_pem: bytes = field(repr=False)
+    unionpay_certificate_pem: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """Everything ``sandbox.server.serve`` needs.
 
@@ -133,10 +147,12 @@ class SandboxConfig:
     alipay: AlipaySandboxConfig
     card: CardHostConfig
     wechat: WeChatSandboxConfig | None = None
+    unionpay_qr: UnionPayQrSandboxConfig | None = None
     host: str = "127.0.0.1"
     alipay_port: int = 0
     card_port: int = 0
     wechat_port: int = 0
+    unionpay_qr_port: int = 0
     control_port: int = 0
     user_paying_after_s: int = 8
     max_orders: int = DEFAULT_MAX_ORDERS
@@ -155,3 +171,4 @@ class BoundPorts:
     card: int = 0
     control: int = 0
     wechat: int = 0
+    unionpay_qr: int = 0

@@ -79,6 +79,17 @@ WECHAT_CODES: Final[Mapping[Scenario, str]] = MappingProxyType(
 FACE_CODE_PREFIX: Final = "sandbox-face-"
 """A face's code with a scenario's word after this plays that scenario."""
 
+UNIONPAY_QR_CODES: Final[Mapping[Scenario, str]] = MappingProxyType(
+    {
+        _S.APPROVED: "6200000000000000001",
+        _S.USER_PAYING: "6200000000000000002",
+        _S.DECLINED: "6200000000000000003",
+        _S.LOST_RESPONSE_CHARGED: "6200000000000000004",
+        _S.LOST_RESPONSE_NOT_CHARGED: "6200000000000000005",
+        _S.NEVER_PAYS: "6200000000000000006",
+    }
+)
+
 CARDS: Final[Mapping[Scenario, TestCard]] = MappingProxyType(
     {
         _S.APPROVED: TestCard("9900000000000010", "123456", "123456"),
@@ -95,11 +106,16 @@ ALIPAY_BY_CODE: Final[Mapping[str, Scenario]] = MappingProxyType(
 WECHAT_BY_CODE: Final[Mapping[str, Scenario]] = MappingProxyType(
     {code: scenario for scenario, code in WECHAT_CODES.items()}
 )
+UNIONPAY_QR_BY_CODE: Final[Mapping[str, Scenario]] = MappingProxyType(
+    {code: scenario for scenario, code in UNIONPAY_QR_CODES.items()}
+)
 CARD_BY_PAN: Final[Mapping[str, tuple[Scenario, TestCard]]] = MappingProxyType(
     {card.pan: (scenario, card) for scenario, card in CARDS.items()}
 )
 
-CODES: Final[Mapping[str, Mapping[Scenario, str]]] = MappingProxyType({"alipay": ALIPAY_CODES})
+CODES: Final[Mapping[str, Mapping[Scenario, str]]] = MappingProxyType(
+    {"alipay": ALIPAY_CODES, "unionpay_qr": UNIONPAY_QR_CODES}
+)
 """The channels that are paid by a scanned code; all play the scenarios of :data:`_CODES_END`."""
 
 _CODES_END: Final[Mapping[Scenario, Expected]] = MappingProxyType(

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from sandbox import alipay_site, alipay_v3, control
+from sandbox import alipay_site, alipay_v3, control, unionpay_qr_site
 from sandbox.config import BoundPorts, SandboxConfig, ServerTls
 from sandbox.connection import CardConnection, Connections, HttpAnswer, HttpConnection
 from sandbox.effects import Effect
 from sandbox.http_wire import HttpRequest
 from sandbox.notifying import deliver_notices
+from sandbox.unionpay_qr import PATHS, UnionPayQrState
+from sandbox.unionpay_qr_site import TEXT
 from sandbox.world import World
 
 GATEWAY_PATH: Final = "/gateway.do"
@@ -98,6 +100,11 @@ def _listeners(
     def wechat(request: HttpRequest) -> HttpAnswer:
         return HttpAnswer(world.wechat(request, now_ms()), is_whole=True)
 
+    def unionpay_qr(state: UnionPayQrState, request: HttpRequest) -> HttpAnswer:
+        if request.method == "POST" and request.path in PATHS:
+            return HttpAnswer(world.unionpay_qr(state, request.body, now_ms()), content_type=TEXT)
+        return unionpay_qr_site.handle(request)
+
     http = partial(HttpConnection, connections=connections, max_body_bytes=config.max_body_bytes)
     frames = config.card.max_frame_bytes
     listeners: dict[str, Listener] = {
@@ -108,6 +115,9 @@ def _listeners(
     if config.wechat is not None:
         tls = _context(config.wechat.tls) if config.wechat.tls else None
         listeners["wechat"] = partial(http, wechat), config.wechat_port, tls
+    if world.unionpay_qr_state is not None:
+        answer = partial(unionpay_qr, world.unionpay_qr_state)
+        listeners["unionpay_qr"] = partial(http, answer), config.unionpay_qr_port, None
     return listeners
 
 

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sandbox import alipay, alipay_notices, alipay_v3, unionpay_host, wechat
+from sandbox import (
+    alipay,
+    alipay_notices,
+    alipay_v3,
+    unionpay_host,
+    unionpay_qr,
+    unionpay_qr_envelope,
+    unionpay_qr_notices,
+    wechat,
+)
 from sandbox.alipay import AlipayState
 from sandbox.card_state import CardState
 from sandbox.config import SandboxConfig
@@ -18,12 +27,14 @@ from sandbox.effects import Effect
 from sandbox.faults import Faults, strike
 from sandbox.http_wire import HttpRequest
 from sandbox.notifier import Notice, Notifier
+from sandbox.unionpay_qr import UnionPayQrState
 from sandbox.wallet import Payer, Wallet, WalletAnswer
 from sandbox.wechat_state import WeChatState
 
 ALIPAY: Final = "alipay"
 UNIONPAY_CARD: Final = "unionpay_card"
 WECHAT: Final = "wechat"
+UNIONPAY_QR: Final = "unionpay_qr"
 NOTICES: Final = ".notify"
 """After a channel's name: the plan of faults of its notices."""
 Charge = dict[str, Any]
@@ -60,6 +71,14 @@ class World:
                 random_bytes=random_bytes,
             )
             self._charges[WECHAT] = partial(_wechat_charges, self.wechat_state)
+        self.unionpay_qr_state: UnionPayQrState | None = None
+        if config.unionpay_qr is not None:
+            self.unionpay_qr_state = UnionPayQrState(
+                config.unionpay_qr,
+                user_paying_after_ms=config.user_paying_after_s * 1000,
+                max_orders=config.max_orders,
+            )
+            self._charges[UNIONPAY_QR] = self.unionpay_qr_state.charges
         self.calls = dict.fromkeys(self._charges, 0)
         """Requests that came, whatever became of them."""
         self.faults = {channel: Faults(self._random) for channel in self._charges}
@@ -70,6 +89,13 @@ class World:
         self._tell(ALIPAY, alipay_notices.SCHEDULE_S, self.alipay_state.notices)
         self._ticks.append(self.alipay_state.books.tick)
         self._wallets.append(self.alipay_state.orders.pay)
+        if self.unionpay_qr_state is not None:
+            self._open_unionpay_qr(self.unionpay_qr_state)
+
+    def _open_unionpay_qr(self, state: UnionPayQrState) -> None:
+        self._tell(UNIONPAY_QR, unionpay_qr_notices.SCHEDULE_S, state.notices)
+        self._ticks.append(state.books.tick)
+        self._wallets.append(state.pay)
 
     def _tell(
         self, channel: str, schedule_s: Sequence[int], notices: Callable[[], Iterable[Notice]]
@@ -112,6 +138,14 @@ class World:
             return alipay_v3.handle(request, self.alipay_state, now_ms).effect
 
         return HttpAnswer(strike(rule, act, alipay_v3.spoil), is_whole=True)
+
+    def unionpay_qr(self, state: UnionPayQrState, body: bytes, now_ms: int) -> Effect:
+        """One call of ACP: its form."""
+        self.calls[UNIONPAY_QR] += 1
+        name, params = unionpay_qr.operation(body)
+        rule = self.faults[UNIONPAY_QR].draw(name)
+        act = partial(unionpay_qr.handle, params, state, now_ms)
+        return strike(rule, act, unionpay_qr_envelope.spoil)
 
     def card(self, payload: bytes, now_ms: int) -> Effect:
         """One frame's payload at the card host."""

@@ -14,7 +14,8 @@ import orjson
 import yaml
 
 from gateway.accounts import seal_secrets
-from gateway.cli.installed_channels import CHANNELS, Addresses
+from gateway.cli.installed_account import Addresses
+from gateway.cli.installed_channels import CHANNELS
 from gateway.cli.local_ca import LocalCa, write_private
 from gateway.cli.session import Session
 from gateway.cli.tuning import Tuning

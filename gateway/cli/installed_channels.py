@@ -6,13 +6,13 @@ sandbox's ready file says (:func:`gateway.cli.sandbox.addresses_of`), and a chan
 it does not name gets no account and no section.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from gateway.cli.installed_account import Addresses, InstalledAccount
+from gateway.cli.installed_unionpay_qr import InstalledUnionPayQr
 from gateway.cli.local_ca import LocalCa, private_pem, public_pem, write_private
 from gateway.cli.tuning import Tuning
 from gateway.sources import random_bytes
@@ -21,18 +21,6 @@ APP_ID: Final = "2021000000000001"
 SELLER_ID: Final = "2088000000000001"
 LINK_MERCHANT_ID: Final = "990000000000099"
 LINK_TERMINAL_ID: Final = "99000099"
-
-Addresses = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledAccount:
-    """A channel account before it is sealed."""
-
-    account_id: str
-    channel: str
-    settings: dict[str, str]
-    secrets: dict[str, bytes] = field(repr=False)
 
 
 class InstalledChannel(Protocol):
@@ -156,7 +144,11 @@ class InstalledCards:
         }
 
 
-CHANNELS: Final[tuple[InstalledChannel, ...]] = (InstalledAlipay(), InstalledCards())
+CHANNELS: Final[tuple[InstalledChannel, ...]] = (
+    InstalledAlipay(),
+    InstalledCards(),
+    InstalledUnionPayQr(),
+)
 """Every simulated channel, in the order of the configuration and the documents."""
 
 

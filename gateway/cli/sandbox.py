@@ -18,6 +18,7 @@ from gateway.config_sandbox import (
     SandboxAlipaySection,
     SandboxCardSection,
     SandboxSection,
+    SandboxUnionPayQrSection,
     SandboxWechatSection,
 )
 from gateway.keys import read_secret
@@ -28,6 +29,7 @@ from sandbox.config import (
     CardLink,
     SandboxConfig,
     ServerTls,
+    UnionPayQrSandboxConfig,
     WeChatSandboxConfig,
 )
 from sandbox.server import serve as serve_sandbox
@@ -84,6 +86,8 @@ def addresses_of(config: SandboxConfig, ports: BoundPorts) -> dict[str, object]:
     if config.wechat is not None:
         scheme = "http" if config.wechat.tls is None else "https"
         addresses["wechat"] = f"{scheme}://{config.host}:{ports.wechat}"
+    if config.unionpay_qr is not None:
+        addresses["unionpay_qr"] = f"http://{config.host}:{ports.unionpay_qr}"
     return addresses
 
 
@@ -104,6 +108,8 @@ def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConf
         notify_ca_file=str(loaded.path(tls.certificate_file)) if tls is not None else "",
         alipay=_alipay(loaded, section.alipay),
         card=_card(loaded, section.card),
+        unionpay_qr=_unionpay_qr(loaded, section.unionpay_qr) if section.unionpay_qr else None,
+        unionpay_qr_port=section.unionpay_qr.port if section.unionpay_qr else 0,
         wechat_port=section.wechat.port if section.wechat is not None else 0,
         wechat=_wechat(loaded, section.wechat) if section.wechat is not None else None,
     )
@@ -157,6 +163,20 @@ def _wechat(loaded: LoadedConfig, section: SandboxWechatSection) -> WeChatSandbo
         prompt_s=section.prompt_s,
         reverse_after_s=section.reverse_after_s,
         bills_at_once=section.bills_at_once,
+    )
+
+
+def _unionpay_qr(
+    loaded: LoadedConfig, section: SandboxUnionPayQrSection
+) -> UnionPayQrSandboxConfig:
+    key, name = "sandbox.unionpay_qr.", section.merchant_certificate_file
+    return UnionPayQrSandboxConfig(
+        mer_id=section.mer_id,
+        merchant_certificate_pem=_file(loaded, f"{key}merchant_certificate_file", name),
+        unionpay_private_key_pem=read_secret(section.unionpay_private_key, loaded.folder).encode(),
+        unionpay_certificate_pem=_file(
+            loaded, f"{key}unionpay_certificate_file", section.unionpay_certificate_file
+        ),
     )
 
 

@@ -18,3 +18,6 @@ class Tuning:
     alipay_refund_retry_s: str = "2,5,15,60,300"
     alipay_calls_per_s: str = "0"
     card_timeout_s: str = "4"
+    unionpay_qr_timeout_s: str = "5"
+    unionpay_qr_query_after_s: str = "1,2,4,8,16,32"
+    unionpay_qr_refund_retry_s: str = "1,2,4,8,16,32,300"

@@ -21,7 +21,7 @@ pytestmark = [
 COLUMNS = {"door", "channel", "scenario", "amount_fen", "expected", "actual"}
 WAITING = {"user_paying", "never_pays"}
 CODES = {"approved", "declined", "lost_response_charged", "lost_response_not_charged"} | WAITING
-PREFIXES = {"alipay": "28"}
+PREFIXES = {"alipay": "28", "unionpay_qr": "62"}
 """The channels that are paid by a code, and how their codes begin."""
 CARD = {
     "approved",
@@ -111,7 +111,19 @@ async def test_the_info_file_has_the_contracts_shape(demo: Demo) -> None:
     alipay = info["sandbox"]["alipay"]
     files = {"app_private_key_file", "alipay_public_key_file"}
     assert alipay.keys() == {"gateway_url", "app_id", *files}
-    assert info["sandbox"]["unionpay"].keys() == {"card_host", "card_port"}
+    unionpay = info["sandbox"]["unionpay"]
+    acp = {"base_url", "file_url", "mer_id", "signer_name", "sign_pfx_password"}
+    acp_files = {
+        "sign_pfx",
+        "sign_key",
+        "sign_certificate",
+        "root_certificate",
+        "middle_certificate",
+    }
+    acp |= {f"{name}_file" for name in acp_files}
+    assert unionpay.keys() == {"card_host", "card_port"} | {f"acp_{name}" for name in acp}
+    for name in acp_files:
+        assert Path(unionpay[f"acp_{name}_file"]).is_file()
     assert info["sandbox"]["control_url"].startswith("http://")
     assert info["pids"].keys() == {"gateway", "sandbox"}
     for file in (info["api"]["ca_file"], *(alipay[name] for name in files)):

@@ -146,14 +146,19 @@ def test_scenarios_are_complete_and_shaped_like_the_real_thing() -> None:
         isinstance(code, str) and re.fullmatch(r"28\d{16}", code)
         for code in SCENARIOS["alipay"].values()
     )
+    assert all(
+        isinstance(code, str) and re.fullmatch(r"62\d{17}", code)
+        for code in SCENARIOS["unionpay_qr"].values()
+    )
     for card in CARDS.values():
         digits = [int(digit) for digit in reversed(card.pan)]
         doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
         assert card.pan.startswith("99") and 16 <= len(digits) <= 19
         assert (sum(digits[::2]) + sum(doubled)) % 10 == 0
     assert {key for key, value in EXPECTED.items() if value.waits_for_payer} == {
-        ("alipay", "user_paying"),
-        ("alipay", "never_pays"),
+        (channel, word)
+        for channel in ("alipay", "unionpay_qr")
+        for word in ("user_paying", "never_pays")
     }
     assert scenarios_json()["card"]["wrong_pin"] == {
         "pan": CARDS[Scenario.WRONG_PIN].pan,
