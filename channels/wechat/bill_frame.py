@@ -9,6 +9,7 @@ Rules (reference ``channels.md`` B3):
 * APIv2 answers a refusal in XML where the file would be: that is no bill, and it says why.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ ENCODING: Final = "utf-8"
 _SEPARATOR: Final = "\x1f"
 """Stands where comma and backtick stood; a file that has it by itself is refused."""
 _TICK: Final = b"`"
+_NOT_A_ROW: Final = re.compile(rb"\n(?=[^`])")
 _NO_MARKS: Final = bytes(set(range(256)) - set(b"`,\n"))
 
 
@@ -115,14 +117,10 @@ class Frame:
 
     def _end_of_rows(self, block: Block) -> int:
         """Where the first line without a backtick begins."""
-        data = block.data
-        ticked = data.count(b"\n" + _TICK) + data.startswith(_TICK)
-        if ticked == block.lines:
-            return len(data)
-        at = 0
-        while at < len(data) and data.startswith(_TICK, at):
-            at = data.find(b"\n", at) + 1 or len(data)
-        return at
+        if not block.data.startswith(_TICK):
+            return 0
+        found = _NOT_A_ROW.search(block.data)
+        return found.end() if found else len(block.data)
 
     def columns(self, rows: Block) -> Mapping[str, pa.StringArray]:
         """The needed columns of a block of :meth:`rows`; raises ``Unfit``.
