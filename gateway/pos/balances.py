@@ -49,7 +49,7 @@ class CardBalances:
         ability = balance_of(route.channel)
         if ability is None:
             raise RefusedError("40", "this channel tells no balances")
-        if self._routes.is_down(route.account_id):
+        if self._routes.holds_back(route.account_id):  # else it may be the probe
             raise ChannelDown("the card host does not answer")
         answer = await ability.balance(card)
         code = _code_of(answer)

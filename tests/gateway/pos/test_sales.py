@@ -255,7 +255,6 @@ async def test_a_card_that_is_none(house: House, till: ForeignTerminal, pan: str
     [
         ("0200", {"25": "64"}),  # instalments
         ("0200", {"25": "65"}),  # points
-        ("0200", {"25": "08"}),  # by mail or telephone
         ("0200", {"3": "990000"}),  # nothing of the dialect
         ("0200", {"60": "9900000100050"}),
     ],
