@@ -114,7 +114,7 @@ CARD_BY_PAN: Final[Mapping[str, tuple[Scenario, TestCard]]] = MappingProxyType(
 )
 
 CODES: Final[Mapping[str, Mapping[Scenario, str]]] = MappingProxyType(
-    {"alipay": ALIPAY_CODES, "unionpay_qr": UNIONPAY_QR_CODES}
+    {"alipay": ALIPAY_CODES, "wechat": WECHAT_CODES, "unionpay_qr": UNIONPAY_QR_CODES}
 )
 """The channels that are paid by a scanned code; all play the scenarios of :data:`_CODES_END`."""
 

@@ -28,6 +28,7 @@ from sandbox.wechat_books import (
     NEVER,
     REFUND_WINDOW_MS,
     REVERSE_WINDOW_MS,
+    Happened,
     Order,
     Refund,
     TradeState,
@@ -294,6 +295,7 @@ def refund(wish: RefundWish, state: WeChatState, now_ms: int) -> tuple[Order, Re
     done_at_ms = now_ms + state.config.refund_after_ms
     made = state.books.give_back(order, wish.out_refund_no, wish.refund_fen, done_at_ms, now_ms)
     made.notify_url = wish.notify_url
+    state.books.look_again(done_at_ms, Happened(order, made))
     return order, made
 
 

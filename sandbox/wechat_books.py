@@ -9,6 +9,7 @@ times UTC ms; no clock in here.
 """
 
 import enum
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -155,8 +156,19 @@ class Order:
         self.revoked_at_ms = self.revoked_at_ms or now_ms
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What a merchant is to be told: a payment, or this refund of it."""
+
+    order: Order
+    refund: Refund | None = None
+
+
 class WeChatBooks:
-    """Every order and every number refused for ever, at most ``max_orders`` of both."""
+    """Every order and every number refused for ever, at most ``max_orders`` of both.
+
+    ``happened`` is what nobody was told yet of orders and refunds that have a ``notify_url``.
+    """
 
     def __init__(self, max_orders: int) -> None:
         self._max_orders = max_orders
@@ -165,6 +177,21 @@ class WeChatBooks:
         self._refunds: dict[tuple[str, str], tuple[Order, Refund]] = {}
         self._refund_ids: dict[str, tuple[Order, Refund]] = {}
         self._refused: set[tuple[str, str]] = set()
+        self._later: list[tuple[int, int, Happened]] = []
+        self.happened: list[Happened] = []
+
+    def look_again(self, at_ms: int, what: Happened) -> None:
+        """Have :meth:`tick` see whether it has happened by then, to tell the merchant."""
+        if (what.order if what.refund is None else what.refund).notify_url:
+            heapq.heappush(self._later, (at_ms, id(what), what))
+
+    def tick(self, now_ms: int) -> None:
+        """Settle what is due, and note what happened."""
+        while self._later and self._later[0][0] <= now_ms:
+            what = heapq.heappop(self._later)[2]
+            what.order.settle(now_ms)
+            if what.refund is not None or what.order.paid_at_ms:
+                self.happened.append(what)
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self._orders.values())

@@ -8,6 +8,7 @@ from uuid import UUID
 from sandbox.config import WeChatSandboxConfig
 from sandbox.wechat_books import WeChatBooks
 from sandbox.wechat_keys import WeChatKeys
+from sandbox.wechat_wallet import OpenOrders
 
 MAX_OAUTH_CODES: Final = 10_000
 OAUTH_CODE_LIFE_MS: Final = 300_000
@@ -28,6 +29,7 @@ class WeChatState:
         self.keys = WeChatKeys(config, random_bytes)
         self.user_paying_after_ms = user_paying_after_ms
         self.books = WeChatBooks(max_orders)
+        self.orders = OpenOrders(self.books, user_paying_after_ms)
         self._random_bytes = random_bytes
         self._oauth_codes: dict[str, tuple[str, int]] = {}
 

@@ -6,7 +6,6 @@ as ``sub_*``; the direct one knows neither.
 """
 
 import datetime
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -33,6 +32,7 @@ from sandbox.wechat_v2 import STATE_TEXT
 
 Node = dict[str, object]
 
+_H5: Final = "https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb"
 _DIRECT: Final = frozenset(("appid", "mchid"))
 _PARTNER: Final = frozenset(("sp_appid", "sp_mchid", "sub_appid", "sub_mchid"))
 _ORDER: Final = frozenset(
@@ -87,25 +87,14 @@ def make_order(call: Call, state: WeChatState, now_ms: int) -> Node:
     if not notify_url.startswith(("https://", "http://")) or "?" in notify_url:
         raise invalid("notify_url")
     order = prepare(wish, state, now_ms)
-    prepay_id = prepay_id_of(order)
+    prepay_id, code_url = state.orders.show(order)
     match kind:
         case "native":
-            return {"code_url": f"weixin://wxpay/bizpayurl?pr={prepay_id[-16:]}"}
+            return {"code_url": code_url}
         case "h5":
-            return {
-                "h5_url": f"https://wx.tenpay.com/cgi-bin/mmpayweb-bin/checkmweb?prepay_id={prepay_id}"
-            }
+            return {"h5_url": f"{_H5}?prepay_id={prepay_id}"}
         case _:
             return {"prepay_id": prepay_id}
-
-
-def prepay_id_of(order: Order) -> str:
-    """``wx`` and 34 characters, the same for the same order."""
-    tail = hashlib.sha256(f"prepay {order.transaction_id}".encode()).hexdigest()
-    return f"wx{rfc3339(order.created_at_ms)[:19].translate(_DIGITS)}{tail[:20]}"
-
-
-_DIGITS: Final = {ord(mark): None for mark in "-:T"}
 
 
 def pay_code(call: Call, state: WeChatState, now_ms: int) -> Node | None:

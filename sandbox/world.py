@@ -18,6 +18,7 @@ from sandbox import (
     unionpay_qr_envelope,
     unionpay_qr_notices,
     wechat,
+    wechat_notices,
 )
 from sandbox.alipay import AlipayState
 from sandbox.card_state import CardState
@@ -86,6 +87,11 @@ class World:
         self._notices: list[Callable[[], Iterable[Notice]]] = []
         self._ticks: list[Callable[[int], None]] = []
         self._wallets: list[Wallet] = []
+        if self.wechat_state is not None:
+            tell = partial(wechat_notices.notices, self.wechat_state)
+            self._tell(WECHAT, wechat_notices.SCHEDULE_S, tell)
+            self._ticks.append(self.wechat_state.books.tick)
+            self._wallets.append(self.wechat_state.orders.pay)
         self._tell(ALIPAY, alipay_notices.SCHEDULE_S, self.alipay_state.notices)
         self._ticks.append(self.alipay_state.books.tick)
         self._wallets.append(self.alipay_state.orders.pay)

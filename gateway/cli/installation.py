@@ -82,10 +82,11 @@ class Installation:
             "payments": {"till_wait_s": tuning.till_wait_s},
             "recovery": {"interval_s": tuning.recovery_interval_s},
             "notifications": {"allow_http": True, "allow": ["127.0.0.0/8", "::1", "localhost"]},
+            "channels": {"ca_file": "ca.pem"},
             "logs": {"level": tuning.log_level, "format": "json"},
             "sandbox": {
                 "user_paying_after_s": tuning.user_paying_after_s,
-                **{channel.section: channel.sandbox_section() for channel in CHANNELS},
+                **{channel.section: channel.sandbox_section(tuning) for channel in CHANNELS},
             },
         }
 

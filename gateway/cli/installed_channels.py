@@ -9,11 +9,10 @@ it does not name gets no account and no section.
 from pathlib import Path
 from typing import Final, Protocol
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from gateway.cli.installed_account import Addresses, InstalledAccount
 from gateway.cli.installed_unionpay_qr import InstalledUnionPayQr
-from gateway.cli.local_ca import LocalCa, private_pem, public_pem, write_private
+from gateway.cli.installed_wechat import InstalledWechat
+from gateway.cli.local_ca import LocalCa, write_private, write_rsa_pair
 from gateway.cli.tuning import Tuning
 from gateway.sources import random_bytes
 
@@ -32,7 +31,7 @@ class InstalledChannel(Protocol):
     def write_keys(self, folder: Path, ca: LocalCa) -> None:
         """Make both sides' keys."""
 
-    def sandbox_section(self) -> dict[str, object]:
+    def sandbox_section(self, tuning: Tuning) -> dict[str, object]:
         """The configuration of its simulator."""
 
     def account(
@@ -44,13 +43,6 @@ class InstalledChannel(Protocol):
         """What ``--info`` tells, by section of its ``sandbox``."""
 
 
-def write_rsa_pair(folder: Path, name: str) -> None:
-    """``<name>-private.pem`` and ``<name>-public.pem``."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    write_private(folder / f"{name}-private.pem", private_pem(key))
-    (folder / f"{name}-public.pem").write_bytes(public_pem(key))
-
-
 class InstalledAlipay:
     """One app at the simulated Alipay."""
 
@@ -60,7 +52,7 @@ class InstalledAlipay:
         write_rsa_pair(folder, "app")
         write_rsa_pair(folder, "alipay")
 
-    def sandbox_section(self) -> dict[str, object]:
+    def sandbox_section(self, tuning: Tuning) -> dict[str, object]:
         return {
             "app_id": APP_ID,
             "seller_id": SELLER_ID,
@@ -110,7 +102,7 @@ class InstalledCards:
     def write_keys(self, folder: Path, ca: LocalCa) -> None:
         write_private(folder / "link-tmk.key", random_bytes(16).hex().encode())
 
-    def sandbox_section(self) -> dict[str, object]:
+    def sandbox_section(self, tuning: Tuning) -> dict[str, object]:
         return {
             "merchant_id": LINK_MERCHANT_ID,
             "terminal_id": LINK_TERMINAL_ID,
@@ -146,6 +138,7 @@ class InstalledCards:
 
 CHANNELS: Final[tuple[InstalledChannel, ...]] = (
     InstalledAlipay(),
+    InstalledWechat(),
     InstalledCards(),
     InstalledUnionPayQr(),
 )

@@ -34,7 +34,7 @@ class InstalledUnionPayQr:
     def write_keys(self, folder: Path, ca: LocalCa) -> None:
         write_acp_files(folder, MER_ID, datetime.datetime.now(datetime.UTC))
 
-    def sandbox_section(self) -> dict[str, object]:
+    def sandbox_section(self, tuning: Tuning) -> dict[str, object]:
         return {
             "mer_id": MER_ID,
             "merchant_certificate_file": MERCHANT_FILE,

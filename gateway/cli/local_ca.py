@@ -40,6 +40,14 @@ def public_pem(key: rsa.RSAPrivateKey) -> bytes:
     )
 
 
+def write_rsa_pair(folder: Path, name: str) -> rsa.RSAPrivateKey:
+    """A new pair as ``<name>-private.pem`` and ``<name>-public.pem``."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    write_private(folder / f"{name}-private.pem", private_pem(key))
+    (folder / f"{name}-public.pem").write_bytes(public_pem(key))
+    return key
+
+
 class LocalCa:
     """A fresh authority; its key lives in memory only, so nothing more is ever issued by it."""
 

@@ -21,3 +21,9 @@ class Tuning:
     unionpay_qr_timeout_s: str = "5"
     unionpay_qr_query_after_s: str = "1,2,4,8,16,32"
     unionpay_qr_refund_retry_s: str = "1,2,4,8,16,32,300"
+    wechat_timeout_s: str = "5"
+    wechat_query_after_s: str = "2,2,3,3,5"
+    wechat_undo_retry_s: str = "2,4,8"
+    wechat_undo_not_before_s: float = 15
+    wechat_prompt_s: float = 30
+    wechat_notify_url: str = ""

@@ -21,7 +21,7 @@ pytestmark = [
 COLUMNS = {"door", "channel", "scenario", "amount_fen", "expected", "actual"}
 WAITING = {"user_paying", "never_pays"}
 CODES = {"approved", "declined", "lost_response_charged", "lost_response_not_charged"} | WAITING
-PREFIXES = {"alipay": "28", "unionpay_qr": "62"}
+PREFIXES = {"alipay": "28", "wechat": "13", "unionpay_qr": "62"}
 """The channels that are paid by a code, and how their codes begin."""
 CARD = {
     "approved",
@@ -107,7 +107,7 @@ async def test_the_info_file_has_the_contracts_shape(demo: Demo) -> None:
         assert (terminal["key_scheme"], terminal["mac"]) == ("3des", "cup-ecb")
     assert len({t["tmk"] for t in info["pos"]["terminals"]}) == len(info["pos"]["terminals"]) > 1
     assert info["api"].keys() == {"base_url", "ca_file", "merchant_no", "key_id", "secret"}
-    assert info["sandbox"].keys() == {"alipay", "unionpay", "control_url"}
+    assert info["sandbox"].keys() == {"alipay", "wechat", "unionpay", "control_url"}
     alipay = info["sandbox"]["alipay"]
     files = {"app_private_key_file", "alipay_public_key_file"}
     assert alipay.keys() == {"gateway_url", "app_id", *files}
@@ -124,6 +124,18 @@ async def test_the_info_file_has_the_contracts_shape(demo: Demo) -> None:
     assert unionpay.keys() == {"card_host", "card_port"} | {f"acp_{name}" for name in acp}
     for name in acp_files:
         assert Path(unionpay[f"acp_{name}_file"]).is_file()
+    wechat = info["sandbox"]["wechat"]
+    wechat_files = {
+        "merchant_private_key_file", "platform_public_key_file", "platform_certificate_file",
+        "client_certificate_file", "client_key_file",
+    }  # fmt: skip
+    assert wechat.keys() == wechat_files | {
+        "base_url", "appid", "mchid", "api_v2_key", "apiv3_key", "merchant_serial",
+        "platform_public_key_id",
+    }  # fmt: skip
+    assert wechat["base_url"].startswith("https://") and len(wechat["apiv3_key"]) == 32
+    assert all(Path(wechat[name]).is_absolute() and Path(wechat[name]).is_file()
+               for name in wechat_files)  # fmt: skip
     assert info["sandbox"]["control_url"].startswith("http://")
     assert info["pids"].keys() == {"gateway", "sandbox"}
     for file in (info["api"]["ca_file"], *(alipay[name] for name in files)):

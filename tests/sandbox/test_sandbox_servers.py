@@ -157,7 +157,7 @@ def test_scenarios_are_complete_and_shaped_like_the_real_thing() -> None:
         assert (sum(digits[::2]) + sum(doubled)) % 10 == 0
     assert {key for key, value in EXPECTED.items() if value.waits_for_payer} == {
         (channel, word)
-        for channel in ("alipay", "unionpay_qr")
+        for channel in ("alipay", "wechat", "unionpay_qr")
         for word in ("user_paying", "never_pays")
     }
     assert scenarios_json()["card"]["wrong_pin"] == {

@@ -27,7 +27,8 @@ from wechatpayv3 import WeChatPay, WeChatPayType  # type: ignore[import-untyped]
 from gateway.cli.local_ca import LocalCa
 from sandbox.config import BoundPorts, SandboxConfig, ServerTls
 from sandbox.server import serve, wall_clock_ms
-from sandbox.wechat_notices import payment_notice, refund_notice
+from sandbox.wechat_books import Happened
+from sandbox.wechat_notices import write_notice
 from sandbox.wechat_xml import read_xml, sign_v2, write_xml
 from sandbox.world import World
 from tests.sandbox.wechat_rig import (
@@ -207,12 +208,12 @@ async def test_notifications(running: Running, mode: str) -> None:
     signer = state.keys.by_public_key if mode == "public key" else state.keys.by_certificate
     order = state.books.find("", "SDK00031", now_ms)
     assert order is not None
-    notice = payment_notice(order, state, signer, now_ms)
+    notice = write_notice(Happened(order), state, signer, now_ms)
     heard = await asyncio.to_thread(sdk.callback, notice.headers, notice.body)
     assert heard["event_type"] == "TRANSACTION.SUCCESS"
     assert heard["resource"]["out_trade_no"] == "SDK00031"
     assert heard["resource"]["amount"]["total"] == 100
-    notice = refund_notice(order, order.refunds["SDKR3"], state, signer, now_ms)
+    notice = write_notice(Happened(order, order.refunds["SDKR3"]), state, signer, now_ms)
     heard = await asyncio.to_thread(sdk.callback, notice.headers, notice.body)
     assert heard["event_type"] == "REFUND.SUCCESS"
     assert heard["resource"]["refund_status"] == "SUCCESS"

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -353,9 +353,16 @@ async def _second_merchant(opened: Session) -> InstalledKey:
 
 @contextlib.asynccontextmanager
 async def opened(
-    template: Path, folder: Path, tuning: Tuning = FAST, terminals: int = 1
+    template: Path,
+    folder: Path,
+    tuning: Tuning = FAST,
+    terminals: int = 1,
+    wallets: Sequence[str] = ("alipay",),
 ) -> AsyncIterator[Place]:
-    """A provisioned installation in ``folder`` with its sandbox running."""
+    """A provisioned installation in ``folder`` with its sandbox running.
+
+    Of the wallets only ``wallets`` get accounts: tests open others with channels of their own.
+    """
     shutil.copytree(template, folder)
     installation = Installation(folder, tuning)
     written = installation._config()
@@ -371,7 +378,7 @@ async def opened(
         async with session(installation.config_file) as it:
             key, made = await installation.provision(
                 it,
-                channels=addresses_of(settings, ports),
+                channels=only(addresses_of(settings, ports), wallets),
                 terminals=terminals,
             )
             other_key = await _second_merchant(it)
@@ -380,6 +387,12 @@ async def opened(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def only(addresses: Mapping[str, object], wallets: Sequence[str]) -> dict[str, object]:
+    """The addresses without the wallets that are not wanted."""
+    left_out = {"alipay", "wechat", "unionpay_qr"} - set(wallets)
+    return {name: value for name, value in addresses.items() if name not in left_out}
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -33,6 +33,7 @@ from sandbox.config import BoundPorts, SandboxConfig
 from sandbox.server import serve
 from signing.pos import CipherKey
 from tests.gateway.pos.foreign_terminal import ForeignTerminal, Identity
+from tests.support.gateway import only
 
 __all__ = ["House", "Plan", "make_template", "open_house", "until"]
 
@@ -113,7 +114,7 @@ class House:
         async with self.session() as opened:
             key, _ = await Installation(self.folder, tuning).provision(
                 opened,
-                channels=addresses_of(self._sandbox_config(), self.ports),
+                channels=only(addresses_of(self._sandbox_config(), self.ports), ("alipay",)),
                 terminals=0,
             )
         return key
