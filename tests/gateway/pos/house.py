@@ -110,6 +110,7 @@ class House:
             alipay_timeout_s=self.plan.alipay_timeout_s,
             alipay_query_after_s=self.plan.alipay_query_after_s,
             card_timeout_s=self.plan.card_timeout_s,
+            unionpay_qr_timeout_s="1",
         )
         async with self.session() as opened:
             key, _ = await Installation(self.folder, tuning).provision(
