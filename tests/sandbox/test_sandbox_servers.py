@@ -147,6 +147,10 @@ def test_scenarios_are_complete_and_shaped_like_the_real_thing() -> None:
         for code in SCENARIOS["alipay"].values()
     )
     assert all(
+        isinstance(code, str) and re.fullmatch(r"13\d{16}", code)
+        for code in SCENARIOS["wechat"].values()
+    )
+    assert all(
         isinstance(code, str) and re.fullmatch(r"62\d{17}", code)
         for code in SCENARIOS["unionpay_qr"].values()
     )
