@@ -1,6 +1,6 @@
 """The in-store flow of WeChat Pay through the gateway: asked, reversed, and told in time.
 
-The reference's seconds made short: a query every 50 ms, no reversal before 800 ms, a till that
+The reference's seconds made short: a query every 50 ms, no reversal before 1.5 s, a till that
 waits 400 ms.
 """
 
@@ -27,7 +27,7 @@ from tests.channels.wechat_rigs import (
 )
 from tests.gateway.fakes import House
 
-UNDO_S, TILL_S = 0.8, 0.4
+UNDO_S, TILL_S = 1.5, 0.4
 
 
 class Peer:
