@@ -18,6 +18,7 @@ Reference ``channels.md`` A1.
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -36,11 +37,11 @@ _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded;charset=ut
 _LONG_NUMBER: Final = re.compile(r"[0-9]{12,}")
 
 _ASCII: Final = "".join(map(chr, range(128)))
-# the percent sign before what becomes one, the plus sign before the blank that becomes one
+# the plus sign before the blank that becomes one; the percent sign is quoted before these
 _QUOTED: Final = tuple(
     (character, quote_plus(character))
-    for character in sorted(_ASCII, key=lambda one: (one != "%", one != "+"))
-    if quote_plus(character) != character
+    for character in sorted(_ASCII, key=lambda one: one != "+")
+    if quote_plus(character) != character and character != "%"
 )
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*+")
@@ -53,14 +54,25 @@ def form_quoted(text: str) -> str:
     """``quote_plus``, at a fifth of its cost (a form has 700 characters, its subject Chinese)."""
     if _PLAIN.fullmatch(text):
         return text
+    text = text.replace("%", "%25")
+    if not text.isascii():  # first, for what is ASCII alone is searched much faster
+        text = _FOREIGN.sub(_escaped, text)
     for character, quoted in _QUOTED:
         if character in text:
             text = text.replace(character, quoted)
-    return text if text.isascii() else _FOREIGN.sub(_escaped, text)
+    return text
+
+
+_quoted_before: Final = lru_cache(maxsize=256)(form_quoted)
+"""For what every call of an account, or of a second, says again."""
 
 
 def _escaped(foreign: re.Match[str]) -> str:
     return f"%{foreign[0].encode().hex('%').upper()}"
+
+
+def _base64_quoted(text: str) -> str:
+    return text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
 
 
 def request_of(
@@ -88,7 +100,7 @@ def form_of(
     notify_url: str = "",
 ) -> HttpRequest:
     """A call to the gateway of version 2; ``more`` is what only this method says."""
-    params = {
+    common = {
         "app_id": account.app_id,
         "method": method,
         "format": "JSON",
@@ -96,24 +108,24 @@ def form_of(
         "sign_type": "RSA2",
         "timestamp": beijing_time(now_ms),
         "version": "1.0",
-        **more,
     }
     if account.app_cert_sn:
-        params["app_cert_sn"] = account.app_cert_sn
-        params["alipay_root_cert_sn"] = account.root_cert_sn
+        common["app_cert_sn"] = account.app_cert_sn
+        common["alipay_root_cert_sn"] = account.root_cert_sn
     if account.app_auth_token:
-        params["app_auth_token"] = account.app_auth_token
+        common["app_auth_token"] = account.app_auth_token
     if notify_url:
-        params["notify_url"] = notify_url
+        common["notify_url"] = notify_url
     if account.aes_key and "biz_content" in more:
-        params["encrypt_type"] = "AES"
-    params["sign"] = sign(params, account.private_key)
-    form = "&".join([f"{name}={form_quoted(value)}" for name, value in params.items()])
+        common["encrypt_type"] = "AES"
+    parts = [f"{name}={_quoted_before(value)}" for name, value in common.items()]
+    parts += [f"{name}={form_quoted(value)}" for name, value in more.items()]
+    parts.append(f"sign={_base64_quoted(sign({**common, **more}, account.private_key))}")
     return HttpRequest(
         method="POST",
         url=account.gateway_url,
         headers=_HEADERS,
-        body=form.encode("ascii"),
+        body="&".join(parts).encode("ascii"),
         timeout_s=account.timeout_s,
     )
 
@@ -203,4 +215,9 @@ def time_ms(text: str) -> int:
 
 def beijing_time(at_ms: int) -> str:
     """A time as Alipay writes them."""
-    return f"{beijing(at_ms):%Y-%m-%d %H:%M:%S}"
+    return _second(at_ms // 1000)
+
+
+@lru_cache(maxsize=64)
+def _second(at_s: int) -> str:
+    return f"{beijing(at_s * 1000):%Y-%m-%d %H:%M:%S}"
