@@ -72,7 +72,7 @@ from channels.unionpay.qr_wire import (
     read_reversal,
 )
 
-_CALLS_IN_A_ROW: Final = 3
+_CALLS_IN_A_ROW: Final = 2
 _QUEUEING_S: Final = 2.0
 
 
@@ -96,7 +96,7 @@ class UnionPayQrChannel:
 
     @property
     def timeout_s(self) -> float:
-        """An undo may take a query and a refund after it; they share this time."""
+        """An undo may take a query after it; more calls share this time."""
         return _CALLS_IN_A_ROW * (self._account.timeout_s + _QUEUEING_S)
 
     def new_order_no(self) -> str:

@@ -150,7 +150,10 @@ async def test_the_scenarios_of_the_info_file(demo: Demo) -> None:
     assert scenarios.keys() == {"card", *PREFIXES}
     for channel, prefix in PREFIXES.items():
         assert scenarios[channel].keys() == CODES
-        assert all(c.startswith(prefix) and len(c) == 18 for c in scenarios[channel].values())
+        assert all(
+            c.startswith(prefix) and len(c) == (19 if prefix == "62" else 18)
+            for c in scenarios[channel].values()
+        )
     assert scenarios["card"].keys() == CARD
     for card in scenarios["card"].values():
         assert card.keys() == {"pan", "pin"}

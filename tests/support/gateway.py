@@ -68,6 +68,9 @@ FAST = Tuning(
     alipay_query_after_s="0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2,0.2",
     alipay_refund_retry_s="0.2,0.2,0.2,0.2,0.5",
     card_timeout_s="3",
+    unionpay_qr_timeout_s="2",
+    unionpay_qr_query_after_s="0.2,0.3,0.5,1,1,1,1,1,1,1",
+    unionpay_qr_refund_retry_s="0.2,0.4,0.5,0.5,1",
 )
 """The demo's installation with its waits cut down."""
 
