@@ -19,7 +19,7 @@ from domain.payment import FINAL
 from gateway.cli.demo_doors import MerchantClient
 from gateway.cli.installation import MERCHANT_NO, InstalledKey
 from gateway.sources import RandomIds
-from sandbox.scenarios import ALIPAY_CODES, CARDS, Scenario
+from sandbox.scenarios import ALIPAY_CODES, CARDS, WECHAT_CODES, Scenario
 from tests.gateway.crash.mortals import Mortal, Mortals, quiet_port
 from tests.gateway.pos.foreign_terminal import ForeignTerminal, Reply
 from tests.gateway.pos.house import House, Plan
@@ -77,7 +77,7 @@ Story = Callable[[Crash, Mortal], Awaitable[None]]
 
 @asynccontextmanager
 async def life(
-    template: Path, folder: Path, mortals: Mortals, url: str = ""
+    template: Path, folder: Path, mortals: Mortals, url: str = "", wallet: str = "alipay"
 ) -> AsyncIterator[Crash]:
     folder.mkdir(parents=True)
     shutil.copytree(template, folder / "shop")
@@ -91,6 +91,7 @@ async def life(
             "tls": {"certificate_file": "server.pem", "key_file": "server-key.pem"},
         },
         store_url=url,
+        wallets=(wallet,),
     )
     house = House(folder / "shop", plan)
     try:
@@ -108,11 +109,12 @@ async def die_everywhere(
     *,
     points: list[int] | None = None,
     url_of: Callable[[], str] = lambda: "",
+    wallet: str = "alipay",
 ) -> list[str]:
     """Tell ``story`` once to the end to count the points, then once for each point."""
 
     async def once(die_at: int) -> list[str]:
-        async with life(template, folder / f"{die_at:03d}", mortals, url_of()) as crash:
+        async with life(template, folder / f"{die_at:03d}", mortals, url_of(), wallet) as crash:
             mortal = await mortals.born(crash.house.folder, die_at=die_at)
             try:
                 await story(crash, mortal)
@@ -233,11 +235,11 @@ async def held_and_completed(crash: Crash, mortal: Mortal) -> None:
     assert sum(charged) - sum(returned) == AMOUNT_FEN
 
 
-def at_the_cash_register(scenario: Scenario) -> Story:
+def at_the_cash_register(code: str) -> Story:
     """A payment over HTTPS by scanned code; then the identical request again."""
 
     async def story(crash: Crash, mortal: Mortal) -> None:
-        house, code = crash.house, ALIPAY_CODES[scenario]
+        house = crash.house
         address = f"https://127.0.0.1:{house.plan.http['port']}"
         http = HttpClient(ca_file=str(house.folder / "ca.pem"))
         await http.start()
@@ -282,8 +284,14 @@ STORIES = {
     "code at the till": at_the_till("code", Scenario.APPROVED),
     "code, answer lost after the charge": at_the_till("code", Scenario.LOST_RESPONSE_CHARGED),
     "code and its reversal": at_the_till("code", Scenario.APPROVED, reverse=True),
-    "code over HTTPS": at_the_cash_register(Scenario.APPROVED),
-    "code over HTTPS, answer lost": at_the_cash_register(Scenario.LOST_RESPONSE_CHARGED),
+    "code over HTTPS": at_the_cash_register(ALIPAY_CODES[Scenario.APPROVED]),
+    "code over HTTPS, answer lost": at_the_cash_register(
+        ALIPAY_CODES[Scenario.LOST_RESPONSE_CHARGED]
+    ),
+    "WeChat code over HTTPS": at_the_cash_register(WECHAT_CODES[Scenario.APPROVED]),
+    "WeChat code over HTTPS, answer lost": at_the_cash_register(
+        WECHAT_CODES[Scenario.LOST_RESPONSE_CHARGED]
+    ),
 }
 
 
@@ -292,7 +300,8 @@ async def test_a_gateway_that_dies_at_every_point(
     crash_template: Path, tmp_path: Path, mortals: Mortals, name: str
 ) -> None:
     """On SQLite: at each commit, request, write and answer of the payment."""
-    names = await die_everywhere(STORIES[name], crash_template, tmp_path, mortals)
+    wallet = "wechat" if name.startswith("WeChat") else "alipay"
+    names = await die_everywhere(STORIES[name], crash_template, tmp_path, mortals, wallet=wallet)
     assert names[:2] == ["before claim", "after claim"]
     channel_call = "before write" if name.startswith("card") else "before request"
     assert channel_call in names

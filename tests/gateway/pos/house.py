@@ -46,6 +46,7 @@ SETTLED_WITHIN_S = 20
 class Plan:
     """What a test's shop is made with."""
 
+    wallets: tuple[str, ...] = ("alipay",)
     till_wait_s: float = TILL_WAIT_S
     card_timeout_s: str = "1"
     alipay_timeout_s: str = "1"
@@ -115,7 +116,7 @@ class House:
         async with self.session() as opened:
             key, _ = await Installation(self.folder, tuning).provision(
                 opened,
-                channels=only(addresses_of(self._sandbox_config(), self.ports), ("alipay",)),
+                channels=only(addresses_of(self._sandbox_config(), self.ports), self.plan.wallets),
                 terminals=0,
             )
         return key
@@ -127,6 +128,7 @@ class House:
         data["http"] = {"port": 0, **self.plan.http}
         if self.plan.store_url:
             data["store"] = {"url": self.plan.store_url}
+        data["sandbox"]["wechat"]["reverse_after_s"] = 0
         data["payments"] = {"till_wait_s": self.plan.till_wait_s}
         data["recovery"] = {"interval_s": 0.1}
         file.write_text(yaml.safe_dump(data))
