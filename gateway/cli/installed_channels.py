@@ -72,6 +72,7 @@ class InstalledAlipay:
                 "gateway_url": addresses["alipay"],
                 "app_id": APP_ID,
                 "seller_id": SELLER_ID,
+                "notify_url": tuning.alipay_notify_url,
                 "timeout_s": tuning.alipay_timeout_s,
                 "query_after_s": tuning.alipay_query_after_s,
                 "refund_retry_s": tuning.alipay_refund_retry_s,

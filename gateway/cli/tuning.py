@@ -17,6 +17,7 @@ class Tuning:
     alipay_query_after_s: str = "2,2,2,3,3,3"
     alipay_refund_retry_s: str = "2,5,15,60,300"
     alipay_calls_per_s: str = "0"
+    alipay_notify_url: str = ""
     card_timeout_s: str = "4"
     unionpay_qr_timeout_s: str = "5"
     unionpay_qr_query_after_s: str = "1,2,4,8,16,32"
