@@ -35,6 +35,7 @@ from gateway.cli.session import (
     show,
 )
 from gateway.night_accounts import BuiltAccount, night_accounts
+from gateway.sources import SystemClock
 from gateway.store.order_source import order_source
 from gateway.store.port import LedgerEntry
 from reconciliation.engine import EngineBounds
@@ -47,6 +48,7 @@ reconcile = typer.Typer(
     invoke_without_command=True, help="The nightly match of channels' bills with our books."
 )
 
+_PATIENCE_DAYS: Final = 1
 _STEPS: Final = ("fetch", "match", "keep", "post", "export")
 DateOption = Annotated[str, typer.Option("--date", help="A business day, YYYY-MM-DD.")]
 
@@ -86,8 +88,15 @@ def run_nights(
 
     nights = in_session(config, work)
     show([_night_row(night) for night in nights], as_json=json)
-    if any(night.state is not NightState.DONE for night in nights):
+    if any(_needs_eyes(night, asked) for night in nights):
         raise typer.Exit(1)
+
+
+def _needs_eyes(night: Night, asked: date | None) -> bool:
+    """Not done, if it was asked for; by itself a bill may be late by a day."""
+    if night.state is not NightState.WAITING or asked is not None:
+        return night.state is not NightState.DONE
+    return beijing(SystemClock().now_ms()).date() - night.day > timedelta(days=_PATIENCE_DAYS)
 
 
 @reconcile.command("status")
@@ -167,7 +176,12 @@ async def _run_one(job: NightJob, account: NightAccount, day: date, bill: Path |
 
 
 async def _due_days(session: Session, account: NightAccount) -> list[date]:
-    """The days of the last week whose bill is due and whose night is not done, oldest first."""
+    """The days of the last week whose bill is due and whose night is not done, oldest first.
+
+    None for a channel that delivers no files: its nights come with ``--bill``.
+    """
+    if account.bills is None:
+        return []
     now_ms = session.clock.now_ms()
     today = beijing(now_ms).date()
     back = session.loaded.config.reconciliation.catch_up_days
@@ -182,7 +196,7 @@ async def _due_days(session: Session, account: NightAccount) -> list[date]:
         day
         for day in days
         if day >= first
-        and (account.bills is None or account.bills.bill_due_ms(day) <= now_ms)
+        and account.bills.bill_due_ms(day) <= now_ms
         and (day not in kept or kept[day].state is not NightState.DONE)
     ]
 
