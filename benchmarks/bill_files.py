@@ -121,8 +121,40 @@ def _wechat_lines(lines: int) -> Iterator[str]:
     yield f"`{lines}," + ",".join(f"`{text}" for text in sums) + "\r\n"
 
 
+def unionpay(path: Path, lines: int) -> None:
+    """A merchant's day (ZM) as it is delivered: a zip, its day in the name."""
+    name = "INN26091688ZM_990000000000077"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open(name, "w", force_zip64=True) as file,
+    ):
+        piece: list[bytes] = []
+        for record in _unionpay_records(lines):
+            piece.append(record)
+            if len(piece) == _PIECE:
+                file.write(b"".join(piece))
+                piece.clear()
+        file.write(b"".join(piece))
+
+
+def _unionpay_records(lines: int) -> Iterator[bytes]:
+    chance = random.Random(20260916)
+    for _ in range(lines):
+        is_paid = chance.random() < 0.95
+        fen = chance.randrange(1, 50_000)
+        fee, trace, second = fen * 6 // 1000, chance.randrange(10**6), chance.randrange(86_400)
+        sign, fee_sign, kind = ("C", "D", "01") if is_paid else ("D", "C", "04")
+        time = f"0916{second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}"
+        record = (
+            f"S56 88022900    00049993    {trace:06d} {time} 622609******0048    {fen:012d} 5411 07 "
+            f"2026{time}{trace:06d}8 01 {chance.randbytes(16).hex():32} 01 {'':6} {'':10} "
+            f"{fee_sign}{fee:012d} {sign}{fen - fee:012d} 0001 {'':15} {kind} 06 000000"
+        )
+        yield record.encode().ljust(607) + b"\r\n"
+
+
 Maker = Callable[[Path, int], None]
 MAKERS: Final[Mapping[str, tuple[str, Maker]]] = MappingProxyType(
-    {"alipay": ("trade", alipay), "wechat": ("trade", wechat)}
+    {"alipay": ("trade", alipay), "wechat": ("trade", wechat), "unionpay": ("zm", unionpay)}
 )
 """By the channel's name in ``posgate.bills``: the kind that is measured, and who makes it."""
