@@ -289,8 +289,8 @@ MUTANTS = (
         (
             Edit(
                 "channels/unionpay/card_numbers.py",
-                "                self._spare = await self._take_sequence(self._name, BLOCK)\n",
-                "                self._spare = 0 * await self._take_sequence(self._name, BLOCK)\n",
+                '                first = await self._take_sequence(f"{self._name}:{day}", BLOCK)\n',
+                '                first = 0 * await self._take_sequence(f"{self._name}:{day}", BLOCK)\n',
             ),
             Edit(
                 "gateway/store/migrations/0001_initial.py",
