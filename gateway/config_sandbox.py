@@ -6,8 +6,16 @@ Rule: only ``posgate sandbox`` reads it; a channel that may be absent has a defa
 from typing import Annotated
 
 from pydantic import Field
+from pydantic import model_validator as checks_section
 
-from gateway.config_section import Count, Port, Seconds, SecretReference, Section
+from gateway.config_section import (
+    Count,
+    OptionalSecretReference,
+    Port,
+    Seconds,
+    SecretReference,
+    Section,
+)
 
 
 class SandboxAlipaySection(Section):
@@ -19,10 +27,32 @@ class SandboxAlipaySection(Section):
     """The only application that it knows."""
     seller_id: str
     """The PID that its answers name."""
-    app_public_key_file: str
-    """PEM; verifies our requests."""
+    app_public_key_file: str | None = None
+    """PEM; verifies our requests (key mode)."""
     alipay_private_key: SecretReference
     """PEM; signs its answers."""
+    app_certificate_file: str | None = None
+    """PEM; verifies our requests (certificate mode, with the two that follow)."""
+    alipay_certificate_file: str | None = None
+    """PEM; of the key that signs its answers."""
+    root_certificates_file: str | None = None
+    """PEM; the bundle of roots whose serial number requests name."""
+    aes_key: OptionalSecretReference = None
+    """16 bytes in base64; contents come and go encrypted."""
+    app_auth_token: OptionalSecretReference = None
+    """The merchant's token that a service provider's calls must bring."""
+
+    @checks_section(mode="after")
+    def _one_mode(self) -> "SandboxAlipaySection":
+        certificates = (
+            self.app_certificate_file,
+            self.alipay_certificate_file,
+            self.root_certificates_file,
+        )
+        given = sum(name is not None for name in certificates)
+        if (self.app_public_key_file is None, given) not in ((False, 0), (True, 3)):
+            raise ValueError("needs app_public_key_file, or the three of certificate mode")
+        return self
 
 
 class SandboxCardSection(Section):
@@ -112,6 +142,8 @@ class SandboxSection(Section):
     """When the payer of the ``user_paying`` code pays."""
     max_orders: Count = 1_000_000
     """Orders that each channel remembers."""
+    notify_factor: Count = 60
+    """What the waits between attempts to notify are divided by."""
     alipay: SandboxAlipaySection
     card: SandboxCardSection
     wechat: SandboxWechatSection | None = None

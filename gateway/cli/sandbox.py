@@ -105,6 +105,7 @@ def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConf
         card_port=section.card.port,
         user_paying_after_s=int(section.user_paying_after_s),
         max_orders=section.max_orders,
+        notify_factor=section.notify_factor,
         notify_ca_file=str(loaded.path(tls.certificate_file)) if tls is not None else "",
         alipay=_alipay(loaded, section.alipay),
         card=_card(loaded, section.card),
@@ -116,13 +117,22 @@ def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConf
 
 
 def _alipay(loaded: LoadedConfig, section: SandboxAlipaySection) -> AlipaySandboxConfig:
+    def public(key: str, name: str | None) -> bytes:
+        return _file(loaded, f"sandbox.alipay.{key}", name) if name else b""
+
+    def secret(reference: str | None) -> str:
+        return read_secret(reference, loaded.folder) if reference else ""
+
     return AlipaySandboxConfig(
         app_id=section.app_id,
         seller_id=section.seller_id,
-        app_public_key_pem=_file(
-            loaded, "sandbox.alipay.app_public_key_file", section.app_public_key_file
-        ),
-        alipay_private_key_pem=read_secret(section.alipay_private_key, loaded.folder).encode(),
+        app_public_key_pem=public("app_public_key_file", section.app_public_key_file),
+        alipay_private_key_pem=secret(section.alipay_private_key).encode(),
+        app_certificate_pem=public("app_certificate_file", section.app_certificate_file),
+        alipay_certificate_pem=public("alipay_certificate_file", section.alipay_certificate_file),
+        root_certificates_pem=public("root_certificates_file", section.root_certificates_file),
+        aes_key=secret(section.aes_key),
+        app_auth_token=secret(section.app_auth_token),
     )
 
 
