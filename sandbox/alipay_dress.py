@@ -66,8 +66,8 @@ def dress_of(config: AlipaySandboxConfig) -> Dress:
     aes_key = base64.b64decode(config.aes_key) if config.aes_key else b""
     if not config.app_certificate_pem:
         return Dress(load_public_key(config.app_public_key_pem), aes_key=aes_key)
-    [app] = _certificates(config.app_certificate_pem)
-    [own] = _certificates(config.alipay_certificate_pem)
+    app = _one(config.app_certificate_pem, "the app's certificate")
+    own = _one(config.alipay_certificate_pem, "Alipay's certificate")
     key = app.public_key()
     if not isinstance(key, RSAPublicKey):
         raise ValueError("the app's certificate has no RSA key")
@@ -77,6 +77,13 @@ def dress_of(config: AlipaySandboxConfig) -> Dress:
         if one.signature_algorithm_oid.dotted_string.startswith("1.2.840.113549.1.1.")
     ]
     return Dress(key, _serial_number(app), "_".join(roots), _serial_number(own), aes_key)
+
+
+def _one(pem: bytes, what: str) -> x509.Certificate:
+    found = list(_certificates(pem))
+    if len(found) != 1:
+        raise ValueError(f"{what} is not one certificate in PEM")
+    return found[0]
 
 
 def _certificates(bundle: bytes) -> Iterator[x509.Certificate]:

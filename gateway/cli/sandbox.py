@@ -59,7 +59,10 @@ def sandbox(
                 write_atomically(ready_file, addresses)
             typer.echo(f"sandbox ready: {addresses}", err=True)
 
-        await _until_told(serve_sandbox(settings, ready))
+        try:
+            await _until_told(serve_sandbox(settings, ready))
+        except ValueError as fault:  # of its start alone: a key that cannot be read
+            raise ConfigurationError(f"{config}: sandbox: {fault}") from None
 
     uvloop.install()
     run(work())

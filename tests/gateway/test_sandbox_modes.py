@@ -1,5 +1,7 @@
 """How the simulated Alipay is dressed by the configuration's ``sandbox.alipay``."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,25 @@ def test_half_a_mode_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match="app_public_key_file, or the three of"):
         read(place, files(*given), *gone)
+
+
+@pytest.mark.parametrize(
+    ("more", "gone", "why"),
+    [
+        ({"app_public_key_file": "token"}, (), "not a public key in PEM or base64"),
+        (
+            files(*CERTIFICATE_MODE),
+            ("app_public_key_file",),
+            "the app's certificate is not one certificate in PEM",
+        ),
+    ],
+    ids=["no key", "no certificate"],
+)
+def test_a_key_that_cannot_be_read_is_one_clear_line(
+    place: Installation, more: dict[str, str], gone: tuple[str, ...], why: str
+) -> None:
+    read(place, more, *gone)
+    command = [sys.executable, "-m", "gateway.cli.main", "sandbox", "-c", str(place.config_file)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 2
+    assert said.stderr == f"posgate: {place.config_file}: sandbox: {why}\n"
