@@ -15,13 +15,14 @@ Rules:
   signed or not: what was begun must still be brought to its end once it is mended.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from channels.alipay.later_codes import REFUND_SUB_CODES
 from channels.alipay.outcome import ALARM, ASK, SET_UP, Outcome, Table, texts_of
 from channels.alipay.pay_codes import ORDER_SUB_CODES, PAY_SUB_CODES
-from domain.decline import ChannelTexts
+from domain.decline import CashierText, ChannelTexts
 
 SUCCESS: Final = "10000"
 USER_PAYING: Final = "10003"
@@ -32,9 +33,15 @@ GATEWAY_REFUSALS: Final = frozenset({"20001", "40001", "40002", "40003", "40006"
 TRADE_NOT_EXIST: Final = "ACQ.TRADE_NOT_EXIST"
 _OF_THE_GATEWAY: Final = ("isp.", "aop.")
 
+
+def _by_either_name(texts: dict[str, CashierText]) -> Mapping[str, CashierText]:
+    """With ``ACQ.`` and without, as REST may leave it out."""
+    return MappingProxyType({code.removeprefix("ACQ."): texts[code] for code in texts} | texts)
+
+
 TEXTS: Final = ChannelTexts(
-    payments=MappingProxyType({**texts_of(ORDER_SUB_CODES), **texts_of(PAY_SUB_CODES)}),
-    refunds=texts_of(REFUND_SUB_CODES),
+    payments=_by_either_name({**texts_of(ORDER_SUB_CODES), **texts_of(PAY_SUB_CODES)}),
+    refunds=_by_either_name(dict(texts_of(REFUND_SUB_CODES))),
 )
 
 

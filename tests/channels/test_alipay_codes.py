@@ -133,6 +133,15 @@ def test_a_row_of_query(code: str) -> None:
     assert found.not_found == (code == "ACQ.TRADE_NOT_EXIST")
 
 
+@pytest.mark.parametrize("code", ["ACQ.PAYMENT_AUTH_CODE_INVALID", "PAYMENT_AUTH_CODE_INVALID"])
+def test_a_text_is_found_under_either_name(code: str) -> None:
+    """The prefix may be left out; what the cashier reads is the same."""
+    answer = read_pay(signed("pay", "40004", code), AlipayRig().account, ORDER)
+    assert (answer.channel_code, answer.advice) == (code, Advice.FRESH_CODE)
+    listed = PAY_SUB_CODES["ACQ.PAYMENT_AUTH_CODE_INVALID"]
+    assert TEXTS.payments[answer.channel_code] == listed.text
+
+
 def test_the_refund_query_may_leave_the_prefix_out() -> None:
     said = signed("fastpay_refund_query", "40004", "TRADE_NOT_EXIST")
     assert read_refund_query(said, AlipayRig().account, refund_request()).not_found
