@@ -19,6 +19,8 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORTS = ("8583", "8443", "9001", "9002", "9003")
 START_S = 60
+pytestmark = pytest.mark.timeout(300)
+"""Several processes start one after another, each with imports of its own."""
 
 
 def with_free_ports(text: str, ports: dict[str, str]) -> str:
