@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
+# Tests and proofs start a gateway a thousand times: it is compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench simulate mutants crash docs clean fuzz
 
 demo: $(VENV)/runtime
