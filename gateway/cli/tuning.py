@@ -25,6 +25,6 @@ class Tuning:
     wechat_timeout_s: str = "5"
     wechat_query_after_s: str = "2,2,3,3,5"
     wechat_undo_retry_s: str = "2,4,8"
-    wechat_undo_not_before_s: float = 15
+    wechat_undo_not_before_s: float = 5
     wechat_prompt_s: float = 30
     wechat_notify_url: str = ""
