@@ -6,8 +6,6 @@ from gateway.logs import Log
 from gateway.store.location import sqlite_path
 from gateway.store.options import StoreOptions
 from gateway.store.port import Store
-from gateway.store.postgres import PostgresStore
-from gateway.store.sqlite import SqliteStore
 
 __all__ = ["StoreOptions", "store_for"]
 
@@ -23,8 +21,10 @@ def store_for(url: str, *, options: StoreOptions | None = None, log: Log | None 
     chosen = options or StoreOptions()
     chosen_log: Log = structlog.get_logger() if log is None else log
     path = sqlite_path(url)
-    return (
-        PostgresStore(url, chosen, chosen_log)
-        if path is None
-        else SqliteStore(path, chosen, chosen_log)
-    )
+    if path is None:
+        from gateway.store.postgres import PostgresStore  # noqa: PLC0415 (one driver is loaded)
+
+        return PostgresStore(url, chosen, chosen_log)
+    from gateway.store.sqlite import SqliteStore  # noqa: PLC0415
+
+    return SqliteStore(path, chosen, chosen_log)

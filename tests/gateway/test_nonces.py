@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.errors import ConfigurationError, Unavailable
-from gateway.http.nonces import MemoryNonces, Nonces, RedisNonces, make_nonces
+from gateway.http.nonces import MemoryNonces, Nonces, make_nonces
+from gateway.http.redis_nonces import RedisNonces
 from gateway.sources import RandomIds
 from tests.gateway.conftest import RedisServer
 
