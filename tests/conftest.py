@@ -2,13 +2,18 @@
 
 ``POSGATE_SAMPLES`` names their folder (default ``../shared/samples`` beside the
 checkout). Without it the tests marked ``samples`` are deselected and the summary says
-so; nothing else is ever left out.
+so; nothing else is ever left out. No property test fails for being slow: machines are
+shared, and speed is measured by ``make bench``.
 """
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("posgate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("posgate")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
