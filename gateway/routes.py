@@ -4,6 +4,7 @@ Rules: a merchant's own account goes before the one for everybody; an account th
 is disabled takes no new payment, and what it has open is still queried and undone.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,9 +127,8 @@ class Routes:
         }
 
     async def start(self) -> None:
-        """Open every account; one that is down does not hold up the others."""
-        for route in self._by_account.values():
-            await route.channel.start()
+        """Open every account, all at once: one that is down does not hold up the others."""
+        await asyncio.gather(*(route.channel.start() for route in self._by_account.values()))
 
     async def close(self) -> None:
         """Close every account."""

@@ -79,6 +79,31 @@ async def test_every_account_is_started_and_closed() -> None:
         assert each.channel.calls == ["start", "close"]
 
 
+class LateChannel(FakeChannel):
+    """A host that says nothing until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_start = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.may_start.wait()
+        await super().start()
+
+
+async def test_an_account_that_is_silent_holds_up_no_other() -> None:
+    late = LateChannel()
+    silent, other = dataclasses.replace(route("silent"), channel=late), route("other")
+    starting = asyncio.ensure_future(Routes([silent, other]).start())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert isinstance(other.channel, FakeChannel)
+    assert (other.channel.calls, late.calls) == (["start"], [])
+    late.may_start.set()
+    await starting
+    assert late.calls == ["start"]
+
+
 def account(
     sealer: Sealer = SEALER, channel: str = "fake", settings_json: str = '{"host":"h"}'
 ) -> Account:
