@@ -2,13 +2,16 @@
 
 Rules: what is counted is a whole call of the adapter as the gateway makes it: build, MAC,
 frame, send, match, decode, check. ``callers`` sales are in flight all the time. CPU time is
-this process's own over the measured stretch; a pair that is not approved is an error.
+this process's own over the measured stretch; a pair that is not approved is an error, counted
+by what the host said. Numbers begin where the starter says: a number that another window used
+would be a repeat to the host, answered from its books or refused (94).
 """
 
 import asyncio
 import sys
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
@@ -16,7 +19,7 @@ import uvloop
 
 from benchmarks.card_link_host import LINK
 from channels.card import CardData, TerminalPin
-from channels.port import Channel, ChannelAccount, ChannelServices, PayRequest, Verdict
+from channels.port import Answer, Channel, ChannelAccount, ChannelServices, PayRequest, Verdict
 from channels.tcp import connect
 from channels.unionpay.plugin import CARD_PLUGIN
 from gateway.sources import RandomIds, SystemClock
@@ -29,19 +32,25 @@ _PIK: Final = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 
 @dataclass(slots=True)
 class Count:
-    """What the callers did."""
+    """What the callers did; ``refused`` is what came instead of an approval, by F39."""
 
     pairs: int = 0
-    errors: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def add(self, answer: Answer) -> None:
+        """One more pair."""
+        self.pairs += 1
+        if answer.verdict is not Verdict.SUCCEEDED:
+            self.refused[answer.channel_code or answer.verdict.value] += 1
 
 
 async def _no_send(_: object) -> object:
     raise NotImplementedError
 
 
-def account_at(port: int, connections: int, callers: int) -> Channel:
-    """The adapter, built as the gateway builds it; its numbers are in memory."""
-    given = {"next": time.time_ns() // 100_000 % 10**11}  # other numbers than the run before
+def account_at(port: int, connections: int, callers: int, first: int) -> Channel:
+    """The adapter, built as the gateway builds it; its numbers are in memory, from ``first``."""
+    given = {"next": first}
 
     async def take(_: str, count: int) -> int:
         first, given["next"] = given["next"], given["next"] + count
@@ -99,15 +108,14 @@ async def _sell(channel: Channel, card: CardData, count: Count, until_s: float) 
                 card=card,
             )
         )
-        count.pairs += 1
-        count.errors += answer.verdict is not Verdict.SUCCEEDED
+        count.add(answer)
 
 
 async def measure(
-    port: int, connections: int, callers: int, seconds: float, *, with_pin: bool
-) -> dict[str, float]:
+    port: int, connections: int, callers: int, seconds: float, *, first: int, with_pin: bool
+) -> dict[str, object]:
     """Warm up, then one stretch."""
-    channel = account_at(port, connections, callers)
+    channel = account_at(port, connections, callers, first)
     await channel.start()
     card, count = _card(with_pin=with_pin), Count()
     warm_s = seconds / 4
@@ -123,15 +131,16 @@ async def measure(
     return {
         "pairs_per_s": pairs / took_s,
         "cpu_us": cpu_ns / 1000 / max(1, pairs),
-        "errors": count.errors,
+        "refused": dict(count.refused),
     }
 
 
 def main() -> None:
     """Measure as told and print the figures."""
     port, connections, callers = (int(text) for text in sys.argv[1:4])
-    seconds, with_pin = float(sys.argv[4]), sys.argv[5] == "pin"
-    figures = uvloop.run(measure(port, connections, callers, seconds, with_pin=with_pin))
+    seconds, with_pin, first = float(sys.argv[4]), sys.argv[5] == "pin", int(sys.argv[6])
+    work = measure(port, connections, callers, seconds, first=first, with_pin=with_pin)
+    figures = uvloop.run(work)
     sys.stdout.buffer.write(orjson.dumps(figures) + b"\n")
 
 
