@@ -16,7 +16,6 @@ from typing import Final
 
 from channels.card import CardAction
 from channels.port import (
-    Advice,
     HttpRequest,
     HttpResponse,
     PaymentRef,
@@ -24,23 +23,17 @@ from channels.port import (
     RefundRequest,
     Verdict,
 )
-from channels.unionpay.qr_codes import (
-    MISCONFIGURED,
-    NOT_FOUND,
-    REFUND_CODES,
-    REFUND_QUERY_CODES,
-    UNKNOWN,
-)
-from channels.unionpay.qr_envelope import (
-    BACK_PATH,
-    AcpAccount,
-    Distrusted,
-    message_of,
-    request_of,
-    verified,
+from channels.unionpay.qr_codes import REFUND_CODES, REFUND_QUERY_CODES
+from channels.unionpay.qr_envelope import BACK_PATH, AcpAccount, Distrusted, request_of
+from channels.unionpay.qr_reading import (
+    Said,
+    amount_of,
+    said_nothing,
+    said_to_call,
+    said_to_query,
 )
 from channels.unionpay.qr_times import is_same_clearing_day
-from channels.unionpay.qr_wire import Kind, amount, amount_of, named, original, queried
+from channels.unionpay.qr_wire import Kind, amount, named, original
 
 VOID: Final = Kind("31", "00")
 REFUND: Final = Kind("04", "00")
@@ -87,55 +80,45 @@ def read_refund(
     """What UnionPay says about a return that was just sent: at best, accepted."""
     kind = kind_of(request)
     asked = {**kind.answered(), **named(request.refund_no, request.created_at_ms)}
-    try:
-        fields = verified(response, account, asked, now_ms)
-        if "origRespCode" in fields:
-            raise Distrusted("an answer to a query", fields.get("respCode", ""))
-    except Distrusted as fault:
-        return _unknown(fault)
-    code = fields.get("respCode", "")
-    outcome = REFUND_CODES.get(code, UNKNOWN)
-    is_accepted = outcome.verdict in (Verdict.PENDING, Verdict.SUCCEEDED)
-    return RefundAnswer(
-        verdict=Verdict.PENDING if is_accepted else outcome.verdict,
-        reason=outcome.reason,
-        advice=outcome.advice,
-        channel_code=code,
-        channel_message=message_of(fields),
-        answered=bool(code),
-        unlisted=code not in REFUND_CODES,
-    )
+    return _answer(said_to_call(response, account, asked, REFUND_CODES, now_ms))
 
 
 def read_refund_query(
     response: HttpResponse, account: AcpAccount, request: RefundRequest, now_ms: int
 ) -> RefundAnswer:
     """What became of a return."""
-    try:
-        fields = queried(response, account, request.refund_no, request.created_at_ms, now_ms)
-        code = fields.get("origRespCode", "")
-        outcome = REFUND_QUERY_CODES.get(code, UNKNOWN)
-        if outcome.verdict is Verdict.SUCCEEDED:
-            _require_return(fields.get("txnType", ""))
-            return RefundAnswer(
-                verdict=Verdict.SUCCEEDED,
-                amount_fen=amount_of(fields),
-                refund_no=request.refund_no,
-                advice=outcome.advice,
-                channel_code=code,
-            )
-    except Distrusted as fault:
-        return _unknown(fault)
-    own = fields.get("respCode", "")
+    asked = named(request.refund_no, request.created_at_ms)
+    said = said_to_query(response, account, asked, REFUND_QUERY_CODES, now_ms)
+    if said.verdict is Verdict.SUCCEEDED:
+        try:
+            return _returned(said, request)
+        except Distrusted as fault:
+            said = said_nothing(fault)
+    return _answer(said)
+
+
+def _returned(said: Said, request: RefundRequest) -> RefundAnswer:
+    """Raises :class:`Distrusted` where it is no return, or of no amount."""
+    _require_return(said.fields.get("txnType", ""))
     return RefundAnswer(
-        verdict=outcome.verdict,
-        reason=outcome.reason,
-        advice=Advice.CONFIGURATION if own in MISCONFIGURED else outcome.advice,
-        channel_code=code or own,
-        channel_message=message_of(fields),
-        not_found=own == NOT_FOUND,
-        answered=True,
-        unlisted=(code or own) not in REFUND_QUERY_CODES,
+        verdict=Verdict.SUCCEEDED,
+        amount_fen=amount_of(said.fields),
+        refund_no=request.refund_no,
+        advice=said.advice,
+        channel_code=said.code,
+    )
+
+
+def _answer(said: Said) -> RefundAnswer:
+    return RefundAnswer(
+        verdict=said.verdict,
+        reason=said.reason,
+        advice=said.advice,
+        channel_code=said.code,
+        channel_message=said.message,
+        not_found=said.not_found,
+        answered=said.answered,
+        unlisted=said.unlisted,
     )
 
 
@@ -155,12 +138,3 @@ def _require_return(txn_type: str) -> None:
     """The answer repeats the type of the query, or of what was asked about."""
     if txn_type not in RETURNS | {"00"}:
         raise Distrusted("done, but not a return")
-
-
-def _unknown(fault: Distrusted) -> RefundAnswer:
-    return RefundAnswer(
-        verdict=Verdict.UNKNOWN,
-        channel_code=fault.code,
-        channel_message=fault.why,
-        advice=Advice.CONFIGURATION if fault.misconfigured else None,
-    )

@@ -18,7 +18,6 @@ from typing import Final
 
 from channels.card import CardAction
 from channels.port import (
-    Advice,
     Answer,
     HttpRequest,
     HttpResponse,
@@ -30,7 +29,6 @@ from channels.port import (
 from channels.unionpay.card_time import host_time_ms
 from channels.unionpay.qr_codes import (
     DONE,
-    MISCONFIGURED,
     NO_SUCH_STATE,
     NOT_FOUND,
     PAY_CODES,
@@ -38,7 +36,6 @@ from channels.unionpay.qr_codes import (
     REVERSED_BEFORE,
     SUCCESS,
     UNDONE_BEFORE,
-    UNKNOWN,
 )
 from channels.unionpay.qr_envelope import (
     BACK_PATH,
@@ -49,6 +46,13 @@ from channels.unionpay.qr_envelope import (
     message_of,
     request_of,
     verified,
+)
+from channels.unionpay.qr_reading import (
+    Said,
+    amount_of,
+    said_nothing,
+    said_to_call,
+    said_to_query,
 )
 from channels.unionpay.qr_times import txn_time
 from domain.money import CNY, currency_numeric, payable_fen
@@ -147,73 +151,35 @@ def read_pay(
         **PAYMENTS[request.action].answered(),
         **named(request.order_no, request.created_at_ms),
     }
-    try:
-        fields = verified(response, account, asked, now_ms)
-        if "origRespCode" in fields:
-            raise Distrusted("an answer to a query", fields.get("respCode", ""))
-    except Distrusted as fault:
-        return unknown(fault)
-    code = fields.get("respCode", "")
-    outcome = PAY_CODES.get(code, UNKNOWN)
-    is_accepted = outcome.verdict in (Verdict.PENDING, Verdict.SUCCEEDED)
-    return Answer(
-        verdict=Verdict.PENDING if is_accepted else outcome.verdict,
-        trade_no=fields.get("queryId", "") if is_accepted else "",
-        reason=outcome.reason,
-        advice=outcome.advice,
-        channel_code=code,
-        channel_message=message_of(fields),
-        answered=bool(code),
-        unlisted=code not in PAY_CODES,
-    )
+    said = said_to_call(response, account, asked, PAY_CODES, now_ms)
+    is_accepted = said.verdict is Verdict.PENDING
+    return _answer(said, said.fields.get("queryId", "") if is_accepted else "")
 
 
 def read_query(response: HttpResponse, account: AcpAccount, ref: PaymentRef, now_ms: int) -> Answer:
     """What became of a payment."""
-    try:
-        fields = queried(response, account, ref.order_no, ref.created_at_ms, now_ms)
-        code = fields.get("origRespCode", "")
-        outcome = QUERY_CODES.get(code, UNKNOWN)
-        if outcome.verdict is Verdict.SUCCEEDED:
-            return _paid(fields, ref, code)
-    except Distrusted as fault:
-        return unknown(fault)
-    own = fields.get("respCode", "")
+    asked = named(ref.order_no, ref.created_at_ms)
+    said = said_to_query(response, account, asked, QUERY_CODES, now_ms)
+    if said.verdict is Verdict.SUCCEEDED:
+        try:
+            return _paid(said.fields, ref, said.code)
+        except Distrusted as fault:
+            said = said_nothing(fault)
+    return _answer(said)
+
+
+def _answer(said: Said, trade_no: str = "") -> Answer:
     return Answer(
-        verdict=outcome.verdict,
-        reason=outcome.reason,
-        advice=Advice.CONFIGURATION if own in MISCONFIGURED else outcome.advice,
-        channel_code=code or own,
-        channel_message=message_of(fields),
-        not_found=own == NOT_FOUND,
-        answered=True,
-        unlisted=(code or own) not in QUERY_CODES,
+        verdict=said.verdict,
+        trade_no=trade_no,
+        reason=said.reason,
+        advice=said.advice,
+        channel_code=said.code,
+        channel_message=said.message,
+        not_found=said.not_found,
+        answered=said.answered,
+        unlisted=said.unlisted,
     )
-
-
-def queried(
-    response: HttpResponse, account: AcpAccount, order_no: str, created_at_ms: int, now_ms: int
-) -> Fields:
-    """The fields of a query's answer; ``origRespCode`` only where the query itself was well.
-
-    Raises:
-        Distrusted: not to be believed.
-    """
-    fields = verified(response, account, named(order_no, created_at_ms), now_ms)
-    code = fields.get("respCode", "")
-    if code == SUCCESS and not fields.get("origRespCode"):
-        raise Distrusted("not an answer to a query", code)
-    if code != SUCCESS:  # nothing is known of what it was asked about
-        return {name: value for name, value in fields.items() if name != "origRespCode"}
-    return fields
-
-
-def amount_of(fields: Fields) -> int:
-    """``txnAmt``; raises :class:`Distrusted`."""
-    text = fields.get("txnAmt", "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise Distrusted("done, and no amount that can be read", fields.get("respCode", ""))
-    return int(text)
 
 
 def _paid(fields: Fields, ref: PaymentRef, code: str) -> Answer:
@@ -256,16 +222,6 @@ def read_reversal(
     )
 
 
-def unknown(fault: Distrusted) -> Answer:
-    """An answer that says nothing."""
-    return Answer(
-        verdict=Verdict.UNKNOWN,
-        channel_code=fault.code,
-        channel_message=fault.why,
-        advice=Advice.CONFIGURATION if fault.misconfigured else None,
-    )
-
-
 def undo_unknown(fault: Distrusted) -> UndoAnswer:
-    """As :func:`unknown`, for an undo."""
+    """An answer to an undo that says nothing."""
     return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code=fault.code, channel_message=fault.why)
