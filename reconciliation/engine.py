@@ -28,6 +28,17 @@ from channels.bills import BillKind
 from reconciliation.differences import Difference
 from reconciliation.entries import Key, Ours, OurState, Pool, Side, Theirs, Waiting
 from reconciliation.match import Matched, Rules, match
+from reconciliation.partial_numbers import (
+    FIND_PAYMENTS,
+    FIND_REFUNDS,
+    MASK,
+    MAX_SHAPES,
+    NAME_PAYMENTS,
+    NAME_PAYMENTS_OF_REFUNDS,
+    NAME_REFUNDS,
+    NEAR_MS,
+    SHAPES,
+)
 from reconciliation.rates import ChannelRate
 from reconciliation.rows import OURS_SCHEMA
 
@@ -137,6 +148,17 @@ class Engine:
             raise
         finally:
             self._db.unregister("incoming")
+
+    def complete_numbers(self) -> None:
+        """Give lines that name an order in part, or a refund's payment not at all, its number."""
+        self._db.execute(MASK)
+        for start, gap, whole in list(self._rows(SHAPES, {}))[:MAX_SHAPES]:
+            where = {"start": start, "gap": gap, "whole": whole, "near": NEAR_MS}
+            self._db.execute(FIND_PAYMENTS, where)
+            self._db.execute(NAME_PAYMENTS)
+            self._db.execute(FIND_REFUNDS, where)
+            self._db.execute(NAME_REFUNDS)
+        self._db.execute(NAME_PAYMENTS_OF_REFUNDS)
 
     def match(
         self, day: date, pool: Pool, rules: Rules, rate: ChannelRate | None = None
@@ -272,7 +294,8 @@ _PART_OURS: Final = f"SELECT {_OURS_COLUMNS} FROM ours {_OF_PART}"  # noqa: S608
 _NEW_KEYS: Final = "ANTI JOIN ours USING (kind, order_no, refund_no)"
 _UNKNOWN: Final = (
     "SELECT DISTINCT order_no FROM bill ANTI JOIN "
-    "(SELECT order_no FROM ours WHERE kind = 'payment') USING (order_no) ORDER BY order_no"
+    "(SELECT order_no FROM ours WHERE kind = 'payment') USING (order_no) "
+    "WHERE order_no <> '' AND NOT contains(order_no, '?') ORDER BY order_no"
 )
 _WITH_OURS: Final = (
     "bill b LEFT JOIN ours o USING (kind, order_no, refund_no) "

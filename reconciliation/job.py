@@ -239,6 +239,7 @@ class NightJob:
         window = kind.start_ms(first), kind.start_ms(last + timedelta(days=1))
         with self._source.made_between(account.account_id, *window) as stored:
             engine.load_ours(entries_of(batch, kind) for batch in stored)
+        engine.complete_numbers()
         missing = engine.unknown_orders()
         if missing:
             found = self._source.named(account.account_id, missing)

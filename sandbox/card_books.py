@@ -66,7 +66,17 @@ class CardReturn:
     reference: str
     original_no: str
     is_void: bool
+    at_ms: int = 0
     undone: bool = False
+
+
+@dataclass(slots=True)
+class CardAdjustment:
+    """Money that went back to the card of ``order`` without a request of the link's."""
+
+    order: CardOrder
+    amount_fen: int
+    at_ms: int
 
 
 class CardBooks:
@@ -77,6 +87,7 @@ class CardBooks:
         self._orders: dict[str, CardOrder] = {}
         self._returns: dict[str, CardReturn] = {}
         self._refused: set[str] = set()
+        self.adjustments: list[CardAdjustment] = []
 
     def __iter__(self) -> Iterator[CardOrder]:
         return iter(self._orders.values())
@@ -117,8 +128,21 @@ class CardBooks:
         if number in self._orders or number in self._returns:
             raise ValueError("an order number is used once")
 
+    def adjust(self, order: CardOrder, amount_fen: int, at_ms: int) -> None:
+        """Give back without a request.
+
+        Raises:
+            BooksFull: nothing more can be remembered.
+            ValueError: the order has not so much left.
+        """
+        if order.undone or not 0 < amount_fen <= order.charged_fen - order.returned_fen:
+            raise ValueError("the order has not so much left")
+        self.make_room()
+        order.returned_fen += amount_fen
+        self.adjustments.append(CardAdjustment(order, amount_fen, at_ms))
+
     def make_room(self) -> None:
         """Raise :class:`BooksFull` if nothing more can be remembered."""
         known = len(self._orders) + len(self._returns) + len(self._refused)
-        if known >= self._max_orders:
+        if known + len(self.adjustments) >= self._max_orders:
             raise BooksFull

@@ -60,6 +60,7 @@ def give_back(asked: Asked, state: CardState, now_ms: int) -> Fields:
         f"{state.next_serial():012d}",
         asked.original_no,
         is_void=asked.act is not Act.REFUND,
+        at_ms=now_ms,
     )
     books.add_return(one)
     return _answer(asked, one, state, now_ms)

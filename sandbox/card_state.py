@@ -28,6 +28,10 @@ class CardState:
         self._stamp_s = -1
         self._stamp = ("", "")
 
+    def merchants(self) -> dict[str, str]:
+        """Each link terminal's merchant."""
+        return {terminal_id: link.merchant_id for terminal_id, link in self.links.items()}
+
     @property
     def serial(self) -> int:
         """The number that was given last."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from sandbox import alipay_site, alipay_v3, control, unionpay_qr_site
+from sandbox import alipay_site, alipay_v3, card_files_site, control, unionpay_qr_site
 from sandbox.config import BoundPorts, SandboxConfig, ServerTls
 from sandbox.connection import CardConnection, Connections, HttpAnswer, HttpConnection
 from sandbox.effects import Effect
@@ -103,6 +103,8 @@ def _listeners(
     def unionpay_qr(state: UnionPayQrState, request: HttpRequest) -> HttpAnswer:
         if request.method == "POST" and request.path in PATHS:
             return HttpAnswer(world.unionpay_qr(state, request.body, now_ms()), content_type=TEXT)
+        if request.path.startswith(card_files_site.PREFIX):
+            return card_files_site.handle(request, world.card_state)
         return unionpay_qr_site.handle(request)
 
     http = partial(HttpConnection, connections=connections, max_body_bytes=config.max_body_bytes)

@@ -6,7 +6,9 @@ acquirer's own data file of the same shape makes a reader of its own
 (``UnionPayBills(load_layouts(path))``), without a line of code.
 
 Sources: reference ``channels.md`` C2, C3. ``zm``, ``acom`` and ``acomn`` are proven on real
-files; ``coma`` to its byte 376; ``zme`` and ``aerr`` on none.
+files; ``coma`` to its byte 376. The widths of ``zme`` are those of the vendor's own demo, the
+offsets of ``coma`` behind that byte and of ``aerra`` (an agent's ``aerr`` with more behind it)
+those of a public program that reads such files; no file of these has been seen.
 """
 
 import json

@@ -9,6 +9,10 @@ Rules (reference ``channels.md`` C2, C3):
   neither was cleared.
 * A refund's payment is what our request carried along (商户自定义域), else UnionPay's
   original order number.
+* Institution rows may name no order: then it is told by terminal and trace, as far as the row
+  tells it, and a refund's payment by its original's trace. What stands between them in our
+  numbers, the link's batch, is written ``?``; who matches fills it in from our books
+  (``reconciliation/partial_numbers.py``).
 """
 
 from collections.abc import Iterator
@@ -36,7 +40,10 @@ _REFUND_TYPES: Final = pa.array(["04", "31", "33"])
 _BALANCE: Final = "30"
 _RETURNING: Final = "20"
 _REVERSAL: Final = "0420"
-_REFUND_ADVICE: Final = "0220"
+_TERMINAL: Final = "^[A-Za-z0-9]{8}$"
+_TRACE: Final = "^[0-9]*[1-9][0-9]*$"
+"""Six digits by the layout; 000000 is no trace."""
+_BATCH_UNKNOWN: Final = "??????"
 
 
 class FileReader:
@@ -106,18 +113,21 @@ class FileReader:
             is_payment, is_kept = _institution_kinds(records)
             fees = _institution_fees(records)
             status = records.text("status")
+            numbers = _told_or(records.text("order_id"), _by_trace(records, "trace"))
+            originals = _told_or(_original(records), _by_trace(records, "original_trace"))
         else:
             is_payment, is_kept = _merchant_kinds(records), pa.repeat(literal(True), count)
             fees = pc.negate(records.signed("fee"))
             status = records.text("code")
+            numbers, originals = records.text("order_id"), _original(records)
             self._count(records, is_payment, amounts, fees)
         batch = pa.RecordBatch.from_arrays(
             [
                 pc.if_else(
                     is_payment, literal(BillKind.PAYMENT.value), literal(BillKind.REFUND.value)
                 ),
-                pc.if_else(is_payment, records.text("order_id"), _original(records)),
-                pc.if_else(is_payment, literal(""), records.text("order_id")),
+                pc.if_else(is_payment, numbers, originals),
+                pc.if_else(is_payment, literal(""), numbers),
                 records.text("trade_no"),
                 status,
                 amounts,
@@ -151,9 +161,22 @@ class FileReader:
 
 def _original(records: Records) -> Any:
     """The payment that a refund names."""
-    carried = records.own_number("reserved")
-    is_carried = pc.not_equal(carried, literal(""))
-    return pc.if_else(is_carried, carried, records.own_number("original_order_id"))
+    return _told_or(records.own_number("reserved"), records.own_number("original_order_id"))
+
+
+def _told_or(told: Any, other: Any) -> Any:
+    """The one where it says something, else the other."""
+    return pc.if_else(pc.not_equal(told, literal("")), told, other)
+
+
+def _by_trace(records: Records, trace: str) -> Any:
+    """Terminal and trace of a card order, its batch unknown; ``""`` where they are not there."""
+    terminals, traces = records.own_number("terminal"), records.own_number(trace)
+    is_told = pc.and_(
+        pc.match_substring_regex(terminals, _TERMINAL), pc.match_substring_regex(traces, _TRACE)
+    )
+    made = pc.binary_join_element_wise(terminals, literal(_BATCH_UNKNOWN), traces, literal(""))
+    return pc.if_else(is_told, made, literal(""))
 
 
 def _merchant_kinds(records: Records) -> Any:
@@ -170,9 +193,8 @@ def _institution_kinds(records: Records) -> tuple[Any, Any]:
     mti, processing = records.text("mti"), records.text("processing")
     demand(pc.match_substring_regex(mti, "^0[1248][0-9]{2}$"), "the message type is not one")
     demand(pc.match_substring_regex(processing, "^[0-9]{6}$"), "the processing code is not one")
-    is_returning = pc.or_(
-        pc.starts_with(processing, _RETURNING), pc.equal(mti, literal(_REFUND_ADVICE))
-    )
+    # by the processing code alone: an offline sale is an advice (0220), as a refund is
+    is_returning = pc.starts_with(processing, _RETURNING)
     # a reversal moves the money of what it reverses the other way
     is_payment = pc.equal(is_returning, pc.equal(mti, literal(_REVERSAL)))
     moves_nothing = pc.or_(pc.starts_with(mti, "01"), pc.starts_with(processing, _BALANCE))

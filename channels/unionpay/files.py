@@ -33,7 +33,6 @@ class UnionPayBills:
 
     def __init__(self, layouts: Mapping[str, Layout]) -> None:
         self._layouts = layouts
-        self._by_mark = sorted(layouts.values(), key=lambda one: -len(one.mark))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -77,9 +76,12 @@ class UnionPayBills:
         return FileReader(member, layout, day or told, sums)
 
     def _layout_of(self, name: str) -> Layout | None:
+        """The layout whose mark ends last: ACOMA is a COMA, ACOMN no ACOM."""
         if _SUMMARY.match(name):
             return None
-        return next((one for one in self._by_mark if one.mark in name.upper()), None)
+        upper = name.upper()
+        found = [one for one in self._layouts.values() if one.mark in upper]
+        return max(found, key=lambda one: upper.find(one.mark) + len(one.mark), default=None)
 
 
 def _members(path: Path) -> tuple[BillMember, ...]:

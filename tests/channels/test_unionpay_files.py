@@ -246,6 +246,49 @@ def test_holds_inquiries_and_undone_pairs_are_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_that_names_no_order_tells_its_terminal_and_traces(tmp_path: Path) -> None:
+    """What stands between them in our numbers is not in the file; 000000 is no trace."""
+    line = bytearray(institution("0220", "200000"))
+    line[178:184] = b"747301"
+    bare = bytes(line[:299])
+    rows, _ = read(written(tmp_path, bare + b"\n", "IND18080301ACOM"), "acom")
+    assert (rows[0]["order_no"], rows[0]["refund_no"]) == (
+        "01080209??????747301",
+        "01080209??????747302",
+    )
+    line[178:184], line[118:126] = b"000000", b"0108 209"
+    rows, _ = read(written(tmp_path, bytes(line[:299]) + b"\n", "IND18080301ACOM"), "acom")
+    assert (rows[0]["order_no"], rows[0]["refund_no"]) == ("", "")
+
+
+def test_an_offline_sale_is_a_payment_though_it_is_an_advice(tmp_path: Path) -> None:
+    line = institution("0220", "000000") + b"\n"
+    rows, _ = read(written(tmp_path, line, "INN18080301COMA"), "coma")
+    assert [row["kind"] for row in rows] == ["payment"]
+
+
+def test_an_agents_errors_have_the_orders_number_too(tmp_path: Path) -> None:
+    """Offsets as a public program has them: 81 fields, the order's number the 52nd."""
+    places = {
+        "code": (0, 3), "time": (35, 10), "amount": (66, 12), "mti": (79, 4),
+        "processing": (84, 6), "terminal": (96, 8), "reference": (105, 12), "trace": (28, 6),
+        "original": (152, 6), "status": (159, 2), "receivable": (166, 12),
+        "payable": (179, 12), "switch": (205, 12), "order": (499, 40),
+    }  # fmt: skip
+    row = record(
+        1010, places, code="E32", time="0803162152", amount="000000000100", mti="0220",
+        processing="200000", terminal="01080209", reference="215228025551", trace="900001",
+        original="747302", status="00", receivable="000000000007", payable="000000000000",
+        switch="C00000000001", order="RETURN1",
+    )  # fmt: skip
+    rows, totals = read(written(tmp_path, lines([row]), "INN18080301AERRA"), "aerra")
+    (found,) = rows
+    assert (found["kind"], found["order_no"], found["refund_no"], found["trade_no"]) == (
+        "refund", "01080209??????747302", "RETURN1", "215228025551",
+    )  # fmt: skip
+    assert totals.fee_mfen == -8_000
+
+
 def test_an_institutions_layout_is_data(tmp_path: Path) -> None:
     """An agent that puts twelve characters before each record is a file of numbers."""
     raw = json.loads(OWN_FILE.read_text())
@@ -267,12 +310,16 @@ def test_an_institutions_layout_is_data(tmp_path: Path) -> None:
 
 
 def test_every_kind_is_known_by_its_name_and_errors_are_read_too(tmp_path: Path) -> None:
-    assert bill_format("unionpay").kinds == ("zm", "zme", "acom", "acomn", "coma", "aerr")
+    assert bill_format("unionpay").kinds == (
+        "zm", "zme", "acom", "acomn", "coma", "aerr", "aerra",
+    )  # fmt: skip
     for name, kind in (
         ("INN18080301ACOM", "acom"),
         ("IND18080301ACOMN.Z", "acomn"),
         ("INN18080301COMA", "coma"),
+        ("INN18080301ACOMA", "coma"),
         ("INN18080301AERR", "aerr"),
+        ("INN18080301AERRA", "aerra"),
         ("INN18080388ZME_1", "zme"),
         ("INN18080388ZM_1", "zm"),
     ):
