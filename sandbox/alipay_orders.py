@@ -156,18 +156,18 @@ class OpenOrders:
             if trade is None:
                 why = self._refuses(order, now_ms)
                 if why:
-                    return _told(order.out_trade_no, order.total_fen, why)
+                    return _told(order, why)
                 trade = self._scanned(order, payer, now_ms)
         if trade is None:
             return None
         why = _cannot_pay(trade, payer)
         if why or payer.act is Scenario.NEVER_PAYS:
-            return _told(trade.out_trade_no, trade.total_fen, why)
+            return _told(trade, why)
         later_ms = self._user_paying_after_ms if payer.act is Scenario.USER_PAYING else 0
         trade.pays_at_ms = now_ms + later_ms
         trade.settle(now_ms)
         self._books.look_again(trade)
-        return _told(trade.out_trade_no, trade.total_fen, "", paid=bool(trade.paid_at_ms))
+        return _told(trade, "", paid=bool(trade.paid_at_ms))
 
     def _refuses(self, order: CodeOrder, now_ms: int) -> str:
         if self._books.is_refused(order.out_trade_no):
@@ -220,7 +220,12 @@ def _cannot_pay(trade: Trade, payer: Payer) -> str:
     return "the wallet refused" if payer.act is Scenario.DECLINED else ""
 
 
-def _told(order_no: str, total_fen: int, why: str, *, paid: bool = False) -> WalletAnswer:
+def _told(order: CodeOrder | Trade, why: str, *, paid: bool = False) -> WalletAnswer:
     return WalletAnswer(
-        channel=CHANNEL, order_no=order_no, amount_fen=total_fen, paid=paid, why=why
+        channel=CHANNEL,
+        order_no=order.out_trade_no,
+        amount_fen=order.total_fen,
+        paid=paid,
+        why=why,
+        subject=order.subject,
     )

@@ -142,6 +142,8 @@ class SandboxConfig:
     books of money are never silently forgotten). ``fault_seed`` seeds the random
     source of faults and reordering. ``notify_factor`` divides the waits between attempts to
     notify; ``notify_ca_file`` is trusted when merchants are reached over TLS. A channel whose section is ``None`` is not served.
+    Payers' apps are served if ``wallets_port`` is not ``None``; they open merchants' pages of
+    this machine and of the origins ``wallet_sites``.
     """
 
     alipay: AlipaySandboxConfig
@@ -153,6 +155,7 @@ class SandboxConfig:
     card_port: int = 0
     wechat_port: int = 0
     unionpay_qr_port: int = 0
+    wallets_port: int | None = None
     control_port: int = 0
     user_paying_after_s: int = 8
     max_orders: int = DEFAULT_MAX_ORDERS
@@ -161,6 +164,7 @@ class SandboxConfig:
     fault_seed: int = 0
     notify_factor: int = 60
     notify_ca_file: str = ""
+    wallet_sites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +176,4 @@ class BoundPorts:
     control: int = 0
     wechat: int = 0
     unionpay_qr: int = 0
+    wallets: int = 0

@@ -7,7 +7,7 @@
   ``[{"channel","order_no","event","attempts","state","last_status"}, …]``
 * ``POST /pay`` with ``{"code"}`` or ``{"order"}``, and ``as`` (a scenario's word), ``payer``:
   a payer scans it or opens it and pays (see :mod:`sandbox.wallet`)
-  → ``{"channel","order_no","amount_fen","paid","why"}``
+  → ``{"channel","order_no","amount_fen","paid","why","subject"}``
 * ``POST /adjust`` with ``{"order_no","amount_fen"}``: the acquirer of cards gives that much of
   an order back by itself, as an error's adjustment (see :mod:`sandbox.card_files`)
   → ``{"order_no","returned_fen"}``

@@ -1,7 +1,8 @@
 """The sandbox as real servers on real sockets.
 
-Rule: this is the sandbox's only shell. Here alone a clock is read and a socket
-opened; what is answered is decided in :class:`sandbox.world.World`.
+Rule: this and what it starts (``notifying``, ``wallet_site``) are the sandbox's only shell. Here
+alone a clock is read and a socket opened; what is answered is decided in
+:class:`sandbox.world.World`.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from sandbox.http_wire import HttpRequest
 from sandbox.notifying import deliver_notices
 from sandbox.unionpay_qr import PATHS, UnionPayQrState
 from sandbox.unionpay_qr_site import TEXT
+from sandbox.wallet_site import WalletSite
 from sandbox.world import World
 
 GATEWAY_PATH: Final = "/gateway.do"
@@ -50,13 +52,20 @@ async def serve(
     connections = Connections(config.max_connections)
     servers: dict[str, asyncio.Server] = {}
     notifying: asyncio.Task[None] | None = None
+    wallets = _wallets(config, world, now_ms, random_bytes)
     try:
         loop = asyncio.get_running_loop()
-        for name, (factory, port, tls) in _listeners(config, world, connections, now_ms).items():
+        listeners = _listeners(config, world, connections, now_ms)
+        if wallets is not None and config.wallets_port is not None:
+            await wallets.runner.setup()
+            listeners["wallets"] = wallets.protocol, config.wallets_port, None
+        for name, (factory, port, tls) in listeners.items():
             servers[name] = await loop.create_server(
                 factory, config.host, port, backlog=1024, ssl=tls
             )
         world.alipay_state.bills.site = f"http://{config.host}:{_port(servers['alipay'])}"
+        if wallets is not None:
+            wallets.listens_on(_port(servers["wallets"]))
         notifying = loop.create_task(deliver_notices(world, now_ms, config.notify_ca_file))
         on_ready(BoundPorts(**{name: _port(server) for name, server in servers.items()}))
         await notifying  # for ever
@@ -66,9 +75,30 @@ async def serve(
             await asyncio.gather(notifying, return_exceptions=True)
         for server in servers.values():
             server.close()
+        if wallets is not None:
+            await wallets.close()
         await connections.close_all()
         for server in servers.values():
             await server.wait_closed()
+
+
+def _wallets(
+    config: SandboxConfig,
+    world: World,
+    now_ms: Callable[[], int],
+    random_bytes: Callable[[int], bytes],
+) -> WalletSite | None:
+    """The payers' apps, if they are served."""
+    if config.wallets_port is None:
+        return None
+    return WalletSite(
+        world,
+        now_ms,
+        random_bytes,
+        ca_file=config.notify_ca_file,
+        sites=config.wallet_sites,
+        hosts=(config.host,),
+    )
 
 
 def _port(server: asyncio.Server) -> int:

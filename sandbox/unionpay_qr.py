@@ -18,9 +18,11 @@ Rules (reference ``channels.md`` C1), where the vendor leaves room this side dec
 import base64
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from domain.clock import BEIJING
 from sandbox.config import UnionPayQrSandboxConfig
 from sandbox.effects import HANG_UP, Effect
 from sandbox.form import FormError, parse_form
@@ -68,6 +70,8 @@ class UnionPayQrState:
         self.signer = Signer(config)
         self.user_paying_after_ms = user_paying_after_ms
         self.books = UnionPayBooks(max_orders)
+        self.cashier_url = "https://qr.95516.com/pay/"
+        """Where an order from a page is paid: its number follows."""
 
     def notices(self) -> list[Notice]:
         """What there is to tell since the last call."""
@@ -187,7 +191,7 @@ def _page_order(params: Params, state: UnionPayQrState, now_ms: int) -> bytes:
     """01/01 from a wallet's page."""
     if not params.get("appUserId"):
         raise _No("13")
-    return _to_be_paid(params, state, now_ms, "payUrl", "https://qr.95516.com/pay/")
+    return _to_be_paid(params, state, now_ms, "payUrl", state.cashier_url)
 
 
 def _to_be_paid(
@@ -198,11 +202,25 @@ def _to_be_paid(
         known = _new(params, state, now_ms, done_at_ms=NEVER)
         known.code = f"{prefix}{known.query_id}"
         known.payer_id = params.get("appUserId", "")
-        known.expires_at_ms = now_ms + _ORDER_LIFE_MS
+        known.expires_at_ms = _expiry_ms(params, now_ms)
+        known.front_url = params.get("frontUrl", "")
+        known.subject = params.get("orderDesc", "")
         state.books.add(known)
     if (known.amount_fen, bool(known.code)) != (_amount(params), True) or known.reversed:
         raise _No("12")
     return state.signer.answer(params, "00", tn=known.query_id, **{field: known.code})
+
+
+def _expiry_ms(params: Params, now_ms: int) -> int:
+    """``payTimeout``, or two hours from now."""
+    text = params.get("payTimeout", "")
+    if not text:
+        return now_ms + _ORDER_LIFE_MS
+    try:
+        at = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
+    except ValueError:
+        raise _No("10") from None
+    return int(at.timestamp()) * 1000
 
 
 def _paid_by(order: Order, payer: Payer, later_ms: int, now_ms: int) -> WalletAnswer:
@@ -213,6 +231,7 @@ def _paid_by(order: Order, payer: Payer, later_ms: int, now_ms: int) -> WalletAn
             amount_fen=order.amount_fen,
             paid=paid,
             why=why,
+            subject=order.subject,
         )
 
     if order.reversed or now_ms > order.expires_at_ms:
@@ -239,7 +258,12 @@ def _who_pays(params: Params, state: UnionPayQrState, now_ms: int) -> bytes:
     code = params.get("userAuthCode", "")
     if not code or not params.get("appUpIdentifier"):
         raise _No("13")
-    return state.signer.answer(params, "00", appUserId=f"user-{zlib.crc32(code.encode()):08x}")
+    return state.signer.answer(params, "00", appUserId=user_of(code))
+
+
+def user_of(code: str) -> str:
+    """The payer's name behind a ``userAuthCode``."""
+    return f"user-{zlib.crc32(code.encode()):08x}"
 
 
 def _query(params: Params, state: UnionPayQrState, now_ms: int) -> bytes:

@@ -53,6 +53,8 @@ class Order:
     code: str = field(default="", repr=False)
     payer_id: str = field(default="", repr=False)
     expires_at_ms: int = 0
+    front_url: str = field(default="", repr=False)
+    subject: str = ""
 
     @property
     def charged_fen(self) -> int:

@@ -21,7 +21,8 @@ def notices_of(orders: Iterable[Order], signer: Signer) -> list[Notice]:
     return [_notice(order, signer) for order in orders]
 
 
-def _notice(order: Order, signer: Signer) -> Notice:
+def told_of(order: Order, signer: Signer) -> dict[str, str]:
+    """What is said of a transaction that is done, unsigned."""
     fields = {
         "accessType": "0",
         "bizType": "000000",
@@ -46,6 +47,11 @@ def _notice(order: Order, signer: Signer) -> Notice:
         fields["reqReserved"] = order.reserved
     if order.original is not None:
         fields["origQryId"] = order.original.query_id
+    return fields
+
+
+def _notice(order: Order, signer: Signer) -> Notice:
+    fields = told_of(order, signer)
 
     def write(at_ms: int, spoil: Spoil) -> NoticeRequest:
         told = dict(fields)

@@ -31,13 +31,17 @@ class Payer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletAnswer:
-    """What the payer's phone says; ``why`` is empty unless the order cannot be paid."""
+    """What the payer's phone says; ``why`` is empty unless the order cannot be paid.
+
+    ``subject`` is what the merchant called it.
+    """
 
     channel: str
     order_no: str
     amount_fen: int
     paid: bool
     why: str = ""
+    subject: str = ""
 
 
 Wallet = Callable[[Payer, int], WalletAnswer | None]

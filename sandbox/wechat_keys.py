@@ -154,6 +154,13 @@ class WeChatKeys:
             return False
         return verify_sha256(self._merchant_key, message, proof.signature)
 
+    def is_page_signed(self, scheme: str, message: bytes, signature: bytes) -> bool:
+        """Whether the merchant signed what a page hands to the JS bridge."""
+        if scheme == SM_SCHEME:
+            national = self._national_merchant
+            return national is not None and national[1].verify(message, signature)
+        return verify_sha256(self._merchant_key, message, signature)
+
     def signer(self, scheme: str, wanted: str) -> Signer | None:
         """Who signs the answer to a request; ``None`` if ``wanted`` names no key of ours."""
         if scheme == SM_SCHEME and self.national is not None:

@@ -57,6 +57,7 @@ class OpenOrders:
             amount_fen=order.total_fen,
             paid=bool(order.paid_at_ms) and not why,
             why=why,
+            subject=order.description,
         )
 
 

@@ -80,28 +80,29 @@ class World:
                 max_orders=config.max_orders,
             )
             self._charges[UNIONPAY_QR] = self.unionpay_qr_state.charges
+        self.user_paying_after_ms = config.user_paying_after_s * 1000
         self.calls = dict.fromkeys(self._charges, 0)
         """Requests that came, whatever became of them."""
         self.faults = {channel: Faults(self._random) for channel in self._charges}
         self.notifier = Notifier(config.notify_factor)
         self._notices: list[Callable[[], Iterable[Notice]]] = []
         self._ticks: list[Callable[[int], None]] = []
-        self._wallets: list[Wallet] = []
+        self._wallets: dict[str, Wallet] = {}
         if self.wechat_state is not None:
             tell = partial(wechat_notices.notices, self.wechat_state)
             self._tell(WECHAT, wechat_notices.SCHEDULE_S, tell)
             self._ticks.append(self.wechat_state.books.tick)
-            self._wallets.append(self.wechat_state.orders.pay)
+            self._wallets[WECHAT] = self.wechat_state.orders.pay
         self._tell(ALIPAY, alipay_notices.SCHEDULE_S, self.alipay_state.notices)
         self._ticks.append(self.alipay_state.books.tick)
-        self._wallets.append(self.alipay_state.orders.pay)
+        self._wallets[ALIPAY] = self.alipay_state.orders.pay
         if self.unionpay_qr_state is not None:
             self._open_unionpay_qr(self.unionpay_qr_state)
 
     def _open_unionpay_qr(self, state: UnionPayQrState) -> None:
         self._tell(UNIONPAY_QR, unionpay_qr_notices.SCHEDULE_S, state.notices)
         self._ticks.append(state.books.tick)
-        self._wallets.append(state.pay)
+        self._wallets[UNIONPAY_QR] = state.pay
 
     def _tell(
         self, channel: str, schedule_s: Sequence[int], notices: Callable[[], Iterable[Notice]]
@@ -119,9 +120,11 @@ class World:
             for notice in notices():
                 self.notifier.add(notice, now_ms)
 
-    def pay(self, payer: Payer, now_ms: int) -> WalletAnswer | None:
-        """A payer with a phone; ``None`` if no channel knows the code or the order."""
-        for wallet in self._wallets:
+    def pay(self, payer: Payer, now_ms: int, channel: str = "") -> WalletAnswer | None:
+        """A payer with a phone; ``None`` if no channel (or not this one) knows what is shown."""
+        for name, wallet in self._wallets.items():
+            if channel not in ("", name):
+                continue
             answer = wallet(payer, now_ms)
             if answer is not None:
                 return answer

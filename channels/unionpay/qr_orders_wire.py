@@ -58,7 +58,7 @@ def build_page_order(request: OrderRequest, account: AcpAccount) -> HttpRequest:
         "channelType": "07",
         "tradeType": "mobileWeb",
         "appUserId": request.payer_id,
-        "frontUrl": account.front_url,
+        "frontUrl": request.return_url or account.front_url,
         **_order(request, account),
     }
     return request_of(account.base_url + APP_PATH, params, account)

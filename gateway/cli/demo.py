@@ -225,6 +225,7 @@ class _Demo:
         Console().print(
             f"\nServing. API and its page: {base_url}/docs   POS: port "
             f"{self._addresses['pos']['port']}   channels: {self._channels['control_url']}/charges\n"
+            f"Payers' apps, for a browser: {self._channels['wallets']}/\n"
             f"Files and logs: {self._installation.folder}\n\n"
             "Try next, in another shell"
             + ("" if self._info_file else f" (start me with --info {info} first)")

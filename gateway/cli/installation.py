@@ -87,6 +87,7 @@ class Installation:
             "sandbox": {
                 "user_paying_after_s": tuning.user_paying_after_s,
                 **{channel.section: channel.sandbox_section(tuning) for channel in CHANNELS},
+                "wallets": {"port": 0},
             },
         }
 

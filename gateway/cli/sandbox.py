@@ -91,6 +91,8 @@ def addresses_of(config: SandboxConfig, ports: BoundPorts) -> dict[str, object]:
         addresses["wechat"] = f"{scheme}://{config.host}:{ports.wechat}"
     if config.unionpay_qr is not None:
         addresses["unionpay_qr"] = f"http://{config.host}:{ports.unionpay_qr}"
+    if config.wallets_port is not None:
+        addresses["wallets"] = f"http://{config.host}:{ports.wallets}"
     return addresses
 
 
@@ -114,6 +116,7 @@ def sandbox_config(loaded: LoadedConfig, section: SandboxSection) -> SandboxConf
         card=_card(loaded, section.card),
         unionpay_qr=_unionpay_qr(loaded, section.unionpay_qr) if section.unionpay_qr else None,
         unionpay_qr_port=section.unionpay_qr.port if section.unionpay_qr else 0,
+        wallets_port=section.wallets.port if section.wallets is not None else None,
         wechat_port=section.wechat.port if section.wechat is not None else 0,
         wechat=_wechat(loaded, section.wechat) if section.wechat is not None else None,
     )

@@ -84,7 +84,14 @@ async def test_a_code_is_scanned_and_paid(
     assert before["sub_code"] == "ACQ.TRADE_NOT_EXIST"
     assert await paid(sandbox, code=node["qr_code"]) == (
         200,
-        {"channel": "alipay", "order_no": "CODE1", "amount_fen": 1990, "paid": True, "why": ""},
+        {
+            "channel": "alipay",
+            "order_no": "CODE1",
+            "amount_fen": 1990,
+            "paid": True,
+            "why": "",
+            "subject": ORDER["subject"],
+        },
     )
     after = await sdk(AlipayTradeQueryRequest, out_trade_no="CODE1")
     assert (after["trade_status"], after["buyer_user_id"]) == ("TRADE_SUCCESS", PAYER_ID)
