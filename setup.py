@@ -21,6 +21,7 @@ ROOMS = (
 
 RUNTIME = [
     "aiohttp>=3.14.5",
+    "argon2-cffi>=25.1.0",
     "asyncpg>=0.32.0",
     "cryptography>=50.0.2",
     "defusedxml>=0.7.1",

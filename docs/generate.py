@@ -36,11 +36,12 @@ from channels.unionpay.card_codes import (
 )
 from domain import refund
 from domain.decline import CASHIER_TEXTS, DeclineReason
+from domain.limits import LIMIT_TEXTS
 from domain.payment import FINAL, SAME, TRANSITIONS, UNSETTLED, Event, Status
 from domain.refund import REFUND_FINAL, RefundEvent, RefundStatus
 from gateway.config import Config
 from gateway.http.errors import STATUSES
-from gateway.pos.translate import F39_OF_ERROR, F39_OF_REASON
+from gateway.pos.translate import F39_OF_ERROR, F39_OF_LIMIT, F39_OF_REASON
 from pos_protocol import asks
 from pos_protocol.describe import describe
 from pos_protocol.dialect import STANDARD, Dialect
@@ -257,6 +258,10 @@ def _declines() -> str:
         "open), 13 (amount), 14 (no card number or unknown code), 57 (a PIN under a weak key), "
         "64 (a reversal of another amount), 94 (same trace, other content) or 99 (PIN block).\n\n"
         + _errors()
+        + "\n## Limits\n\nFrom `domain/limits.py` and `gateway/pos/translate.py`: what `OverLimit` "
+        "says ([limits](limits.md)). The number of a sale that a terminal was refused for a limit "
+        "is taken: the same message never sells later.\n\n"
+        + _over_limits()
         + "\n## Alipay\n\nFrom `channels/alipay/codes.py`: what a verified answer to "
         "`alipay.trade.pay` with code 40004 means. A `sub_code` that is not here is **unknown**, "
         "and the gateway asks.\n\n"
@@ -302,6 +307,19 @@ def _errors() -> str:
         for kind, status in STATUSES.items()
     ]  # fmt: skip
     return _table(["Error", "HTTP", "F39", "Meaning"], rows)
+
+
+def _over_limits() -> str:
+    rows = [
+        [
+            _code(rule.value),
+            f"{F39_OF_LIMIT[rule]} {_meaning(F39_OF_LIMIT[rule])}",
+            text.en,
+            text.zh,
+        ]
+        for rule, text in LIMIT_TEXTS.items()
+    ]
+    return _table(["`error.code`", "F39", "The cashier or payer reads", ""], rows)
 
 
 def _alipay() -> str:
@@ -387,7 +405,7 @@ def _lengths(lengths: range) -> str:
 
 
 def _configuration_keys(root: Path) -> str:
-    files = ("config.py", "config_reconciliation.py", "config_sandbox.py")
+    files = ("config.py", "config_limits.py", "config_reconciliation.py", "config_sandbox.py")
     source = "\n".join((root / "gateway" / name).read_text(encoding="utf-8") for name in files)
     return "\n".join(_section(source, name, kind) for name, kind in _sections("", Config))
 

@@ -9,6 +9,7 @@
     │   ├── NotFound              no such payment of this merchant
     │   ├── Conflict              same key, other content
     │   ├── TooLarge              over a configured bound
+    │   ├── OverLimit             a limit of the merchant's own, or its operator's PIN
     │   ├── UnsupportedMedia      not JSON
     │   └── Unprocessable         understood, and impossible
     ├── Unavailable           ours for now: draining, overloaded or store down
@@ -56,6 +57,17 @@ class Conflict(RequestError):
 
 class TooLarge(RequestError):
     """Over a configured bound."""
+
+
+class OverLimit(RequestError):
+    """A limit that was set for the merchant stops it, or an operator's PIN is wanting.
+
+    Nothing was begun. ``message`` and ``message_zh`` are for the person at the till.
+    """
+
+    def __init__(self, code: str, message: str, *, field: str = "", message_zh: str = "") -> None:
+        super().__init__(code, message, field=field)
+        self.message_zh = message_zh
 
 
 class UnsupportedMedia(RequestError):

@@ -291,6 +291,8 @@ class Gateway:
         watch("posgate_store_queued", "Changes waiting for a commit", self.store.queued)
         watch("posgate_nonces", "Nonces remembered", self._nonces.kept)
         watch("posgate_directory_entries", "Cached callers", core.directory.cached)
+        watch("posgate_limited_merchants", "Merchants with limits", core.limits.known)
+        watch("posgate_pin_checks", "Operators' PINs looked at or waiting", core.pins.waiting)
         watch("posgate_recovering", "Payments being recovered", core.recovery.working)
         watch("posgate_notifying", "Notices being sent", core.notifier.working)
         watch("posgate_inbound_in_flight", "Channels' notices in flight", core.inbound.in_flight)

@@ -20,6 +20,7 @@ from pydantic import model_validator as checks_section
 
 from domain.errors import ConfigurationError
 from gateway.config_faults import faults, repeated_keys
+from gateway.config_limits import LimitsSection
 from gateway.config_reconciliation import ReconciliationSection
 from gateway.config_sandbox import SandboxSection
 from gateway.config_section import Count as _Count
@@ -289,6 +290,7 @@ class Config(_Section):
     reconciliation: ReconciliationSection = ReconciliationSection()
     logs: LogsSection = LogsSection()
     directory: DirectorySection = DirectorySection()
+    limits: LimitsSection = LimitsSection()
     sandbox: SandboxSection | None = None
 
 

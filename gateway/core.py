@@ -21,10 +21,12 @@ from gateway.http.payment_calls import PaymentCalls
 from gateway.http.refund_calls import RefundCalls
 from gateway.inbound import Inbound, InboundBounds
 from gateway.late_answers import LateAnswers
+from gateway.limits import Limits
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
 from gateway.notifications import Deliver, Notifier, NotifierBounds
+from gateway.operator_pins import OperatorPins
 from gateway.outbound import refusal
 from gateway.payments import Payments
 from gateway.pos.catalogue import Catalogue
@@ -69,6 +71,8 @@ class Core:
     inbound: Inbound
     late_answers: LateAnswers
     directory: Directory
+    limits: Limits
+    pins: OperatorPins
     pos_door: PosDoor
     pos_listener: PosListener
     api_door: ApiDoor
@@ -109,7 +113,9 @@ def build_core(ground: Ground) -> Core:
         log=ground.log,
         patience_s=ground.config.recovery.patience_s,
     )
-    payments = _payments(ground, settlement)
+    pins = _pins(ground)
+    limits = _limits(ground, pins)
+    payments = _payments(ground, settlement, limits)
     refunds = _refunds(ground, refund_settlement)
     pos_door = _pos_door(ground, payments, refunds, directory)
     inbound = _inbound(ground, payments, settlement, refund_settlement)
@@ -123,6 +129,8 @@ def build_core(ground: Ground) -> Core:
             routes=ground.routes, book=inbound.book, metrics=ground.metrics, log=ground.log
         ),
         directory=directory,
+        limits=limits,
+        pins=pins,
         pos_door=pos_door,
         pos_listener=_pos_listener(ground, pos_door),
         api_door=_api_door(ground, payments, refunds, directory),
@@ -157,7 +165,29 @@ def _notifier(ground: Ground, directory: Directory) -> Notifier:
     )
 
 
-def _payments(ground: Ground, settlement: Settlement) -> Payments:
+def _pins(ground: Ground) -> OperatorPins:
+    section = ground.config.limits
+    return OperatorPins(
+        store=ground.store,
+        clock=ground.seams.clock,
+        tries=section.pin_tries,
+        lock_s=section.pin_lock_s,
+        max_at_once=section.max_pin_checks,
+    )
+
+
+def _limits(ground: Ground, pins: OperatorPins) -> Limits:
+    return Limits(
+        store=ground.store,
+        pins=pins,
+        clock=ground.seams.clock,
+        metrics=ground.metrics,
+        log=ground.log,
+        fresh_s=ground.config.limits.fresh_s,
+    )
+
+
+def _payments(ground: Ground, settlement: Settlement, limits: Limits) -> Payments:
     section = ground.config.payments
     return Payments(
         store=ground.store,
@@ -169,6 +199,7 @@ def _payments(ground: Ground, settlement: Settlement) -> Payments:
         log=ground.log,
         till_wait_s=section.till_wait_s,
         max_in_flight=section.max_in_flight,
+        limits=limits,
     )
 
 

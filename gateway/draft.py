@@ -19,7 +19,8 @@ class Draft:
     ``original`` and ``takes`` are the hold of a completion, as its channel and as the store
     know it; ``account_id`` is the account that has the hold (``""``: any that serves).
     ``advice`` is what an advice says, ``details_json`` what an order keeps instead of what is
-    kept of every card payment.
+    kept of every card payment. ``operator_pin`` lets it through above the small-amount limit;
+    it is kept nowhere.
     """
 
     merchant_no: str
@@ -46,6 +47,8 @@ class Draft:
     account_id: str = ""
     advice: CardAdvice | None = None
     details_json: str = ""
+    operator_id: str = ""
+    operator_pin: str = ""
 
     def __repr__(self) -> str:
         return f"Draft({self.door!r}, {self.order_key!r}, amount_fen={self.amount_fen})"

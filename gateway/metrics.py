@@ -93,6 +93,12 @@ class Metrics:
             ("result",),
             registry=self.registry,
         )
+        self._over_limit = Counter(
+            "posgate_over_limit_total",
+            "Payments that a merchant's limits stopped, by rule",
+            ("rule",),
+            registry=self.registry,
+        )
         self._late = Counter(
             "posgate_late_answers_total",
             "Answers that nobody waited for any more, by what became of them",
@@ -141,6 +147,10 @@ class Metrics:
         """Show where an account's breaker stands, and count that it came there."""
         self._breaker.labels(account_id).set(_BREAKER_STATES.index(state))
         self._breaker_turns.labels(account_id, state).inc()
+
+    def over_limit(self, rule: str) -> None:
+        """Count a payment that a merchant's limits stopped."""
+        self._over_limit.labels(rule).inc()
 
     def late_answer(self, account_id: str, result: str) -> None:
         """Count an answer that nobody waited for, by what became of it."""

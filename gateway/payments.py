@@ -21,13 +21,15 @@ from channels.card_abilities import takes_action
 from channels.port import Answer, Channel, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
-from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
+from domain.errors import Conflict, NotFound, OverLimit, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
+from domain.limits import LimitRule, over_limit
 from domain.payment import Event, Order, Payment, Standing, Status, apply
 from domain.settle import has_refunds
 from gateway.advices import believed, is_advice
 from gateway.draft import Draft, order_of, request_of
 from gateway.holds import hold_is_taken
+from gateway.limits import FREE, Judge, Judged, NoLimits, asked_of
 from gateway.live import Live, ReplyFor, bare_request, is_over
 from gateway.logs import Log
 from gateway.metrics import Metrics
@@ -64,6 +66,7 @@ class Payments:
         log: Log,
         till_wait_s: float,
         max_in_flight: int,
+        limits: Judge | None = None,
     ) -> None:
         self._store = store
         self._settlement = settlement
@@ -74,6 +77,7 @@ class Payments:
         self._log = log
         self.till_wait_s = till_wait_s
         self._max_in_flight = max_in_flight
+        self._limits: Judge = limits or NoLimits()
         self._live: dict[tuple[str, str, str], Live] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting = True
@@ -94,22 +98,30 @@ class Payments:
         Raises:
             Conflict: the key exists with other content, or ``hold_is_taken``.
             Unprocessable: no account for the channel, or none that does this.
+            OverLimit: the merchant's limits stop it.
             Unavailable: draining, over the bound, or the store is down. Nothing was sent.
             ChannelDown: the channel does not answer now. Nothing was begun.
         """
         key = (draft.merchant_no, draft.door, draft.order_key)
-        first = self._live.get(key)
+        judged = FREE
+        if self._limits.concern(draft.merchant_no) and key not in self._live:
+            judged = await self._judged(draft)
+        first = self._live.get(key)  # nothing is awaited from here to where it is put there
         if first is not None:
             if await first.is_claimed():
                 return Begun(_same(first.payment, draft), first, True)
             return Begun(_same(await self._stored(draft), draft), None, True)
         try:
+            if judged.refusal is not None:
+                raise judged.refusal
             route, order = self._admit(draft)
-        except (Unavailable, Unprocessable) as refusal:
+        except (Unavailable, Unprocessable, OverLimit) as refusal:
             # a repeat is answered whatever keeps new payments out
             known = await self._store.payment_by_order(*key)
             if known is not None:
                 return Begun(_same(known, draft), None, True)
+            if isinstance(refusal, OverLimit):
+                self._limits.stopped(draft.merchant_no, refusal)
             if isinstance(refusal, Unavailable):
                 refusal.nothing_begun = True
             raise
@@ -127,6 +139,7 @@ class Payments:
                     event=Event.SUBMIT,
                     due_at_ms=due_at_ms,
                     takes=draft.takes,
+                    spends=judged.spends,
                 )
             )
         finally:
@@ -142,6 +155,10 @@ class Payments:
         if claimed:
             return Begun(live.payment, live, False)
         return Begun(_same(await self._stored(draft), draft), None, True)
+
+    async def _judged(self, draft: Draft) -> Judged:
+        asked = asked_of(draft)
+        return FREE if asked is None else await self._limits.judge(asked)
 
     def _admit(self, draft: Draft) -> tuple[Route, Order]:
         """The account and order of a new payment, or why there can be none now."""
@@ -175,6 +192,9 @@ class Payments:
         payment = await self._store.payment_by_order(draft.merchant_no, draft.door, draft.order_key)
         if payment is None and draft.takes is not None:
             raise hold_is_taken()
+        if payment is None and self._limits.concern(draft.merchant_no):
+            # others took the last of the day meanwhile
+            raise self._limits.stopped(draft.merchant_no, over_limit(LimitRule.DAILY))
         if payment is None:
             raise Unavailable("the store refused a key that it does not show")
         return payment

@@ -30,6 +30,8 @@ _CREATE_FIELDS: Final = frozenset(
         "store_id",
         "terminal_id",
         "metadata",
+        "operator_id",
+        "operator_pin",
     )
 )
 _REFUND_FIELDS: Final = frozenset(("merchant_refund_no", "amount", "reason"))
@@ -38,6 +40,8 @@ MAX_WAIT_S: Final = 30
 MAX_EXPIRES_S: Final = 7200
 MAX_REASON: Final = 256
 MAX_CODE: Final = 128
+MAX_OPERATOR: Final = 16
+MAX_PIN: Final = 12
 MAX_METADATA: Final = 20
 MAX_METADATA_NAME: Final = 40
 MAX_METADATA_TEXT: Final = 500
@@ -47,7 +51,7 @@ _URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePayment:
-    """A checked body of ``POST /v1/payments``; ``repr`` shows no code."""
+    """A checked body of ``POST /v1/payments``; ``repr`` shows no code and no PIN."""
 
     merchant_order_no: str
     amount_fen: int
@@ -60,6 +64,8 @@ class CreatePayment:
     store_id: str
     terminal_id: str
     metadata: Mapping[str, str]
+    operator_id: str = ""
+    operator_pin: str = ""
 
     def __repr__(self) -> str:
         return f"CreatePayment({self.merchant_order_no!r}, {self.amount_fen})"
@@ -109,6 +115,8 @@ def parse_create_payment(body: bytes) -> CreatePayment:
         store_id=_text(data, "store_id", 32, needed=False),
         terminal_id=_text(data, "terminal_id", 32, needed=False),
         metadata=_metadata(data),
+        operator_id=_text(data, "operator_id", MAX_OPERATOR, needed=False),
+        operator_pin=_text(data, "operator_pin", MAX_PIN, needed=False),
     )
 
 

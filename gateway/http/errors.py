@@ -1,8 +1,9 @@
 """Our error tree, mapped once to HTTP.
 
 Rules: every leaf of ``domain/errors.py`` has exactly one status (a test walks the
-tree); the body is ``{"error": {"code", "message", "field"?, "request_id"}}``; codes
-are stable, messages say what is wrong and never quote a secret.
+tree); the body is ``{"error": {"code", "message", "message_zh"?, "field"?, "request_id"}}``;
+codes are stable, messages say what is wrong and never quote a secret. What the person at
+the till must read is there in Chinese too.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from domain.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
+    OverLimit,
     PosgateError,
     RequestError,
     TooLarge,
@@ -30,6 +32,7 @@ STATUSES: Final[Mapping[type[PosgateError], int]] = MappingProxyType(
     {
         InvalidRequest: 400,
         Unauthorized: 401,
+        OverLimit: 403,
         NotFound: 404,
         Conflict: 409,
         TooLarge: 413,
@@ -57,7 +60,8 @@ def code_of(error: PosgateError) -> str:
 def error_body(error: PosgateError, request_id: str) -> bytes:
     """The JSON body of ``error``."""
     field = error.field if isinstance(error, RequestError) else ""
-    return _body(code_of(error), error.message, field, request_id)
+    chinese = error.message_zh if isinstance(error, OverLimit) else ""
+    return _body(code_of(error), error.message, field, request_id, chinese)
 
 
 def plain_error_body(code: str, message: str, request_id: str) -> bytes:
@@ -65,8 +69,10 @@ def plain_error_body(code: str, message: str, request_id: str) -> bytes:
     return _body(code, message, "", request_id)
 
 
-def _body(code: str, message: str, field: str, request_id: str) -> bytes:
+def _body(code: str, message: str, field: str, request_id: str, chinese: str = "") -> bytes:
     error = {"code": code, "message": message}
+    if chinese:
+        error["message_zh"] = chinese
     if field:
         error["field"] = field
     error["request_id"] = request_id

@@ -16,6 +16,8 @@ from gateway.http.bodies import (
     MAX_METADATA,
     MAX_METADATA_NAME,
     MAX_METADATA_TEXT,
+    MAX_OPERATOR,
+    MAX_PIN,
     MAX_REASON,
     MAX_WAIT_S,
 )
@@ -80,6 +82,11 @@ def _create_schema() -> Schema:
                 "propertyNames": {"minLength": 1, "maxLength": MAX_METADATA_NAME},
                 "additionalProperties": {"type": "string", "maxLength": MAX_METADATA_TEXT},
             },
+            "operator_id": {
+                **_text(MAX_OPERATOR),
+                "description": "who lets it through above the small-amount limit",
+            },
+            "operator_pin": {**_text(MAX_PIN), "format": "password"},
         },
     }
 
@@ -170,7 +177,8 @@ def _refund_list_schema() -> Schema:
 
 
 def _error_schema() -> Schema:
-    properties = {name: {"type": "string"} for name in ("code", "message", "field", "request_id")}
+    names = ("code", "message", "message_zh", "field", "request_id")
+    properties = {name: {"type": "string"} for name in names}
     error = {
         "type": "object",
         "required": ["code", "message", "request_id"],
@@ -182,6 +190,7 @@ def _error_schema() -> Schema:
 _REFUSALS: Final = {
     "400": "a field is missing, unknown or malformed",
     "401": "no valid signature, time or nonce",
+    "403": "a limit of the merchant's stops it, or an operator's PIN is wanting",
     "404": "no such payment or refund of this merchant",
     "409": "the number was used with other content, or the payment's state does not allow it",
     "413": "the body is too large",
@@ -224,7 +233,7 @@ def _payment_paths() -> Schema:
         "responses": {
             "201": _answer("Payment", "the payment, final or as far as it is after wait_s"),
             "200": _answer("Payment", "a replay (Idempotent-Replayed: true): the payment now"),
-            **_refusals("400", "401", "409", "413", "415", "422", "503"),
+            **_refusals("400", "401", "403", "409", "413", "415", "422", "503"),
         },
     }
     find = {

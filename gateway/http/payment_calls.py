@@ -120,6 +120,8 @@ class PaymentCalls:
             notify_url=asked.notify_url,
             metadata_json=metadata.decode() if asked.metadata else "",
             expires_in_s=asked.expires_in_s,
+            operator_id=asked.operator_id,
+            operator_pin=asked.operator_pin,
         )
 
     async def _get(self, call: Call) -> Result:

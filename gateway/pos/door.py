@@ -21,7 +21,7 @@ from gateway.directory import Directory, KnownTerminal, OpenKeys
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import F39_OF_ERROR, RefusedError
+from gateway.pos.translate import RefusedError, f39_of_error
 from pos_protocol.codec import MAC_BYTES, Message, encode, mac_input
 from pos_protocol.dialect import STANDARD
 from pos_protocol.header import HostInstruction
@@ -58,7 +58,7 @@ _REASONS: Final = {_NOT_SIGNED_IN: "sign in", _BAD_MAC: "wrong MAC"}
 Handler = Callable[[Exchange], Awaitable[bytes | None]]
 """Answers a whole message of a known terminal; ``None`` is silence.
 
-Raises ``RefusedError``, or a ``PosgateError``; ``F39_OF_ERROR`` has the codes.
+Raises ``RefusedError``, or a ``PosgateError``; ``f39_of_error`` has the codes.
 """
 Handlers = Mapping[TransactionKind, Handler]
 Admit = Callable[[Exchange], Awaitable[None]]
@@ -104,7 +104,7 @@ class PosDoor:
         except RefusedError as refused:
             code, why = refused.response_code, refused.why
         except PosgateError as error:
-            code, why = F39_OF_ERROR[type(error)], error.message
+            code, why = f39_of_error(error), error.message
             if (
                 isinstance(error, Unavailable)
                 and not error.nothing_begun

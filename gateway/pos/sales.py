@@ -15,7 +15,7 @@ from typing import Final
 from channels.card import CardAction
 from channels.codes import detect_channel, normalise
 from domain.clock import Clock
-from domain.errors import Unavailable
+from domain.errors import OverLimit, Unavailable
 from domain.ids import IdSource
 from domain.payment import Payment
 from gateway.draft import Draft
@@ -27,10 +27,10 @@ from gateway.pos.refused_numbers import refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
     CARD_CHANNEL,
-    F39_OF_ERROR,
     RefusedError,
     amount_fen,
     card_data,
+    f39_of_error,
     fingerprint_text,
     stamped,
 )
@@ -144,6 +144,8 @@ class Sales:
         teller = Teller(exchange, draft.fingerprint, self._sealer, self._clock)
         try:
             begun = await self._payments.begin(draft, teller)
+        except OverLimit as refusal:
+            return await self._refuse_for_good(exchange, draft, teller, refusal)
         except Unavailable as refusal:
             if not refusal.nothing_begun:
                 raise
@@ -169,16 +171,17 @@ class Sales:
             return None
 
     async def _refuse_for_good(
-        self, exchange: Exchange, draft: Draft, teller: Teller, refusal: Unavailable
+        self, exchange: Exchange, draft: Draft, teller: Teller, refusal: OverLimit | Unavailable
     ) -> bytes:
         """Take the number before the till hears "not now": the cashier sells under another.
 
-        Otherwise the same message, late or recorded, would sell once more when we can again.
+        Otherwise the same message, late or recorded, would sell once more when we can again,
+        or when the limits let it through.
         """
         now_ms = self._clock.now_ms()
         order = refused_order(exchange, exchange.order_key, self._ids, now_ms, draft.amount_fen)
         order = dataclasses.replace(order, fingerprint=draft.fingerprint)
-        reply = teller.kept(stamped(now_ms, F39_OF_ERROR[type(refusal)], order.id[-12:]), now_ms)
+        reply = teller.kept(stamped(now_ms, f39_of_error(refusal), order.id[-12:]), now_ms)
         if not await self._payments.refuse_beforehand(order, reply):
             # another copy of it is being sold just now: nobody may be told no
             raise Unavailable("its number was taken meanwhile") from refusal

@@ -22,6 +22,7 @@ from domain.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
+    OverLimit,
     PosgateError,
     TooLarge,
     Unauthorized,
@@ -29,6 +30,7 @@ from domain.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from domain.limits import LimitRule
 from domain.money import currency_numeric
 from domain.payment import Payment, Status
 from pos_protocol.codec import Message
@@ -75,6 +77,7 @@ F39_OF_ERROR: Final[Mapping[type[PosgateError], str]] = MappingProxyType(
         Unauthorized: "A0",
         NotFound: "25",
         Conflict: "94",
+        OverLimit: "61",
         TooLarge: "30",
         UnsupportedMedia: "30",
         Unprocessable: "40",
@@ -83,6 +86,18 @@ F39_OF_ERROR: Final[Mapping[type[PosgateError], str]] = MappingProxyType(
         ConfigurationError: "96",
     }
 )
+_L = LimitRule
+F39_OF_LIMIT: Final[Mapping[LimitRule, str]] = MappingProxyType(
+    {
+        _L.SINGLE: "61",
+        _L.DAILY: "61",
+        _L.HOURS: "58",
+        _L.PIN_NEEDED: "61",
+        _L.PIN_WRONG: "61",
+        _L.OPERATOR_LOCKED: "61",
+    }
+)
+"""The dialect has no field for an operator's PIN: above the small-amount limit it is 61."""
 _CNY: Final = currency_numeric("CNY")
 _OF_OUR_LINK: Final = frozenset({"77", "97", "A0"})
 _SCANNED: Final = "03"
@@ -98,6 +113,13 @@ class RefusedError(Exception):
         super().__init__(why)
         self.response_code = response_code
         self.why = why
+
+
+def f39_of_error(error: PosgateError) -> str:
+    """F39 for an error of ours; a limit's says which it was."""
+    if isinstance(error, OverLimit):
+        return F39_OF_LIMIT[LimitRule(error.code)]
+    return F39_OF_ERROR[type(error)]
 
 
 def amount_fen(message: Message) -> int:

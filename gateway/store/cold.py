@@ -5,11 +5,14 @@ from gateway.store.cases import Cases
 from gateway.store.completions import Completions
 from gateway.store.jobs import Jobs
 from gateway.store.ledger import Ledger
+from gateway.store.limits import Limits
 from gateway.store.link_batches import LinkBatchReads
 from gateway.store.merchant_days import MerchantDays
 from gateway.store.nights import Nights
 from gateway.store.notices import Notices
+from gateway.store.operators import Operators
 from gateway.store.provisioning import Provisioning
+from gateway.store.qr_codes import QrCodes
 from gateway.store.reads import PaymentReads
 from gateway.store.refunds import Refunds
 
@@ -27,5 +30,8 @@ class ColdStore(
     LinkBatchReads,
     Nights,
     MerchantDays,
+    QrCodes,
+    Limits,
+    Operators,
 ):
     """One half per protocol of the port; each has its own file."""

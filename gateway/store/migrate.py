@@ -35,6 +35,7 @@ MODELS: Final[Mapping[str, Any]] = {
                 "gateway.store.models",
                 "gateway.store.batch_models",
                 "gateway.store.night_models",
+                "gateway.store.shop_models",
             ],
             "migrations": "gateway.store.migrations",
             "default_connection": "default",

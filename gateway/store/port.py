@@ -39,6 +39,7 @@ from gateway.store.records import (
     RefundAdvance,
     RefundClaim,
     RefundClaimed,
+    Spend,
     StoredNotice,
     TakenHold,
     Terminal,
@@ -46,6 +47,7 @@ from gateway.store.records import (
     TerminalSession,
     pos_refund_number,
 )
+from gateway.store.shop_port import ShopStore
 from reconciliation.night_store import NightStore
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "RefundClaim",
     "RefundClaimed",
     "RefundStore",
+    "Spend",
     "Store",
     "StoredNotice",
     "TakenHold",
@@ -89,7 +92,10 @@ class PaymentStore(Protocol):
     """Payments, durable and grouped."""
 
     async def claim(self, change: Claim) -> bool:
-        """Commit a claim; ``False`` when its key or its hold is taken (nothing is written)."""
+        """Commit a claim; ``False`` when its key or hold is taken, or a day's sum is full.
+
+        Nothing is written then.
+        """
         ...
 
     async def advance(self, change: Advance) -> bool:
@@ -355,6 +361,7 @@ class Store(
     BatchStore,
     ProvisioningStore,
     NightStore,
+    ShopStore,
     Protocol,
 ):
     """The whole store, with its life cycle."""

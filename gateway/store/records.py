@@ -67,10 +67,22 @@ class Completion:
 
 
 @record
+class Spend:
+    """What a claim adds to a day's sum of a merchant or a store; refused beyond the limit."""
+
+    merchant_no: str
+    store_id: str
+    day: str
+    amount_fen: int
+    limit_fen: int
+
+
+@record
 class Claim:
     """Insert an order, its standing (version 1), its first attempt and event.
 
-    Refused when ``(merchant_no, door, order_key)`` exists, or what it ``takes`` is taken.
+    Refused when ``(merchant_no, door, order_key)`` exists, what it ``takes`` is taken, or one
+    of the ``spends`` is too much; it never has both of these.
     ``due_at_ms`` opens the payment's settle job and is when recovery may take it over;
     ``None`` for an order that is born final (a reversal that came before its sale): it
     gets no job.
@@ -82,6 +94,7 @@ class Claim:
     due_at_ms: int | None
     reply: TerminalReply | None = None
     takes: TakenHold | None = None
+    spends: Sequence[Spend] = ()
 
 
 @record

@@ -229,7 +229,7 @@ class SqliteStore(ColdStore):
         return self._lane.queued()
 
     async def claim(self, change: Claim) -> bool:
-        """Commit a claim; ``False`` when its key exists, or the hold that it takes is taken.
+        """Commit a claim; ``False`` when its key, its hold or a day's sum refuses it.
 
         Raises:
             domain.errors.Conflict: its id, channel order number or reply key was used
@@ -239,6 +239,8 @@ class SqliteStore(ColdStore):
         """
         if change.takes is not None:
             return await self._claim_taking(change, change.takes)
+        if change.spends:
+            return await self._claim_spending(change)
         return await self._lane.submit(change)
 
     async def advance(self, change: Advance) -> bool:

@@ -25,6 +25,7 @@ from domain.refund import Refund
 from gateway.advices import AdviceMemory
 from gateway.draft import Draft
 from gateway.guard import Protection, guarded
+from gateway.limits import Judge
 from gateway.live import Live
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
@@ -200,10 +201,11 @@ class House:
         others: Mapping[str, FakeChannel] | None = None,
         breaker: tuple[int, float] | None = None,
         patience_s: float = DAY_S,
+        limits: Callable[["House"], Judge] | None = None,
     ) -> None:
         """``others``: further accounts, each of the merchant of its name; ``breaker``: a guard
         for every account, with so many failures and seconds open; ``patience_s``: when what
-        nobody settles is parked.
+        nobody settles is parked; ``limits`` makes who judges payments.
         """
         self.flaky = FlakyStore(store)
         self.store: Any = self.flaky
@@ -254,6 +256,7 @@ class House:
             log=self.log,
             till_wait_s=till_wait_s,
             max_in_flight=8,
+            limits=None if limits is None else limits(self),
         )
 
     def _route(

@@ -8,9 +8,10 @@ import pytest
 from domain import errors
 from domain.decline import DeclineReason
 from domain.errors import ChannelDown, PosgateError, RequestError, Unavailable
+from domain.limits import LimitRule, over_limit
 from gateway.http.errors import STATUSES, error_body, status_of
 from gateway.http.openapi import openapi_document
-from gateway.pos.translate import F39_OF_ERROR, F39_OF_REASON
+from gateway.pos.translate import F39_OF_ERROR, F39_OF_LIMIT, F39_OF_REASON, f39_of_error
 from pos_protocol.response_codes import meaning
 
 LEAVES = {
@@ -29,13 +30,14 @@ def made(leaf: type[PosgateError]) -> PosgateError:
 
 
 def test_the_tree_has_leaves() -> None:
-    assert len(LEAVES) == 10
+    assert len(LEAVES) == 11
 
 
 def test_both_maps_are_total_and_name_nothing_else() -> None:
     assert STATUSES.keys() == LEAVES
     assert F39_OF_ERROR.keys() == LEAVES
     assert F39_OF_REASON.keys() == set(DeclineReason)
+    assert F39_OF_LIMIT.keys() == set(LimitRule)
 
 
 @pytest.mark.parametrize("leaf", sorted(LEAVES, key=str), ids=lambda one: one.__name__)
@@ -65,13 +67,25 @@ def test_a_channel_that_is_away_has_a_name_of_its_own() -> None:
     assert orjson.loads(error_body(Unavailable("x"), ""))["error"]["code"] == "unavailable"
 
 
+@pytest.mark.parametrize("rule", LimitRule)
+def test_a_limit_says_which_it_is_at_both_doors(rule: LimitRule) -> None:
+    """Its own code in both languages, and its own F39."""
+    error = over_limit(rule)
+    assert status_of(error) == 403
+    said = orjson.loads(error_body(error, "req_1"))["error"]
+    assert (said["code"], said["message_zh"]) == (rule.value, error.message_zh)
+    assert f39_of_error(error) == F39_OF_LIMIT[rule]
+
+
 def test_statuses_tell_the_errors_apart() -> None:
     """One status, one kind of fault, so that a client can act on it."""
     requests = [status for leaf, status in STATUSES.items() if issubclass(leaf, RequestError)]
     assert len(requests) == len(set(requests))
 
 
-@pytest.mark.parametrize("code", sorted({*F39_OF_REASON.values(), *F39_OF_ERROR.values()}))
+@pytest.mark.parametrize(
+    "code", sorted({*F39_OF_REASON.values(), *F39_OF_ERROR.values(), *F39_OF_LIMIT.values()})
+)
 def test_every_answer_code_is_one_that_a_terminal_knows(code: str) -> None:
     """Two characters, in the table of the protocol; never an approval."""
     assert len(code) == 2
