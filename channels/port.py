@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from channels.card import CardAction, CardAdvice, CardData, HoldRef
+from channels.kept_keys import KeyKeeper
 from channels.tls import ClientIdentity
 from domain.clock import Clock
 from domain.decline import ChannelTexts, DeclineReason
@@ -371,6 +372,8 @@ class ChannelServices:
     connect: Connect
     take_sequence: TakeSequence
     download: Download = no_download
+    key_keeper: KeyKeeper | None = None
+    """Where processes of one account share working keys, if this process does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,7 @@ class Gateway:
             connect=self._seams.wrap_connect(self._seams.connect),
             take_sequence=self.store.take_sequence,
             download=self._downloader(),
+            key_keeper=self.store,
         )
         config = self._loaded.config
         plugins = self._seams.plugins()

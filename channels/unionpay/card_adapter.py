@@ -41,6 +41,7 @@ from channels.port import (
 from channels.unionpay.card_balance_wire import build_balance, read_balance
 from channels.unionpay.card_codes import PIN_BLOCK_ERROR, SIGN_ON_AGAIN
 from channels.unionpay.card_in_flight import SWEEP_S
+from channels.unionpay.card_keys import KeyRing
 from channels.unionpay.card_late import late_number, read_late
 from channels.unionpay.card_link import KEY_WAIT_S, CardLink, LinkSettings
 from channels.unionpay.card_messages import (
@@ -107,11 +108,14 @@ class CardChannel:
         services: ChannelServices,
         numbers: OrderNumbers,
         schedule: PollSchedule,
+        ring: KeyRing | None = None,
     ) -> None:
         self._account = account
         self._clock = services.clock
         self._timeout_s = settings.timeout_s + KEY_WAIT_S + SWEEP_S
-        self._link = CardLink(account, settings, services.connect, services.clock, self._unmatched)
+        self._link = CardLink(
+            account, settings, services.connect, services.clock, self._unmatched, ring
+        )
         self._numbers = numbers
         self._schedule = schedule
         self._tell_late: Callable[[LateWord], None] | None = None

@@ -8,7 +8,9 @@ Rules:
   dead peer under load is found within ``SUSPECT_S`` + a tick + ``echo_timeout_s``.
 * Working keys belong to the terminal, not to a connection: a line in use signs on once,
   for all its connections. A line that stands by is connected and does not sign on: where
-  the hosts share their keys, that would take away those of the line in use.
+  the hosts share their keys, that would take away those of the line in use. Where
+  processes share keys (``card_keys.py``), a neighbour's are taken, at once when ours
+  are missing or refused, else within a second.
 * Reconnecting backs off up to 30 s and never gives up. There is no jitter: a gateway has
   a few connections per account, there is no herd to spread.
 """
@@ -16,9 +18,11 @@ Rules:
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from channels.port import AnswerLost, ByteLink, Connect, NotSent
+from channels.unionpay.card_keys import SIGN_ON_EVERY_S, KeyRing
 from channels.unionpay.card_session import CardSession
 from channels.unionpay.card_wire import (
     ECHO_REPLY,
@@ -29,21 +33,21 @@ from channels.unionpay.card_wire import (
     ZoneKeys,
     build_echo,
     build_sign_on,
-    read_sign_on,
     reply_key,
 )
 from domain.clock import Clock
+from pos_protocol.codec import Message
 from signing.pos import KeyCheckError
 
 BACKOFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 SIGN_ON_TIMEOUT_S: Final = 10.0
 SUSPECT_S: Final = 1.5
 """Silence with something in flight after which a connection is tested."""
-SIGN_ON_EVERY_S: Final = 8 * 3600.0
-"""Well inside the 24 hours that working keys are valid for."""
 SIGN_ON_PAUSE_S: Final = 10.0
 """Between two sign-ons that answers ask for, so that a bad one cannot cause a storm."""
 TICK_S: Final = 0.5
+LOOK_S: Final = 1.0
+"""Between two looks for keys that a neighbour fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,7 @@ class CardLine:
         settings: LineSettings,
         connect: Connect,
         clock: Clock,
+        ring: KeyRing,
         *,
         deliver: Callable[[Reply], None],
         lost: Callable[[CardSession], None],
@@ -89,6 +94,7 @@ class CardLine:
         self._settings = settings
         self._connect = connect
         self._clock = clock
+        self._ring = ring
         self._deliver = deliver
         self._lost = lost
         self._turned = turned
@@ -97,6 +103,7 @@ class CardLine:
         self._is_in_use = False
         self._signing_on = False
         self._signed_on_s = 0.0
+        self._looked_s = 0.0
         self._service_trace = 0
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self.keys: ZoneKeys | None = None
@@ -218,9 +225,10 @@ class CardLine:
 
     async def _prove(self, session: CardSession) -> None:
         """Before it carries anything: a sign-on where the line needs one, or an echo."""
+        asked = self.counts.sign_ons
         if self._is_in_use and self.keys is None and not self._signing_on:
             await self._sign_on(session)
-        else:
+        if self.counts.sign_ons == asked:
             await self._echo(session)
 
     async def _watch(self, session: CardSession) -> None:
@@ -241,6 +249,15 @@ class CardLine:
             or now_s - session.heard_s >= self._settings.echo_after_s
         ):
             await self._echo(session)
+        elif self._ring.is_shared and self._is_in_use and now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            await self._look_for_keys()
+
+    async def _look_for_keys(self) -> None:
+        """A neighbour may have signed on since: its keys are the ones that the host takes."""
+        keys = await self._ring.newer()
+        if keys is not None and self._is_in_use and not self._signing_on:
+            self._use_keys(keys)
 
     def _is_sign_on_due(self, session: CardSession, now_s: float) -> bool:
         if not self._is_in_use or self._signing_on:
@@ -257,20 +274,29 @@ class CardLine:
         self._retire_keys()
         self.settled.clear()
         try:
-            self._service_trace = self._service_trace % 999_999 + 1
-            trace = f"{self._service_trace:06}"
-            key = reply_key(SIGN_ON_REPLY, self._account.terminal_id, trace)
-            reply = await session.ask(build_sign_on(self._account, trace), key, SIGN_ON_TIMEOUT_S)
-            self.keys = read_sign_on(reply.message, self._account)
-            self._signed_on_s = self._clock.monotonic_s()
-            self.counts.sign_ons += 1
+            self._use_keys(await self._ring.obtain(partial(self._ask_for_keys, session)))
         finally:
             self._signing_on = False
             self.settled.set()
-        for each in (session, *self._sessions):
-            each.sign_on_wanted = False
+        session.sign_on_wanted = False
         self.detail = ""
         self._turned()
+
+    async def _ask_for_keys(self, session: CardSession) -> Message:
+        """A 0800 and its answer."""
+        self._service_trace = self._service_trace % 999_999 + 1
+        trace = f"{self._service_trace:06}"
+        key = reply_key(SIGN_ON_REPLY, self._account.terminal_id, trace)
+        reply = await session.ask(build_sign_on(self._account, trace), key, SIGN_ON_TIMEOUT_S)
+        self.counts.sign_ons += 1
+        return reply.message
+
+    def _use_keys(self, keys: ZoneKeys) -> None:
+        self._retire_keys()
+        self.keys = keys
+        self._signed_on_s = self._clock.monotonic_s() - self._ring.age_s
+        for each in self._sessions:
+            each.sign_on_wanted = False
 
     def _retire_keys(self) -> None:
         if self.keys is not None:

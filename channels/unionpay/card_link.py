@@ -19,6 +19,7 @@ from typing import Final
 
 from channels.port import ChannelHealth, Connect, NotSent
 from channels.unionpay.card_in_flight import InFlight
+from channels.unionpay.card_keys import KeyRing
 from channels.unionpay.card_line import CardLine, LineSettings
 from channels.unionpay.card_wire import CardAccount, Reply, ZoneKeys
 from domain.clock import Clock
@@ -49,6 +50,7 @@ class CardLink:
         connect: Connect,
         clock: Clock,
         unmatched: Callable[[Reply], None],
+        ring: KeyRing | None = None,
     ) -> None:
         """``unmatched`` is handed every answer that nobody waits for."""
         self.in_flight = InFlight(
@@ -57,12 +59,14 @@ class CardLink:
             at_most=settings.max_in_flight,
             unmatched=unmatched,
         )
+        keys = ring if ring is not None else KeyRing(account, clock)
         self._lines = tuple(
             CardLine(
                 account,
                 line,
                 connect,
                 clock,
+                keys,
                 deliver=self.in_flight.deliver,
                 lost=self.in_flight.lost,
                 turned=self._line_turned,

@@ -238,7 +238,12 @@ def read_sign_on(reply: Message, account: CardAccount) -> ZoneKeys:
     """
     if reply.text(39) != "00" or reply.text(42) != account.merchant_id:
         raise LinkRefused(f"sign-on refused, code {reply.text(39)!r}")
-    keys = unwrap_working_keys(KeyScheme.TDES, account.master, reply.data(62))
+    return zone_keys(reply.data(62), account)
+
+
+def zone_keys(wrapped: bytes, account: CardAccount) -> ZoneKeys:
+    """The working keys in F62; raises ``signing.pos.KeyCheckError``."""
+    keys = unwrap_working_keys(KeyScheme.TDES, account.master, wrapped)
     return ZoneKeys(CipherKey(keys.pin), CipherKey(keys.mac), account.mac)
 
 

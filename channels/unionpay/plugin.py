@@ -13,6 +13,7 @@ from channels.port import (
 )
 from channels.settings import AccountSettings
 from channels.unionpay.card_adapter import CardChannel
+from channels.unionpay.card_keys import KeyRing
 from channels.unionpay.card_line import LineSettings
 from channels.unionpay.card_link import LinkSettings
 from channels.unionpay.card_numbers import OrderNumbers
@@ -50,6 +51,12 @@ CARD_SETTINGS: Final[Sequence[Setting]] = (
         "false: the refusal of a repeat is not believed",
         "false",
     ),
+    Setting(
+        "share_keys",
+        "true: the processes of this account use the same working keys, for a host that makes "
+        "new ones at each sign-on",
+        "false",
+    ),
 )
 
 
@@ -76,7 +83,15 @@ def build_card(account: ChannelAccount, services: ChannelServices) -> Channel:
         services,
         OrderNumbers(sequence, card_account.terminal_id, services.take_sequence, services.clock),
         PollSchedule(query_after_s=(), undo_retry_s=undo_retry_s),
+        _ring(settings, card_account, services),
     )
+
+
+def _ring(settings: AccountSettings, account: CardAccount, services: ChannelServices) -> KeyRing:
+    """The account's keys: shared where the account says so and there is a place for it."""
+    keeper = services.key_keeper if settings.flag("share_keys") else None
+    owner = services.ids.new() if keeper is not None else ""
+    return KeyRing(account, services.clock, keeper, owner)
 
 
 def _lines(settings: AccountSettings) -> tuple[LineSettings, ...]:

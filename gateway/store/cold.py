@@ -7,6 +7,7 @@ from gateway.store.jobs import Jobs
 from gateway.store.ledger import Ledger
 from gateway.store.limits import Limits
 from gateway.store.link_batches import LinkBatchReads
+from gateway.store.link_keys import LinkKeys
 from gateway.store.merchant_days import MerchantDays
 from gateway.store.nights import Nights
 from gateway.store.notices import Notices
@@ -28,6 +29,7 @@ class ColdStore(
     Provisioning,
     Batches,
     LinkBatchReads,
+    LinkKeys,
     Nights,
     MerchantDays,
     QrCodes,

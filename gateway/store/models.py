@@ -385,3 +385,17 @@ class SequenceRow(Model):
 
     class Meta:
         table = "sequences"
+
+
+class LinkKeysRow(Model):
+    """A link's working keys, wrapped, and who fetches new ones."""
+
+    name = fields.CharField(max_length=_TEXT, primary_key=True)
+    version = fields.BigIntField()
+    wrapped = fields.BinaryField()
+    made_at_ms = fields.BigIntField()
+    leased_until_ms = fields.BigIntField()
+    leased_by = fields.CharField(max_length=64)
+
+    class Meta:
+        table = "link_keys"

@@ -16,6 +16,7 @@ Rules:
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from channels.kept_keys import KeyKeeper
 from domain.ledger import Posting
 from domain.payment import Payment
 from domain.refund import Refund
@@ -362,6 +363,7 @@ class Store(
     ProvisioningStore,
     NightStore,
     ShopStore,
+    KeyKeeper,
     Protocol,
 ):
     """The whole store, with its life cycle."""
