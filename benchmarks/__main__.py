@@ -42,6 +42,9 @@ def _arguments() -> argparse.Namespace:
         "--terminals", type=int, default=_DEFAULT.terminals, help="connected in that metric"
     )
     parser.add_argument(
+        "--streams", type=int, default=_DEFAULT.streams, help="open in the metric events"
+    )
+    parser.add_argument(
         "--reconcile-lines", type=int, default=_DEFAULT.reconcile_lines, help="in that metric"
     )
     parser.add_argument("--output", type=Path, default=Path("bench.json"), help="where to write")
@@ -85,6 +88,7 @@ def main() -> int:
         outage_payments=arguments.outage_payments,
         outage_s=arguments.outage_seconds,
         terminals=arguments.terminals,
+        streams=arguments.streams,
     )
     try:
         results, notes = asyncio.run(_measure(arguments.names, plan))

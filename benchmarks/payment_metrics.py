@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks.bills import bills
 from benchmarks.card_link import card_link
 from benchmarks.codec import codec
+from benchmarks.events import events
 from benchmarks.outage import outage
 from benchmarks.postgres import PostgresServer
 from benchmarks.reconcile import reconcile
@@ -138,6 +139,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "signing": signing,
         "bills": bills,
         "card_link": card_link,
+        "events": events,
         "reconcile": reconcile,
         "outage": outage,
     }

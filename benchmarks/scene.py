@@ -158,6 +158,23 @@ class Scene:
         await crowd.hear(_CONNECT_TIMEOUT_S)
         return crowd
 
+    async def audience(self, streams: int) -> Child:
+        """Readers of that many event streams, and their shop: ``benchmarks.audience``."""
+        spec = {
+            "base_url": self._addresses["api"]["base_url"],
+            "ca_file": str(self._installation.ca_file),
+            "key_id": self._key.key_id,
+            "secret": self._key.secret,
+            "streams": streams,
+        }
+        file = self._write("audience", spec)
+        child = await Child.start(
+            "audience", "benchmarks.audience", [file], self.folder, piped=True
+        )
+        self._children.append(child)
+        await child.hear(_CONNECT_TIMEOUT_S)
+        return child
+
     def _terminals_spec(self, terminals: Sequence[InstalledTerminal]) -> dict[str, Any]:
         keys = [
             {"terminal_id": terminal.terminal_id, "tmk": terminal.tmk} for terminal in terminals

@@ -35,6 +35,7 @@ class Plan:
     outage_payments: int = 10_000
     outage_s: float = 600.0
     terminals: int = 10_000
+    streams: int = 2_000
     reconcile_lines: int = 5_000_000
 
 

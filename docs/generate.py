@@ -405,7 +405,13 @@ def _lengths(lengths: range) -> str:
 
 
 def _configuration_keys(root: Path) -> str:
-    files = ("config.py", "config_limits.py", "config_reconciliation.py", "config_sandbox.py")
+    files = (
+        "config.py",
+        "config_events.py",
+        "config_limits.py",
+        "config_reconciliation.py",
+        "config_sandbox.py",
+    )
     source = "\n".join((root / "gateway" / name).read_text(encoding="utf-8") for name in files)
     return "\n".join(_section(source, name, kind) for name, kind in _sections("", Config))
 

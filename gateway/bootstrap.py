@@ -19,6 +19,7 @@ from gateway.core import Core, Ground, build_core
 from gateway.delivery import MerchantNetwork
 from gateway.guard import Protection
 from gateway.http.door import ApiDoor
+from gateway.http.event_streams import EventStreams
 from gateway.http.nonces import Nonces, make_nonces
 from gateway.http.operations import Operations
 from gateway.http.pos_carrier import CarrierBounds, PosCarrier
@@ -80,6 +81,7 @@ class Gateway:
         self._carrier: PosCarrier | None = None
         self._recovery: asyncio.Task[None] | None = None
         self._notifier: asyncio.Task[None] | None = None
+        self._feed: asyncio.Task[None] | None = None
 
     def _make_store(self) -> Store:
         section = self._loaded.config.store
@@ -181,6 +183,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._recovery = loop.create_task(self._core.recovery.run())
         self._notifier = loop.create_task(self._core.notifier.run())
+        self._feed = loop.create_task(self._core.feed.run())
         return self._core
 
     def _protection(self) -> Protection:
@@ -283,6 +286,9 @@ class Gateway:
             door=self.api_door,
             inbound=self.core.inbound,
             operations=operations,
+            streams=EventStreams(
+                feed=self.core.feed, write_timeout_s=self._loaded.config.events.write_timeout_s
+            ),
             max_body_bytes=max_body_bytes,
         )
 
@@ -299,6 +305,7 @@ class Gateway:
         watch("posgate_inbound_in_flight", "Channels' notices in flight", core.inbound.in_flight)
         watch("posgate_late_in_flight", "Late answers in work", core.late_answers.in_flight)
         watch("posgate_failing_endpoints", "Endpoints that fail", core.notifier.failing)
+        watch("posgate_event_streams", "Streams and waits that are open", core.feed.following)
         watch("posgate_payments_in_flight", "Payments in flight", core.payments.in_flight)
         watch("posgate_refunds_in_flight", "Refunds in flight", core.refunds.in_flight)
         watch("posgate_pos_connections", "Open POS connections", core.pos_listener.connections)
@@ -315,7 +322,7 @@ class Gateway:
             await self._carrier.close()
         if self._api is not None:
             await self._api.close()
-        for worker in (self._recovery, self._notifier):
+        for worker in (self._recovery, self._notifier, self._feed):
             if worker is not None:
                 worker.cancel()
                 await asyncio.gather(worker, return_exceptions=True)
@@ -333,6 +340,7 @@ class Gateway:
         patience_s = self._loaded.config.payments.till_wait_s + _DRAIN_MARGIN_S
         patience_s = patience_s if drain_s is None else drain_s
         core.pos_listener.hang_up()
+        core.feed.hang_up()
         if self._carrier is not None:
             self._carrier.hang_up()
         if self._api is not None:

@@ -19,6 +19,7 @@ from pydantic import field_validator as checks_field
 from pydantic import model_validator as checks_section
 
 from domain.errors import ConfigurationError
+from gateway.config_events import EventsSection
 from gateway.config_faults import faults, repeated_keys
 from gateway.config_limits import LimitsSection
 from gateway.config_reconciliation import ReconciliationSection
@@ -122,8 +123,8 @@ class PosSection(_Section):
     max_handshakes: _Count = 512
     """TLS handshakes under way at each port; one more ends the one that takes longest."""
     push: bool = False
-    """Whether messages that nobody asked for may go to terminals; only for those that know
-    them ([push](pos_protocol.md#push))."""
+    """Whether messages that nobody asked for may go to terminals; only to those whose option
+    `push` says that they know them ([push](pos_protocol.md#push))."""
     max_pushes_per_connection: _Count = 16
     """Pushes that wait until nothing is in flight; one more is not taken."""
     working_key_hours: Annotated[int, Field(ge=1, le=24)] = 24
@@ -286,6 +287,7 @@ class Config(_Section):
     recovery: RecoverySection = RecoverySection()
     notifications: NotificationsSection = NotificationsSection()
     inbound: InboundSection = InboundSection()
+    events: EventsSection = EventsSection()
     channels: ChannelsSection = ChannelsSection()
     reconciliation: ReconciliationSection = ReconciliationSection()
     logs: LogsSection = LogsSection()

@@ -13,9 +13,12 @@ from gateway.config import Config
 from gateway.delivery import outbound_policy
 from gateway.directory import Directory
 from gateway.endpoints import Endpoints
+from gateway.events.feed import Feed, FeedBounds
+from gateway.events.told import FollowedPayments, as_it_is
 from gateway.http.answers import payment_dict, refund_dict
 from gateway.http.auth import Authenticator
 from gateway.http.door import ApiDoor
+from gateway.http.event_calls import EventCalls
 from gateway.http.nonces import Nonces
 from gateway.http.payment_calls import PaymentCalls
 from gateway.http.refund_calls import RefundCalls
@@ -29,6 +32,7 @@ from gateway.notifications import Deliver, Notifier, NotifierBounds
 from gateway.operator_pins import OperatorPins
 from gateway.outbound import refusal
 from gateway.payments import Payments
+from gateway.pos.announcements import Announcements
 from gateway.pos.catalogue import Catalogue
 from gateway.pos.door import PosDoor
 from gateway.pos.handlers import Means, pos_handlers
@@ -76,6 +80,7 @@ class Core:
     pos_door: PosDoor
     pos_listener: PosListener
     api_door: ApiDoor
+    feed: Feed
 
 
 def build_core(ground: Ground) -> Core:
@@ -118,6 +123,8 @@ def build_core(ground: Ground) -> Core:
     payments = _payments(ground, settlement, limits)
     refunds = _refunds(ground, refund_settlement)
     pos_door = _pos_door(ground, payments, refunds, directory)
+    pos_listener = _pos_listener(ground, pos_door)
+    feed = _feed(ground, pos_listener, directory)
     inbound = _inbound(ground, payments, settlement, refund_settlement)
     return Core(
         payments=payments,
@@ -132,8 +139,35 @@ def build_core(ground: Ground) -> Core:
         limits=limits,
         pins=pins,
         pos_door=pos_door,
-        pos_listener=_pos_listener(ground, pos_door),
-        api_door=_api_door(ground, payments, refunds, directory),
+        pos_listener=pos_listener,
+        api_door=_api_door(ground, payments, refunds, directory, feed),
+        feed=feed,
+    )
+
+
+def _feed(ground: Ground, listener: PosListener, directory: Directory) -> Feed:
+    section = ground.config.events
+    push = None
+    if ground.config.pos.push:
+        push = Announcements(
+            lines=listener, terminal=directory.terminal, clock=ground.seams.clock, log=ground.log
+        )
+    return Feed(
+        store=ground.store,
+        followed=FollowedPayments(
+            ground.store, seen=as_it_is, render=partial(payment_dict, texts=ground.texts)
+        ),
+        push=push,
+        clock=ground.seams.clock,
+        log=ground.log,
+        bounds=FeedBounds(
+            poll_s=section.poll_s,
+            heartbeat_s=section.heartbeat_s,
+            life_s=section.life_s,
+            max_streams=section.max_streams,
+            max_streams_per_merchant=section.max_streams_per_merchant,
+            max_waiting=section.max_waiting,
+        ),
     )
 
 
@@ -309,7 +343,7 @@ def _pos_listener(ground: Ground, door: PosDoor) -> PosListener:
 
 
 def _api_door(
-    ground: Ground, payments: Payments, refunds: Refunds, directory: Directory
+    ground: Ground, payments: Payments, refunds: Refunds, directory: Directory, feed: Feed
 ) -> ApiDoor:
     section = ground.config.http
     authenticator = Authenticator(
@@ -330,9 +364,11 @@ def _api_door(
                 payments=payments,
                 sealer=ground.sealer,
                 refused_url=refused_url,
+                newer=feed.newer,
                 texts=ground.texts,
             ).routes(),
             **RefundCalls(refunds=refunds, sealer=ground.sealer, texts=ground.texts).routes(),
+            **EventCalls(payments=payments, feed=feed).routes(),
         },
         authenticator=authenticator,
         clock=ground.seams.clock,

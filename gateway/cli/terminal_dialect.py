@@ -49,6 +49,10 @@ EncryptTracksOption = Annotated[
 Field60Option = Annotated[
     str, typer.Option("--f60-digits", help=f"Digits of F60 in a sale: {_one_of('f60_digits')}.")
 ]
+PushOption = Annotated[
+    bool | None,
+    typer.Option("--push/--no-push", help="Whether it may be sent what it did not ask for."),
+]
 
 
 def options_json(
@@ -61,6 +65,7 @@ def options_json(
     mak_bytes: str = "",
     encrypt_tracks: bool | None = None,
     f60_digits: str = "",
+    push: bool | None = None,
 ) -> str:
     """``before`` with what is given laid over it, as the store keeps it."""
     given = {
@@ -71,6 +76,7 @@ def options_json(
         "mak_bytes": mak_bytes,
         "encrypts_tracks": "" if encrypt_tracks is None else str(encrypt_tracks).lower(),
         "f60_digits": f60_digits,
+        "push": "" if push is None else str(push).lower(),
     }
     said = {**before, **{name: word for name, word in given.items() if word}}
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode()

@@ -31,6 +31,7 @@ from gateway.cli.terminal_dialect import (
     HeaderOption,
     MakBytesOption,
     PadOption,
+    PushOption,
     TpduOption,
     check_options,
     options_json,
@@ -68,6 +69,7 @@ def add_terminal(
     mak_bytes: MakBytesOption = "",
     encrypt_tracks: EncryptTracksOption = None,
     f60_digits: Field60Option = "",
+    push: PushOption = None,
     allow_weak_pin: Annotated[
         bool, typer.Option(help="Accept PINs under single DES or SM4 (not recommended).")
     ] = False,
@@ -90,6 +92,7 @@ def add_terminal(
         mak_bytes=mak_bytes,
         encrypt_tracks=encrypt_tracks,
         f60_digits=f60_digits,
+        push=push,
     )
     try:
         mac = check_options(key_scheme, mac, options)
@@ -233,6 +236,7 @@ def set_terminal(
     mak_bytes: MakBytesOption = "",
     encrypt_tracks: EncryptTracksOption = None,
     f60_digits: Field60Option = "",
+    push: PushOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
@@ -251,6 +255,7 @@ def set_terminal(
             mak_bytes=mak_bytes,
             encrypt_tracks=encrypt_tracks,
             f60_digits=f60_digits,
+            push=push,
         )
         check_options(terminal.key_scheme, terminal.mac, options)
         await session.store.set_terminal_options(merchant_no, terminal_id, options)

@@ -62,6 +62,7 @@ def payment_dict(payment: Payment, texts: Texts = NO_TEXTS) -> Shown:
         "id": order.id,
         "merchant_order_no": order.order_key,
         "status": "unknown" if standing.parked_reason else standing.status.value,
+        "version": standing.version,
         "amount": order.amount_fen,
         "currency": order.currency,
         "subject": order.subject,

@@ -90,3 +90,7 @@ class Authenticator:
         return AnswerSignature(
             timestamp, nonce, sign(key.secret, answer_string(timestamp, nonce, body))
         )
+
+    async def is_allowed(self, key: KnownKey) -> bool:
+        """Whether a key that was good is good still."""
+        return await self._directory.api_key(key.key_id) is not None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -39,6 +40,9 @@ DEFAULT_WAIT_S: Final = 5
 MAX_WAIT_S: Final = 30
 MAX_EXPIRES_S: Final = 7200
 MAX_REASON: Final = 256
+MAX_STORE_ID: Final = 32
+MAX_NUMBER: Final = 2**63 - 1
+"""What the store can count to."""
 MAX_CODE: Final = 128
 MAX_OPERATOR: Final = 16
 MAX_PIN: Final = 12
@@ -112,7 +116,7 @@ def parse_create_payment(body: bytes) -> CreatePayment:
         notify_url=_notify_url(data),
         expires_in_s=_whole(data, "expires_in_s", MAX_EXPIRES_S, 1, MAX_EXPIRES_S),
         wait_s=_whole(data, "wait_s", DEFAULT_WAIT_S, 0, MAX_WAIT_S),
-        store_id=_text(data, "store_id", 32, needed=False),
+        store_id=_text(data, "store_id", MAX_STORE_ID, needed=False),
         terminal_id=_text(data, "terminal_id", 32, needed=False),
         metadata=_metadata(data),
         operator_id=_text(data, "operator_id", MAX_OPERATOR, needed=False),
@@ -133,6 +137,33 @@ def parse_create_refund(body: bytes) -> CreateRefund:
         amount_fen=_amount(data),
         reason=_text(data, "reason", MAX_REASON, needed=False),
     )
+
+
+def query_number(query: str, name: str, default: int, most: int = MAX_NUMBER) -> int:
+    """A whole number of a query, the first of its name.
+
+    Raises:
+        InvalidRequest: it is none.
+        Unprocessable: it is more than ``most``.
+    """
+    for given, value in parse_qsl(query, keep_blank_values=True):
+        if given == name:
+            number = whole_number(value, name)
+            if number > most:
+                raise Unprocessable("out_of_range", f"{name}: must be 0-{most}", field=name)
+            return number
+    return default
+
+
+def whole_number(text: str, name: str) -> int:
+    """A whole number written in digits.
+
+    Raises:
+        InvalidRequest: it is none, or longer than any of ours.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(MAX_NUMBER)):
+        raise _invalid(name, "must be a whole number")
+    return int(text)
 
 
 def refuse_body(body: bytes) -> None:

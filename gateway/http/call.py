@@ -7,6 +7,8 @@ from domain.payment import Payment
 from domain.record import record
 from domain.refund import Refund
 from gateway.directory import KnownKey
+from gateway.events.follower import Follower
+from gateway.http.auth import AnswerSignature
 
 
 @record
@@ -14,7 +16,7 @@ class ApiRequest:
     """A request as it came, nothing of it decoded.
 
     ``raw_path`` is path and query exactly as they were signed. ``headers`` are looked up
-    by ``Authorization``, ``Content-Type`` and ``Content-Encoding``: a case-insensitive
+    by ``Authorization``, ``Content-Type``, ``Content-Encoding`` and ``Last-Event-ID``: a case-insensitive
     mapping, or one that writes them so.
     """
 
@@ -34,6 +36,17 @@ class ApiResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    stream: "EventStream | None" = None
+    """What goes on being written after the headers; there is no ``body`` then."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """A follower, what signs each of its messages, and whether its key may still read."""
+
+    follower: Follower
+    sign: Callable[[bytes], AnswerSignature]
+    is_allowed: Callable[[], Awaitable[bool]]
 
 
 @dataclass(slots=True)
@@ -44,6 +57,8 @@ class Call:
     body: bytes
     query: str
     identity: str
+    last_event_id: str = ""
+    """Up to where a reconnecting reader heard, as it says itself."""
 
     @property
     def merchant_no(self) -> str:
@@ -60,6 +75,7 @@ class Result:
     payment: Payment | None = None
     refund: Refund | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream: Follower | None = None
 
 
 Handler = Callable[[Call], Awaitable[Result]]

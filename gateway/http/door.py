@@ -8,6 +8,7 @@ simulation speaks to it directly.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 from urllib.parse import unquote
 
@@ -15,8 +16,18 @@ from domain.clock import Clock
 from domain.errors import PosgateError, Unavailable, UnsupportedMedia
 from domain.ids import IdSource
 from gateway.directory import KnownKey
+from gateway.events.follower import Follower
 from gateway.http.auth import Authenticator
-from gateway.http.call import ApiRequest, ApiResponse, Call, Handler, Methods, Result, Routes
+from gateway.http.call import (
+    ApiRequest,
+    ApiResponse,
+    Call,
+    EventStream,
+    Handler,
+    Methods,
+    Result,
+    Routes,
+)
 from gateway.http.errors import code_of, error_body, plain_error_body, status_of
 from gateway.logs import Log
 from gateway.metrics import Metrics
@@ -124,7 +135,8 @@ class ApiDoor:
             key = await self._authenticator.authenticate(
                 request.method, request.raw_path, request.headers.get("Authorization", ""), body
             )
-            result = await handler(Call(key, body, query, identity))
+            heard = request.headers.get("Last-Event-ID", "")
+            result = await handler(Call(key, body, query, identity, heard))
             answer, status = result.body, result.status
             headers.update(result.headers)
         except PosgateError as error:
@@ -135,14 +147,26 @@ class ApiDoor:
             answer, status, code = _fault(request_id), 500, "internal_error"
         finally:
             self._in_flight -= 1
-        if key is not None:
+        stream = None
+        if key is not None and result is not None and result.stream is not None:
+            stream = self._stream(key, result.stream)
+        elif key is not None:
             signed = self._authenticator.sign_answer(key, answer)
             headers["Posgate-Timestamp"] = signed.timestamp
             headers["Posgate-Nonce"] = signed.nonce
             headers["Posgate-Signature"] = signed.signature
         self._metrics.request("api", str(status))
         self._line(name, request_id, key, result, status, code, started_s)
-        return ApiResponse(status, headers, answer)
+        return ApiResponse(status, headers, answer, stream)
+
+    def _stream(self, key: KnownKey, follower: Follower) -> EventStream:
+        """What has no end to be signed at: each of its messages is signed."""
+        authenticator = self._authenticator
+        return EventStream(
+            follower,
+            sign=partial(authenticator.sign_answer, key),
+            is_allowed=partial(authenticator.is_allowed, key),
+        )
 
     def _line(
         self,

@@ -19,6 +19,7 @@ from gateway.http.bodies import (
     MAX_OPERATOR,
     MAX_PIN,
     MAX_REASON,
+    MAX_STORE_ID,
     MAX_WAIT_S,
 )
 from gateway.http.refund_calls import MAX_LISTED
@@ -74,7 +75,7 @@ def _create_schema() -> Schema:
                 "default": DEFAULT_WAIT_S,
                 "description": "answer after this long with whatever state there is",
             },
-            "store_id": _text(32),
+            "store_id": _text(MAX_STORE_ID),
             "terminal_id": _text(32),
             "metadata": {
                 "type": "object",
@@ -110,6 +111,11 @@ def _payment_schema() -> Schema:
             "id": {"type": "string"},
             "merchant_order_no": _NUMBER,
             "status": {"enum": [status.value for status in Status]},
+            "version": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "rises with every change; what after= and an event's id mean",
+            },
             "amount": _AMOUNT,
             "currency": {"const": "CNY"},
             "subject": {"type": "string"},
@@ -224,6 +230,56 @@ _IDENTITY: Final[Schema] = {
 }
 
 
+_WAIT: Final[Schema] = {
+    "name": "wait_s",
+    "in": "query",
+    "description": "answer once it is over, or beyond `after`, or after this long",
+    "schema": {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_S, "default": 0},
+}
+_AFTER: Final[Schema] = {
+    "name": "after",
+    "in": "query",
+    "description": "the version that the caller knows",
+    "schema": {"type": "integer", "minimum": 0},
+}
+_GO_ON: Final = (
+    {**_AFTER, "description": "go on after this event's id"},
+    {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "the same, as a reader that connects again says it",
+        "schema": {"type": "string", "pattern": "^[0-9]+$"},
+    },
+)
+
+
+def _event_paths() -> Schema:
+    events = {
+        "description": (
+            "events of the form text/event-stream: `id`, `event` (payment. and the status) and "
+            "`data`, the payment; `posgate-timestamp`, `posgate-nonce` and `posgate-signature` "
+            "sign the data as an answer is signed"
+        ),
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    of_payment = {
+        "operationId": "followPayment",
+        "summary": "A payment as it stands, and again whenever it moves",
+        "parameters": [_IDENTITY, *_GO_ON],
+        "responses": {"200": events, **_refusals("400", "401", "404", "503")},
+    }
+    of_store = {
+        "operationId": "followStore",
+        "summary": "Every payment of a store when it moves",
+        "parameters": [_IDENTITY, *_GO_ON],
+        "responses": {"200": events, **_refusals("400", "401", "404", "503")},
+    }
+    return {
+        "/v1/payments/{id}/events": {"get": of_payment},
+        "/v1/stores/{id}/events": {"get": of_store},
+    }
+
+
 def _payment_paths() -> Schema:
     number = {"name": "merchant_order_no", "in": "query", "required": True, "schema": _NUMBER}
     create = {
@@ -244,9 +300,12 @@ def _payment_paths() -> Schema:
     }
     get = {
         "operationId": "getPayment",
-        "summary": "A payment by its id",
-        "parameters": [_IDENTITY],
-        "responses": {"200": _answer("Payment", "it"), **_refusals("401", "404", "503")},
+        "summary": "A payment by its id, at once or when it moves",
+        "parameters": [_IDENTITY, _WAIT, _AFTER],
+        "responses": {
+            "200": _answer("Payment", "it"),
+            **_refusals("400", "401", "404", "422", "503"),
+        },
     }
     cancel = {
         "operationId": "cancelPayment",
@@ -308,7 +367,7 @@ def openapi_document() -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Posgate", "version": "1", "description": _SIGNING},
-        "paths": {**_payment_paths(), **_refund_paths()},
+        "paths": {**_payment_paths(), **_event_paths(), **_refund_paths()},
         "components": {
             "schemas": {
                 "CreatePayment": _create_schema(),

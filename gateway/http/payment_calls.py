@@ -1,7 +1,7 @@
 """The calls about payments: take one, look it up, undo it."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 import orjson
@@ -12,14 +12,33 @@ from domain.errors import InvalidRequest, NotFound, Unprocessable
 from domain.ids import is_merchant_number
 from domain.payment import Payment
 from gateway.draft import Draft
+from gateway.events.feed import FROM_NOW
+from gateway.events.told import Told
 from gateway.http.answers import payment_body
-from gateway.http.bodies import DEFAULT_WAIT_S, CreatePayment, parse_create_payment, refuse_body
+from gateway.http.bodies import (
+    DEFAULT_WAIT_S,
+    MAX_WAIT_S,
+    CreatePayment,
+    parse_create_payment,
+    query_number,
+    refuse_body,
+)
 from gateway.http.call import Call, Result, Routes
 from gateway.live import is_over
 from gateway.payments import Begun, Payments
 from signing.keywrap import Sealer
 
 REPLAYED: Final = {"Idempotent-Replayed": "true"}
+
+
+class Newer(Protocol):
+    """Waits for a payment to move (``gateway/events/feed.py``)."""
+
+    async def __call__(
+        self, merchant_no: str, payment_id: str, *, after: int, wait_s: float
+    ) -> Told | None:
+        """The payment once it is beyond ``after``, ``None`` when it is not in time."""
+        ...
 
 
 class PaymentCalls:
@@ -31,12 +50,14 @@ class PaymentCalls:
         payments: Payments,
         sealer: Sealer,
         refused_url: Callable[[str], str],
+        newer: Newer,
         texts: Texts = NO_TEXTS,
     ) -> None:
         """``refused_url`` says why a URL would never be called, ``""`` when it may be."""
         self._payments = payments
         self._sealer = sealer
         self._refused_url = refused_url
+        self._newer = newer
         self._texts = texts
 
     def routes(self) -> Routes:
@@ -125,7 +146,13 @@ class PaymentCalls:
         )
 
     async def _get(self, call: Call) -> Result:
+        wait_s = query_number(call.query, "wait_s", 0, MAX_WAIT_S)
+        after = query_number(call.query, "after", FROM_NOW)
         payment = await self._payments.find(call.merchant_no, call.identity)
+        if wait_s and not _is_awaited(payment, after):
+            told = await self._newer(call.merchant_no, payment.order.id, after=after, wait_s=wait_s)
+            if told is not None:
+                return Result(told.body, 200, told.payment)
         return Result(payment_body(payment, self._texts), 200, payment)
 
     async def _find(self, call: Call) -> Result:
@@ -149,6 +176,11 @@ class PaymentCalls:
         undone = (await self._payments.cancel(payment)).payment
         undone = await self._payments.watch(undone, DEFAULT_WAIT_S, is_over)
         return Result(payment_body(undone, self._texts), 200, undone)
+
+
+def _is_awaited(payment: Payment, after: int) -> bool:
+    """Whether this is what a caller waits for who knows up to ``after``, or wants the end."""
+    return is_over(payment) if after == FROM_NOW else payment.standing.version > after
 
 
 def _first(query: str, name: str) -> str | None:

@@ -18,22 +18,31 @@ from domain.errors import InvalidRequest, RequestError, TooLarge
 from gateway.http.call import ApiRequest, ApiResponse
 from gateway.http.door import ApiDoor
 from gateway.http.errors import status_of
+from gateway.http.event_streams import EventStreams
 from gateway.http.operations import Operations
 from gateway.inbound import Inbound
 
 _BODY_GRACE_S: Final = 30
 _BELOW: Final = "/{below:(?s:.+)}"
+_STORES: Final = f"/v1/stores{_BELOW}"
 
 
 class ApiServer:
     """One listening address in front of the door."""
 
     def __init__(
-        self, *, door: ApiDoor, inbound: Inbound, operations: Operations, max_body_bytes: int
+        self,
+        *,
+        door: ApiDoor,
+        inbound: Inbound,
+        operations: Operations,
+        streams: EventStreams,
+        max_body_bytes: int,
     ) -> None:
         self._door = door
         self._inbound = inbound
         self._operations = operations
+        self._streams = streams
         self._max_body_bytes = max_body_bytes
         self._runner: web.AppRunner | None = None
         self._is_leaving = False
@@ -41,7 +50,7 @@ class ApiServer:
     def application(self) -> web.Application:
         """The aiohttp application."""
         app = web.Application(client_max_size=self._max_body_bytes, middlewares=[self._around])
-        for place in ("/v1/payments", f"/v1/payments{_BELOW}", f"/v1/refunds{_BELOW}"):
+        for place in ("/v1/payments", f"/v1/payments{_BELOW}", f"/v1/refunds{_BELOW}", _STORES):
             app.router.add_route("*", place, self._serve)
         app.router.add_post("/notify/{channel}/{account}", self._notice)
         self._operations.add_routes(app)
@@ -102,11 +111,14 @@ class ApiServer:
             answer.force_close()
         return answer
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         asked = ApiRequest(
             method=request.method, raw_path=request.raw_path, headers=request.headers
         )
-        return _response(await self._door.handle(asked, lambda: self._read(request)))
+        answer = await self._door.handle(asked, lambda: self._read(request))
+        if answer.stream is not None:
+            return await self._streams.serve(request, answer, answer.stream)
+        return _response(answer)
 
     async def _notice(self, request: web.Request) -> web.Response:
         """What a channel tells; only its own adapter says whether it is believed."""

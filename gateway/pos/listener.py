@@ -9,7 +9,7 @@ that dials again finds another process behind the same port.
 
 import asyncio
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,6 +89,10 @@ class PosListener:
     def reachable(self) -> int:
         """Terminals that a push would reach."""
         return 0 if self._pushes is None else self._pushes.reachable()
+
+    def merchants_of(self, terminal_id: str) -> Sequence[str]:
+        """Of which merchants (F42) a push would reach a terminal of this number."""
+        return () if self._pushes is None else self._pushes.merchants_of(terminal_id)
 
     def push(self, merchant_id: str, terminal_id: str, payload: bytes) -> bool:
         """Send a message nobody asked for over a terminal's open connection.

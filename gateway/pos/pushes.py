@@ -6,6 +6,8 @@ Only so many terminals are remembered. Nothing here waits or raises: what cannot
 pushed now is not pushed, and the terminal asks for itself.
 """
 
+from collections.abc import Sequence
+
 from gateway.pos.connection import PosConnection
 from pos_protocol.codec import has_mac
 from pos_protocol.message import Message
@@ -20,6 +22,7 @@ class Pushes:
         self._max_terminals = max_terminals
         self._lines: dict[_Terminal, PosConnection] = {}
         self._terminals: dict[PosConnection, set[_Terminal]] = {}
+        self._merchants: dict[str, list[str]] = {}
 
     def reachable(self) -> int:
         """Terminals that a push would reach now."""
@@ -41,12 +44,22 @@ class Pushes:
         if before is not None:
             self._terminals[before].discard(terminal)
         self._lines[terminal] = connection
+        if before is None:
+            self._merchants.setdefault(terminal[1], []).append(terminal[0])
         self._terminals.setdefault(connection, set()).add(terminal)
 
     def left(self, connection: PosConnection) -> None:
         """A connection is gone."""
         for terminal in self._terminals.pop(connection, ()):
             del self._lines[terminal]
+            merchant_id, terminal_id = terminal
+            self._merchants[terminal_id].remove(merchant_id)
+            if not self._merchants[terminal_id]:
+                del self._merchants[terminal_id]
+
+    def merchants_of(self, terminal_id: str) -> Sequence[str]:
+        """Of which merchants a terminal of this number would be reached."""
+        return tuple(self._merchants.get(terminal_id, ()))
 
     def push(self, merchant_id: str, terminal_id: str, payload: bytes) -> bool:
         """Send ``payload`` to a terminal; ``False`` when it is not here or has too many waiting."""

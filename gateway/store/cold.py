@@ -16,10 +16,12 @@ from gateway.store.provisioning import Provisioning
 from gateway.store.qr_codes import QrCodes
 from gateway.store.reads import PaymentReads
 from gateway.store.refunds import Refunds
+from gateway.store.till_events import TillEvents
 
 
 class ColdStore(
     PaymentReads,
+    TillEvents,
     Completions,
     Refunds,
     Jobs,

@@ -21,6 +21,7 @@ from domain.ledger import Posting
 from domain.payment import Payment
 from domain.refund import Refund
 from gateway.store.batch_port import BatchStore
+from gateway.store.event_port import EventStore
 from gateway.store.records import (
     Account,
     Advance,
@@ -46,6 +47,7 @@ from gateway.store.records import (
     Terminal,
     TerminalReply,
     TerminalSession,
+    TillEvent,
     pos_refund_number,
 )
 from gateway.store.shop_port import ShopStore
@@ -61,6 +63,7 @@ __all__ = [
     "CaseStore",
     "Claim",
     "Completion",
+    "EventStore",
     "Job",
     "JobKind",
     "JobStore",
@@ -85,6 +88,7 @@ __all__ = [
     "Terminal",
     "TerminalReply",
     "TerminalSession",
+    "TillEvent",
     "pos_refund_number",
 ]
 
@@ -358,6 +362,7 @@ class Store(
     JobStore,
     CaseStore,
     NoticeStore,
+    EventStore,
     LedgerStore,
     BatchStore,
     ProvisioningStore,

@@ -14,6 +14,8 @@ Rules:
   ``x = ANY (ARRAY[y])`` (a join that cannot start from the table) and an operator that
   no index serves (``IS NOT DISTINCT FROM``) for what is checked beside the key: an
   index probe per change is the only way left.
+* What tills are told of is sorted before it is written: every payment of the batch is locked
+  by then, and the one lock that orders these rows (migration 0009) comes last everywhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +41,9 @@ from gateway.store.rows import (
     SETTLE,
     STANDING_COLUMNS,
     SUBJECT_PREFIX_LENGTH,
+    TILL_EVENT_COLUMNS,
 )
+from gateway.store.statements import IS_TOLD, SHOWN_STATUS
 
 PINNED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -105,6 +109,11 @@ WITH asked AS MATERIALIZED (
   INSERT INTO terminal_replies ({_list(REPLY_COLUMNS)})
   SELECT {_list(REPLY_COLUMNS)} FROM {REPLIES.rows(2)}
   WHERE (payment_id IN (SELECT id FROM won)) IS TRUE
+), heard AS (
+  INSERT INTO till_events ({_list(TILL_EVENT_COLUMNS[1:])})
+  SELECT merchant_no, store_id, terminal_id, id, '{Status.CREATED.value}', {SHOWN_STATUS}
+  FROM asked WHERE {IS_TOLD} AND (id IN (SELECT id FROM won)) IS TRUE
+  ORDER BY id
 )
 SELECT id FROM won
 """
@@ -118,7 +127,7 @@ WITH asked AS MATERIALIZED (
   FROM asked i
   WHERE p.id = ANY (ARRAY[i.id]) AND p.version = i.version - 1
     AND p.merchant_no IS NOT DISTINCT FROM i.merchant_no
-  RETURNING i.*
+  RETURNING i.*, p.door, p.store_id, p.terminal_id
 ), ended AS (
   DELETE FROM jobs j USING moved
   WHERE j.id = ANY (ARRAY['{SETTLE}:' || moved.id]) AND moved.due_at_ms IS NULL
@@ -162,6 +171,11 @@ WITH asked AS MATERIALIZED (
   INSERT INTO jobs ({_list(JOB_COLUMNS)})
   SELECT '{NOTIFY}:' || event_id, '{NOTIFY}', endpoint, event_id, created_at_ms, 0, 0, FALSE
   FROM noticed
+), heard AS (
+  INSERT INTO till_events ({_list(TILL_EVENT_COLUMNS[1:])})
+  SELECT merchant_no, store_id, terminal_id, id, previous, {SHOWN_STATUS}
+  FROM moved WHERE {IS_TOLD}
+  ORDER BY id
 )
 SELECT id FROM moved
 """

@@ -282,6 +282,24 @@ class PaymentEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TillEvent:
+    """A payment of a shop moved: what a store's stream and a terminal are told of.
+
+    ``position`` rises in the order in which commits became visible, over the whole
+    installation. ``previous`` and ``status`` are a payment's own words; ``unknown`` while a
+    person is needed.
+    """
+
+    position: int
+    merchant_no: str
+    store_id: str
+    terminal_id: str
+    payment_id: str
+    previous: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Merchant:
     """A merchant; ``pos_merchant_id`` is its 15 characters in field 42."""
 

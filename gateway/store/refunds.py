@@ -22,7 +22,7 @@ from gateway.store import statements as sql
 from gateway.store.database import Database, Step
 from gateway.store.records import JobKind, RefundAdvance, RefundClaim, RefundClaimed
 from gateway.store.rows import Row, case_id, job_id, read_decline, standing_row
-from gateway.store.steps import open_case, open_job, post, tell
+from gateway.store.steps import open_case, open_job, post, tell, tell_tills
 
 _ORDER_COLUMNS: Final = (
     "id",
@@ -134,6 +134,7 @@ def _claim_steps(change: RefundClaim) -> list[Step]:
             if change.due_at_ms is None
             else (open_job(JobKind.REFUND, order.account_id, order.id, change.due_at_ms),)
         ),
+        tell_tills(order.payment_id, payment.status),
     ]
 
 
@@ -176,6 +177,8 @@ def refund_rest(change: RefundAdvance) -> list[Step]:
         raise ValueError("a refund is posted with the payment that it moves, or not at all")
     if change.notice is not None:
         steps += tell(change.notice)
+    if change.payment is not None:
+        steps.append(tell_tills(order.payment_id, change.payment.status))
     return steps
 
 

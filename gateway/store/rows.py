@@ -84,6 +84,15 @@ NOTICE_STATE_COLUMNS: Final = ("state", "attempts", "last_error", "done_at_ms")
 NEW_NOTICE: Final = (NoticeState.PENDING.value, 0, "", 0)
 """The state that a notice is written with."""
 
+TILL_EVENT_COLUMNS: Final = (
+    "position",
+    "merchant_no",
+    "store_id",
+    "terminal_id",
+    "payment_id",
+    "previous",
+    "status",
+)
 EVENT_COLUMNS: Final = ("sequence", "event", "previous", "status", "at_ms")
 CASE_COLUMNS: Final = ("case_id", "subject", "merchant_no", "reason", "opened_at_ms", "is_open")
 JOB_COLUMNS: Final = ("id", "kind", "lane", "subject", "due_at_ms", "fence", "tries", "given_back")

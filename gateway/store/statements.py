@@ -8,6 +8,7 @@ too; PostgreSQL's has its own, whole batches each (``postgres_statements.py``).
 from collections.abc import Sequence
 from typing import Final
 
+from domain.payment import Status
 from gateway.store.rows import (
     CASE_COLUMNS,
     JOB_COLUMNS,
@@ -17,7 +18,14 @@ from gateway.store.rows import (
     POSTING_COLUMNS,
     REPLY_COLUMNS,
     STANDING_COLUMNS,
+    TILL_EVENT_COLUMNS,
 )
+
+SHOWN_STATUS: Final = f"CASE parked_reason WHEN '' THEN status ELSE '{Status.UNKNOWN.value}' END"
+"""The word that a payment is shown with."""
+IS_TOLD: Final = "door NOT IN ('pos', 'checkout') AND (store_id <> '' OR terminal_id <> '')"
+"""What tills are told of: not what a terminal sold, which has its reply, and not the attempts
+of a checkout, of which nobody but us knows."""
 
 
 def insert(table: str, columns: Sequence[str]) -> str:
@@ -49,6 +57,12 @@ END_JOB: Final = "DELETE FROM jobs WHERE id = ?"
 EVENT: Final = insert(
     "payment_events", ("payment_id", "sequence", "event", "previous", "status", "at_ms")
 )
+TELL_TILLS: Final = (
+    f"INSERT INTO till_events ({', '.join(TILL_EVENT_COLUMNS[1:])}) "
+    "SELECT merchant_no, store_id, terminal_id, id, CAST(? AS VARCHAR(16)), "
+    f"{SHOWN_STATUS} FROM payments WHERE id = ? AND {IS_TOLD}"
+)
+"""Takes the status before and the payment's id."""
 POSTING: Final = insert("postings", POSTING_COLUMNS)
 REPLY: Final = insert("terminal_replies", REPLY_COLUMNS)
 SAVE_REPLY: Final = REPLY + " ON CONFLICT (merchant_no, key) DO NOTHING"

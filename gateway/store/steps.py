@@ -51,6 +51,7 @@ def claim_rest(claim: Claim) -> list[Step]:
         steps.append(open_job(JobKind.SETTLE, order.account_id, order.id, claim.due_at_ms))
     if claim.reply is not None:
         steps.append((sql.REPLY, reply_row(claim.reply)))
+    steps.append(tell_tills(order.id, Status.CREATED))
     return steps
 
 
@@ -86,7 +87,17 @@ def advance_rest(change: Advance) -> list[Step]:
         steps.append(open_case(payment_id, change.merchant_no, standing.parked_reason, at_ms))
     elif change.previous in MAY_BE_PARKED:
         steps.append((sql.CLOSE_CASE, (case_id(payment_id),)))
+    steps.append(tell_tills(payment_id, change.previous))
     return steps
+
+
+def tell_tills(payment_id: str, previous: Status) -> Step:
+    """What a store and a terminal are told of a payment's move; nothing where it has neither.
+
+    It reads the payment as the change leaves it, and is the last step of every change that
+    has it: what orders these rows is a lock, held from here to the commit (migration 0009).
+    """
+    return sql.TELL_TILLS, (previous.value, payment_id)
 
 
 def open_job(kind: JobKind, lane: str, subject: str, due_at_ms: int) -> Step:

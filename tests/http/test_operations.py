@@ -93,7 +93,7 @@ async def test_the_document_resolves_and_knows_every_state(standing: Running) ->
     assert schemas["Refund"]["properties"]["status"]["enum"] == [one.value for one in RefundStatus]
     operations = [call["operationId"] for calls in document["paths"].values()
                   for call in calls.values()]  # fmt: skip
-    assert len(operations) == len(set(operations)) == 7
+    assert len(operations) == len(set(operations)) == 9
 
 
 def test_the_documents_bounds_of_a_payment_are_the_doors() -> None:

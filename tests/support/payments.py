@@ -52,6 +52,17 @@ def sample_claim(
     )
 
 
+def sample_shop_claim(number: int, **order: object) -> Claim:
+    """A claim that submits order ``number``, made through the API for the store ``S1``."""
+    values: dict[str, object] = {"door": "api", "store_id": "S1", "terminal_id": "", **order}
+    return Claim(
+        order=sample_order(number, **values),
+        standing=Standing(status=Status.SUBMITTED, version=1),
+        event=Event.SUBMIT,
+        due_at_ms=5_000,
+    )
+
+
 def sample_postings(amount_fen: int = 1990) -> tuple[Posting, ...]:
     """The capture of a sample payment."""
     receivable = channel_receivable("unionpay_card", "a1")

@@ -1,0 +1,1 @@
+"""Who follows payments, and how they are told."""

@@ -1,0 +1,230 @@
+"""Event streams and long polls at a running gateway's door."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from sandbox.scenarios import ALIPAY_CODES, Scenario
+from signing.merchant import answer_string, verify
+from tests.support.gateway import Caller, Place, Running, scanned
+from tests.support.waiting import eventually
+
+APPROVED = ALIPAY_CODES[Scenario.APPROVED]
+USER_PAYING = ALIPAY_CODES[Scenario.USER_PAYING]
+module_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as it was read."""
+
+    fields: Mapping[str, str]
+
+    @property
+    def payment(self) -> Any:
+        return orjson.loads(self.fields["data"])
+
+
+class Stream:
+    """A reader of server-sent events, by the letter of the standard."""
+
+    def __init__(self, caller: Caller, answer: aiohttp.ClientResponse) -> None:
+        self._caller = caller
+        self.answer = answer
+
+    async def next(self) -> Event:
+        """The next event that has data; its signature must be the merchant's."""
+        while True:
+            event = await self.block()
+            if "data" in event.fields:
+                self._check(event)
+                return event
+
+    async def block(self) -> Event:
+        """The next block of lines, whatever it holds."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(20):
+            while line := (await self.answer.content.readline()).decode().rstrip("\n"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            if not fields:
+                raise EOFError
+        return Event(fields)
+
+    def _check(self, event: Event) -> None:
+        said = event.fields
+        message = answer_string(
+            said["posgate-timestamp"], said["posgate-nonce"], said["data"].encode()
+        )
+        assert verify(self._caller.key.secret.encode(), message, said["posgate-signature"])
+
+    async def ended(self) -> bool:
+        """Whether the gateway closes it."""
+        async with asyncio.timeout(20):
+            await self.answer.content.read()
+        return True
+
+
+@contextlib.asynccontextmanager
+async def stream(caller: Caller, path: str, **headers: str) -> AsyncIterator[Stream]:
+    """A signed stream."""
+    sent = {"Authorization": caller.authorization("GET", path)}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    async with caller._http.get(caller.base_url + path, headers=sent) as answer:
+        assert answer.status == 200, await answer.text()
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        yield Stream(caller, answer)
+
+
+@module_loop
+async def test_a_payment_is_followed_to_its_end(standing: Running) -> None:
+    """As it stands at once, then each change, the same JSON as a look-up's."""
+    api = standing.api
+    payment = (await api.pay(USER_PAYING, wait_s=0)).json
+    async with stream(api, f"/v1/payments/{payment['id']}/events") as events:
+        event = await events.next()
+        while event.payment["status"] != "succeeded":
+            before = event
+            event = await events.next()
+            assert int(event.fields["id"]) > int(before.fields["id"])
+        assert event.fields["event"] == "payment.succeeded"
+        assert event.fields["id"] == str(event.payment["version"])
+    assert event.payment == (await api.get(payment["id"])).json
+    assert before.payment["status"] != "succeeded"
+
+
+@module_loop
+async def test_a_store_hears_its_payments(standing: Running) -> None:
+    """Of whoever makes them, refunds of them too, and goes on where it stopped."""
+    api = standing.api
+    async with stream(api, "/v1/stores/shop-1/events") as events:
+        while "id" not in (where := await events.block()).fields:
+            pass
+        paid = (await api.pay(APPROVED, store_id="shop-1")).json
+        (await api.pay(APPROVED, store_id="shop-2"))
+        event = await events.next()
+        while event.payment["status"] != "succeeded":
+            event = await events.next()
+        assert event.payment["id"] == paid["id"]
+    await api.refund(paid["id"], 90)
+    again = f"/v1/stores/shop-1/events?after={event.fields['id']}"
+    async with stream(api, again) as events:
+        event = await events.next()
+        while event.payment["refunded_amount"] != 90:
+            event = await events.next()
+        assert event.payment["id"] == paid["id"]
+    last = where.fields["id"]
+    async with stream(api, "/v1/stores/shop-1/events", Last_Event_ID=last) as events:
+        assert (await events.next()).payment["id"] == paid["id"]
+
+
+@module_loop
+async def test_nobody_follows_another_merchants(standing: Running) -> None:
+    """Neither its payment nor, under the same name, its store."""
+    payment = (await standing.api.pay(APPROVED, store_id="mine")).json
+    path = f"/v1/payments/{payment['id']}/events"
+    reply = await standing.other.call("GET", path)
+    assert (reply.status, reply.code) == (404, "payment_not_found")
+    async with stream(standing.other, "/v1/stores/mine/events?after=0") as events:
+        block = await events.block()
+        while "id" not in block.fields:
+            block = await events.block()
+        assert "data" not in block.fields
+
+
+@module_loop
+@pytest.mark.parametrize("path", ["/v1/payments/{id}/events", "/v1/stores/s/events"])
+async def test_what_is_no_number_is_refused(standing: Running, path: str) -> None:
+    payment = (await standing.api.pay(APPROVED)).json
+    path = path.replace("{id}", payment["id"])
+    for after in ("x", "-1", "1.5", "9" * 20, "%C2%B2"):
+        reply = await standing.api.call("GET", f"{path}?after={after}")
+        assert (reply.status, reply.field) == (400, "after"), after
+    reply = await standing.api.call("GET", path, Last_Event_ID="1e3")
+    assert (reply.status, reply.field) == (400, "Last-Event-ID")
+
+
+@module_loop
+async def test_a_head_opens_no_stream(standing: Running) -> None:
+    path = "/v1/stores/s/events"
+    reply = await standing.api.call("HEAD", path)
+    assert (reply.status, reply.raw) == (200, b"")
+    await eventually(lambda: standing.gateway.core.feed.following() == 0)
+
+
+@module_loop
+async def test_a_reader_that_is_gone_is_forgotten(standing: Running) -> None:
+    """Without waiting for something to write."""
+    feed = standing.gateway.core.feed
+    async with stream(standing.api, "/v1/stores/s/events") as events:
+        await events.block()
+        assert feed.following() >= 1
+    await eventually(lambda: feed.following() == 0)
+
+
+@module_loop
+async def test_a_long_poll_answers_when_the_payment_moves(standing: Running) -> None:
+    """With a version beyond what the caller knows; without, once it is over."""
+    api = standing.api
+    payment = (await api.pay(USER_PAYING, wait_s=0)).json
+    path = f"/v1/payments/{payment['id']}"
+    moved = (await api.call("GET", f"{path}?wait_s=20&after={payment['version']}")).json
+    assert moved["version"] > payment["version"]
+    over = (await api.call("GET", f"{path}?wait_s=20")).json
+    assert over["status"] == "succeeded"
+    assert (await api.call("GET", f"{path}?wait_s=20&after=0")).json == over
+    assert (await api.call("GET", f"{path}?wait_s=20")).json == over
+    for bad, status in (("wait_s=31", 422), ("wait_s=x", 400), ("after=-1", 400)):
+        assert (await api.call("GET", f"{path}?{bad}")).status == status
+    same = (await api.call("GET", f"{path}?wait_s=1&after={over['version']}")).json
+    assert same == over
+
+
+@module_loop
+async def test_a_disabled_key_hears_no_more(standing: Running) -> None:
+    """Within the directory's freshness: the key is looked up at each sign of life."""
+    gateway = standing.gateway
+    async with stream(standing.other, "/v1/stores/s/events") as events:
+        await events.block()
+        async with standing.place.session() as opened:
+            await opened.store.disable_api_key(standing.other.key.key_id)
+        gateway.core.directory._keys.forget(standing.other.key.key_id)
+        for follower in tuple(gateway.core.feed._all):
+            follower.beat()
+        assert await events.ended()
+
+
+async def test_a_restart_and_another_process_lose_nothing(place: Place) -> None:
+    """What was committed elsewhere, and while nobody listened, is told to who comes again."""
+    async with place.gateway() as first, stream(first.api, "/v1/stores/shop/events") as events:
+        block = await events.block()
+        while "id" not in block.fields:
+            block = await events.block()
+        where = block.fields["id"]
+        async with place.gateway() as second:
+            paid = (await second.api.pay(APPROVED, store_id="shop")).json
+            event = await events.next()
+            while event.payment["status"] != "succeeded":
+                event = await events.next()
+            assert event.payment["id"] == paid["id"]
+            unheard = (await second.api.call("POST", "/v1/payments",
+                scanned(APPROVED, store_id="shop"))).json  # fmt: skip
+    async with place.gateway() as third:
+        path = "/v1/stores/shop/events"
+        async with stream(third.api, path, Last_Event_ID=where) as events:
+            heard = [(await events.next()).payment["id"] for _ in range(2)]
+    assert heard == [paid["id"], unheard["id"]]
+
+
+async def test_who_drains_lets_its_streams_go(place: Place) -> None:
+    async with place.gateway() as it, stream(it.api, "/v1/stores/shop/events") as events:
+        await events.block()
+        leaving = asyncio.create_task(it.gateway._drain(it.gateway.core, 1))
+        assert await events.ended()
+        await leaving
