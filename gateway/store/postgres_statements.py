@@ -91,7 +91,8 @@ WITH asked AS MATERIALIZED (
   RETURNING id
 ), claimed AS MATERIALIZED (
   SELECT id, version, status, event, created_at_ms, due_at_ms,
-    channel, account_id, channel_order_no
+    channel, account_id, channel_order_no,
+    merchant_no, door, store_id, terminal_id, parked_reason
   FROM asked WHERE (id IN (SELECT id FROM won)) IS TRUE
 ), attempted AS (
   INSERT INTO attempts (payment_id, attempt_no, channel, account_id, channel_order_no)
@@ -112,7 +113,7 @@ WITH asked AS MATERIALIZED (
 ), heard AS (
   INSERT INTO till_events ({_list(TILL_EVENT_COLUMNS[1:])})
   SELECT merchant_no, store_id, terminal_id, id, '{Status.CREATED.value}', {SHOWN_STATUS}
-  FROM asked WHERE {IS_TOLD} AND (id IN (SELECT id FROM won)) IS TRUE
+  FROM claimed WHERE {IS_TOLD}
   ORDER BY id
 )
 SELECT id FROM won
