@@ -10,7 +10,7 @@ _TEXT = 255
 class TillEventRow(Model):
     """A move of a payment that a store or a terminal is told of, in the order of the commits.
 
-    ``position`` is handed out under a lock that is held until the commit (migration 0009), so
+    ``position`` is handed out under a lock that is held until the commit (migration 0010), so
     that who has read up to one number will never find a smaller one later.
     """
 

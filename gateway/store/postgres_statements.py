@@ -15,7 +15,7 @@ Rules:
   no index serves (``IS NOT DISTINCT FROM``) for what is checked beside the key: an
   index probe per change is the only way left.
 * What tills are told of is sorted before it is written: every payment of the batch is locked
-  by then, and the one lock that orders these rows (migration 0009) comes last everywhere.
+  by then, and the one lock that orders these rows (migration 0010) comes last everywhere.
 """
 
 from collections.abc import Mapping, Sequence

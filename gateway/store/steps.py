@@ -95,7 +95,7 @@ def tell_tills(payment_id: str, previous: Status) -> Step:
     """What a store and a terminal are told of a payment's move; nothing where it has neither.
 
     It reads the payment as the change leaves it, and is the last step of every change that
-    has it: what orders these rows is a lock, held from here to the commit (migration 0009).
+    has it: what orders these rows is a lock, held from here to the commit (migration 0010).
     """
     return sql.TELL_TILLS, (previous.value, payment_id)
 

@@ -42,7 +42,7 @@ async def put_in_order(_apps: Any, editor: BaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     """A process of the release before writes none: its payments are found by who asks."""
 
-    dependencies = [("posgate", "0008_codes_limits_operators")]
+    dependencies = [("posgate", "0009_link_keys")]
 
     operations = [
         ops.CreateModel(
