@@ -26,6 +26,7 @@ RUNTIME = [
     "cryptography>=50.0.2",
     "defusedxml>=0.7.1",
     "duckdb>=2.0.1",
+    "fpdf2>=2.8.9",
     "orjson>=3.13.0",
     "prometheus-client>=0.26.0",
     "pyarrow>=26.0.1",
@@ -53,6 +54,7 @@ DEVELOPMENT = [
     "psec>=1.3.0",
     "pyarrow-stubs>=20.0.0.20260819",
     "pyiso8583>=4.0.1",
+    "pypdf>=7.1.1",
     "pytest>=9.2.0",
     "pytest-aiohttp>=1.1.1",
     "pytest-asyncio>=1.5.0",
@@ -78,7 +80,7 @@ setup(
         for room in ROOMS
         for package in (room, *(f"{room}.{sub}" for sub in find_namespace_packages(room)))
     ],
-    package_data={"": ["*.css", "*.html", "*.js", "*.json", "*.yaml"]},
+    package_data={"": ["*.css", "*.html", "*.js", "*.json", "*.ttf", "*.txt", "*.yaml"]},
     install_requires=RUNTIME,
     extras_require={"dev": DEVELOPMENT},
     entry_points={

@@ -6,7 +6,8 @@ begins later.
 """
 
 import asyncio
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,16 +25,19 @@ from gateway.cli.session import (
     show,
 )
 from gateway.merchant_settlement import day_window, settle_day
+from gateway.print_font import FONT_FILE
 from gateway.store.order_source import order_source
-from reconciliation.exports import amount_text, statements_csv, write_files
+from reconciliation.exports import amount_text, statements_csv, write_files, write_whole
 from reconciliation.night_records import StoredRate, StoredStatement
 from reconciliation.rates import MerchantRate
+from reconciliation.statement_pdf import statement_pdfs
 
 rates = typer.Typer(no_args_is_help=True, help="What merchants are charged.")
 
 
 def settle(
     day: Annotated[str, typer.Option("--date", help="A day that is over, YYYY-MM-DD.")],
+    pdf: Annotated[bool, typer.Option(help="A PDF for each merchant too.")] = True,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
@@ -52,13 +56,19 @@ def settle(
         nights = session.loaded.path(section.folder)
         kept = await settle_day(session.store, session.clock, asked, rows, nights)
         target = session.loaded.path(section.exports) / asked.isoformat()
-        await asyncio.to_thread(_write, target, kept)
+        names = {one.merchant_no: one.name for one in await session.store.merchants()}
+        await asyncio.to_thread(_write, target, kept, names if pdf else None)
         return kept
 
     show([_row(one) for one in in_session(config, work)], as_json=json)
 
 
-def _write(target: Path, kept: Sequence[StoredStatement]) -> None:
+def _write(target: Path, kept: Sequence[StoredStatement], names: Mapping[str, str] | None) -> None:
+    if names is not None and kept:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="posgate-font-") as work:
+            for name, data in statement_pdfs(kept, names, FONT_FILE, Path(work)):
+                write_whole(target / name, data)
     write_files(target, {"statements.csv": statements_csv(kept)})
 
 
