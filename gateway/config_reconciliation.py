@@ -31,6 +31,10 @@ class ReconciliationSection(_Section):
     """Bills and working files; of several nodes all see the same folder."""
     exports: str = "data/exports"
     """Where finished exports are put, a folder for each day."""
+    archive: str = "data/archive"
+    """Where old payments and bills go (`posgate archive`); of several nodes all see it."""
+    keep_days: Annotated[int, Field(ge=31, le=36_600)] = 400
+    """How many days stay in the store; `posgate archive` refuses to take younger ones."""
     carry_days: Annotated[int, Field(ge=0, le=31)] = 3
     """How long an entry of one side waits for the other before it is a difference."""
     catch_up_days: Annotated[int, Field(ge=1, le=366)] = 7

@@ -7,6 +7,8 @@ Rules:
   the table of ``domain/payment.py``, one version a line; balances must be the replay's.
 * It may run beside a working gateway: what looks wrong is read again until it stands
   still, and balances that move meanwhile are said to be moving, not wrong.
+* A payment whose history was archived is replayed from where its archive ends; the archive
+  itself is proved by its hashes (``posgate archive verify``).
 * Memory is bounded: pages, one total per account, and at most ``max_named`` findings.
 """
 
@@ -20,6 +22,7 @@ from domain.ledger import Entry, Posting, is_balanced
 from domain.payment import SAME, TRANSITIONS, Deed, Event, Payment, Status
 from domain.refund import REFUND_FINAL, Refund, RefundStatus
 from domain.settle import accounts
+from gateway.store.archive_records import ArchivedSubject
 from gateway.store.port import LedgerLine, PaymentEvent, Store
 
 _PAGE: Final = 500
@@ -52,6 +55,7 @@ class Books:
     history: Sequence[PaymentEvent]
     postings: Sequence[Posting]
     refunds: Sequence[Refund]
+    archived: ArchivedSubject | None = None
 
 
 class LedgerProof:
@@ -167,6 +171,8 @@ class LedgerProof:
     async def _books(self, payment: Payment) -> Books:
         payment_id = payment.order.id
         history = await self._store.events(payment_id)
+        is_cut = not history or history[0].sequence != 1
+        archived = await self._store.archived(payment_id) if is_cut else None
         had_refunds = any(event.event is Deed.RESERVE for event in history)
         standing = payment.standing
         has_refunds = had_refunds or standing.refunding_fen != 0 or standing.returned_fen != 0
@@ -174,23 +180,28 @@ class LedgerProof:
             payment=payment,
             history=history,
             postings=await self._store.postings(payment_id),
-            refunds=await self._store.refunds(payment_id) if has_refunds else (),
+            refunds=await self._store.refunds(payment_id) if has_refunds or archived else (),
+            archived=archived,
         )
 
 
 def faults_of(books: Books) -> list[str]:
     """What in a payment's books does not fit together; empty when all does. Pure."""
     return [
-        *_faults_of_history(books.payment, books.history),
+        *_faults_of_history(books),
         *_faults_of_numbers(books.payment),
         *_faults_of_postings(books.payment, books.postings),
         *_faults_of_refunds(books),
     ]
 
 
-def _faults_of_history(payment: Payment, history: Sequence[PaymentEvent]) -> Iterable[str]:
-    standing, status, is_parked = payment.standing, Status.CREATED, False
-    if [event.sequence for event in history] != list(range(1, standing.version + 1)):
+def _faults_of_history(books: Books) -> Iterable[str]:
+    history, standing = books.history, books.payment.standing
+    status, archived_version, is_parked = Status.CREATED, 0, False
+    if books.archived is not None:
+        status, archived_version = Status(books.archived.status), books.archived.version
+    versions = range(archived_version + 1, standing.version + 1)
+    if [event.sequence for event in history] != list(versions):
         yield f"its history does not have one line for each of {standing.version} versions"
     for line in history:
         moved = f"{line.event.value} from {line.previous.value} to {line.status.value}"
@@ -279,6 +290,7 @@ def _faults_of_refunds(books: Books) -> Iterable[str]:
     if open_fen != books.payment.standing.refunding_fen:
         yield f"its open refunds are {open_fen}, reserved {books.payment.standing.refunding_fen}"
     reserved = sum(line.event is Deed.RESERVE for line in books.history)
+    reserved += books.archived.refunds if books.archived is not None else 0
     if reserved != len(books.refunds):
         yield f"it has {len(books.refunds)} refunds, its history reserves {reserved}"
 

@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "bill": "gateway.cli.bills:bills",
     "reconcile": "gateway.cli.reconcile:reconcile",
     "export": "gateway.cli.exports:exports",
+    "archive": "gateway.cli.archive:archive",
     "settle": "gateway.cli.settlement:settle",
     "rate": "gateway.cli.settlement:rates",
     "differences": "gateway.cli.differences:differences",

@@ -1,5 +1,6 @@
 """Everything of the store that is not hot, over a ``Database`` of either engine."""
 
+from gateway.store.archives import Archives
 from gateway.store.batches import Batches
 from gateway.store.cases import Cases
 from gateway.store.completions import Completions
@@ -37,5 +38,6 @@ class ColdStore(
     QrCodes,
     Limits,
     Operators,
+    Archives,
 ):
     """One half per protocol of the port; each has its own file."""

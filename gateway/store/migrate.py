@@ -37,6 +37,7 @@ MODELS: Final[Mapping[str, Any]] = {
                 "gateway.store.event_models",
                 "gateway.store.night_models",
                 "gateway.store.shop_models",
+                "gateway.store.archive_models",
             ],
             "migrations": "gateway.store.migrations",
             "default_connection": "default",

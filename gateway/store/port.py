@@ -20,6 +20,7 @@ from channels.kept_keys import KeyKeeper
 from domain.ledger import Posting
 from domain.payment import Payment
 from domain.refund import Refund
+from gateway.store.archive_port import ArchiveStore
 from gateway.store.batch_port import BatchStore
 from gateway.store.event_port import EventStore
 from gateway.store.records import (
@@ -369,6 +370,7 @@ class Store(
     NightStore,
     ShopStore,
     KeyKeeper,
+    ArchiveStore,
     Protocol,
 ):
     """The whole store, with its life cycle."""
