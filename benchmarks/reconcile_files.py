@@ -106,5 +106,5 @@ def _row(order_no: str, fen: int, status: str, second: int, number: int) -> str:
     return (
         f'"payment","{order_no}","","{status}","{fen}","{captured}","CNY","pay_{order_no}",'
         f'"m{number % 300}","S{number % 500:04d}","T{number % 5000}","auth_code","{at_ms}",'
-        f'"{at_ms}"\n'
+        f'"{at_ms}","C{number % 5000}"\n'
     )

@@ -27,6 +27,8 @@ from gateway.store.engine import store_for
 from gateway.store.migrate import migrate
 from gateway.store.order_source import read_copy
 from gateway.store.port import Store
+from reconciliation.day_figures import NightFolder, day_figures
+from reconciliation.day_page import PAGE_NAME, day_page
 from reconciliation.days import business_day
 from reconciliation.engine import EngineBounds
 from reconciliation.exports import differences_csv, summary_csv, write_files
@@ -105,6 +107,7 @@ class _Exports:
             "summary.csv": summary_csv([night]),
             "differences.csv": differences_csv(found),
             "reconciliation.xlsx": workbook([night], found),
+            PAGE_NAME: day_page(_ON, day_figures([NightFolder("alipay", folder)]), found),
         }
         write_files(self._folder, files)
 
@@ -149,7 +152,8 @@ def _pandas(folder: Path) -> dict[str, Any]:
         folder / "bill.csv", encoding="gb18030", comment="#", dtype=str, header=0
     )
     names = ["kind", "order_no", "refund_no", "status", "amount_fen", "captured_fen", "currency",
-             "subject", "merchant_no", "store_id", "terminal_id", "method", "made", "at"]  # fmt: skip
+             "subject", "merchant_no", "store_id", "terminal_id", "method", "made", "at",
+             "cashier"]  # fmt: skip
     ours = pandas.read_csv(folder / "orders.csv", names=names, dtype={"order_no": str})
     bill["order_no"] = bill["商户订单号"].str.strip()
     bill["fen"] = (bill["订单金额（元）"].astype("float64") * 100).round().astype("int64")

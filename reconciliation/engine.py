@@ -51,7 +51,7 @@ CREATE TABLE bill (
 CREATE TABLE ours (
   kind VARCHAR, order_no VARCHAR, refund_no VARCHAR, state VARCHAR, amount_fen BIGINT,
   currency VARCHAR, day DATE, subject VARCHAR, merchant_no VARCHAR, store_id VARCHAR,
-  terminal_id VARCHAR, method VARCHAR, at_ms BIGINT);
+  terminal_id VARCHAR, method VARCHAR, at_ms BIGINT, cashier VARCHAR);
 CREATE TABLE waiting_ours (
   side VARCHAR, kind VARCHAR, order_no VARCHAR, refund_no VARCHAR, first_day DATE);
 CREATE TABLE waiting_theirs (
@@ -195,6 +195,10 @@ class Engine:
         """The bill's volume by merchant, store, terminal, method and hour, as Parquet."""
         self._copy(_REPORT, file)
 
+    def write_outcomes(self, file: Path, day: date) -> None:
+        """What became of our own payments of ``day``, by hour, method and state, as Parquet."""
+        self._copy(_OUTCOMES.format(day=day.isoformat()), file)
+
     def write_lines(self, file: Path) -> None:
         """Every line of the bill with what we know of it, as Parquet."""
         self._copy(_LINES, file)
@@ -307,10 +311,16 @@ _FEES: Final = (
 )
 _REPORT: Final = (
     "SELECT coalesce(p.merchant_no, '') AS merchant_no, coalesce(o.store_id, '') AS store_id, "  # noqa: S608
-    "coalesce(o.terminal_id, '') AS terminal_id, coalesce(o.method, '') AS method, b.kind, "
+    "coalesce(o.terminal_id, '') AS terminal_id, coalesce(o.cashier, '') AS cashier, "
+    "coalesce(o.method, '') AS method, b.kind, "
     "b.currency, CAST((b.at_ms // 3600000 + 8) % 24 AS INTEGER) AS hour, "
     "CAST(count(*) AS BIGINT) AS lines, CAST(sum(b.amount_fen) AS BIGINT) AS amount_fen, "
     f"CAST(sum(b.fee_mfen) AS BIGINT) AS fee_mfen FROM {_WITH_OURS} GROUP BY ALL ORDER BY ALL"
+)
+_OUTCOMES: Final = (
+    "SELECT CAST((at_ms // 3600000 + 8) % 24 AS INTEGER) AS hour, method, state, "
+    "CAST(count(*) AS BIGINT) AS payments, CAST(sum(amount_fen) AS BIGINT) AS amount_fen "
+    "FROM ours WHERE kind = 'payment' AND day = DATE '{day}' GROUP BY ALL ORDER BY ALL"
 )
 _LINES: Final = (
     "SELECT b.kind, b.order_no, b.refund_no, b.trade_no, b.status, b.amount_fen, b.fee_mfen, "  # noqa: S608

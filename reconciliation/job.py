@@ -34,6 +34,7 @@ from channels.bills import (
     BillUnavailable,
 )
 from domain.clock import Clock
+from reconciliation.day_figures import OUTCOMES_FILE, REPORT_FILE
 from reconciliation.days import business_day
 from reconciliation.differences import MEANINGS, Difference, DifferenceKind
 from reconciliation.engine import Engine, EngineBounds
@@ -227,7 +228,8 @@ class NightJob:
             self._load_ours(engine, account, day)
             matched = engine.match(day, pool, rules, account.rate)
             engine.write_lines(place / "lines.parquet")
-            engine.write_report(place / "report.parquet")
+            engine.write_report(place / REPORT_FILE)
+            engine.write_outcomes(place / OUTCOMES_FILE, day)
             fees = engine.merchant_fees()
         write_atomically(place / "fees.json", fees)
         (place / "night.duckdb").unlink()

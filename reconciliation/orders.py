@@ -40,6 +40,7 @@ _FIELDS: "Final[list[pa.Field[Any]]]" = [
     pa.field("method", pa.string()),
     pa.field("made_at_ms", pa.int64()),
     pa.field("channel_at_ms", pa.int64()),
+    pa.field("cashier", pa.string()),
 ]
 STORED_SCHEMA: Final = pa.schema(_FIELDS)
 """What a source delivers: ``captured_fen`` 0 and ``channel_at_ms`` 0 where there is none."""

@@ -1,7 +1,7 @@
 """A day's volume by any of its dimensions, from what its nights left. Pure but for reading files.
 
-Rules: the nights' ``report.parquet`` hold sums by account, merchant, store, terminal, method,
-hour and kind; a report adds them up by the dimensions that are asked for, in the order of
+Rules: the nights' ``report.parquet`` hold sums by account, merchant, store, terminal, cashier,
+method, hour and kind; a report adds them up by the dimensions that are asked for, in the order of
 their names, so that the same day makes the same bytes.
 """
 
@@ -18,7 +18,8 @@ import pyarrow.parquet
 from reconciliation.exports import amount_text, harmless
 
 DIMENSIONS: Final = (
-    "day", "channel", "account_id", "merchant_no", "store_id", "terminal_id", "method", "hour",
+    "day", "channel", "account_id", "merchant_no", "store_id", "terminal_id", "cashier", "method",
+    "hour",
 )  # fmt: skip
 _SUMS: Final = ("payments", "payments_fen", "refunds", "refunds_fen", "fee_mfen")
 _HEADINGS: Final[Mapping[str, str]] = {
@@ -28,6 +29,7 @@ _HEADINGS: Final[Mapping[str, str]] = {
     "merchant_no": "商户 merchant",
     "store_id": "门店 store",
     "terminal_id": "终端 terminal",
+    "cashier": "收银员 cashier",
     "method": "支付方式 method",
     "hour": "小时 hour",
     "payments": "支付笔数 payments",
@@ -42,7 +44,11 @@ Row = dict[str, Any]
 def night_rows(file: Path, day: date, channel: str, account_id: str) -> Iterator[Row]:
     """The rows of one night's report, with the dimensions that all of its rows share."""
     for row in pyarrow.parquet.read_table(file).to_pylist():
-        yield row | {"day": day.isoformat(), "channel": channel, "account_id": account_id}
+        yield (
+            {"cashier": ""}
+            | row
+            | {"day": day.isoformat(), "channel": channel, "account_id": account_id}
+        )
 
 
 def report(rows: Iterable[Row], dimensions: Sequence[str]) -> list[Row]:

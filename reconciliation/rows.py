@@ -23,5 +23,6 @@ _FIELDS: "Final[list[pa.Field[Any]]]" = [
     pa.field("terminal_id", pa.string(), nullable=False),
     pa.field("method", pa.string(), nullable=False),
     pa.field("at_ms", pa.int64(), nullable=False),
+    pa.field("cashier", pa.string()),  # what the cashier software calls its cashier, "" for none
 ]
 OURS_SCHEMA: Final = pa.schema(_FIELDS)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
+from reconciliation.day_page import PAGE_NAME
 from reconciliation.differences import MEANINGS, DifferenceKind
 from reconciliation.exports import DIFFERENCE_HEADINGS, difference_row, in_order
 from reconciliation.night_records import Night, StoredDifference
@@ -95,6 +96,7 @@ def _write_summary(sheet: Worksheet, nights: Sequence[Night], styles: dict[str, 
     sheet.write_string(last, 0, "合计 Total", styles["total"])
     for column in range(2, len(_SUMMARY)):
         _write_amount(sheet, last, column, sums[column], styles, total=True)
+    sheet.write_url(last + 2, 0, f"external:{PAGE_NAME}", string="图表 Charts: the day at a glance")
 
 
 def _summary_amounts(totals: dict[str, Any]) -> tuple[int, ...]:

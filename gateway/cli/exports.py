@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from domain.clock import beijing
+from gateway.archive_bills import night_folder
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -22,6 +23,7 @@ from gateway.cli.session import (
     show,
 )
 from gateway.store.port import LedgerLine, Store
+from reconciliation.day_figures import REPORT_FILE
 from reconciliation.exports import write_files
 from reconciliation.plain_ledger import LedgerDay, plain_ledger
 from reconciliation.reports import DIMENSIONS, Row, night_rows, report, report_csv, report_parquet
@@ -41,7 +43,7 @@ def export_report(
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
-    """Add the day's bills up by merchant, store, terminal, channel, method or hour.
+    """Add the day's bills up by merchant, store, terminal, cashier, channel, method or hour.
 
     Example: posgate export report --date 2026-11-29 --by merchant_no,hour
     """
@@ -50,10 +52,10 @@ def export_report(
     async def work(session: Session) -> list[dict[str, Any]]:
         accounts = {one.account_id: one.channel for one in await session.store.accounts()}
         section = session.loaded.config.reconciliation
-        nights = session.loaded.path(section.folder)
+        nights, kept = session.loaded.path(section.folder), session.loaded.path(section.archive)
         rows: list[Row] = []
         for account_id, channel in sorted(accounts.items()):
-            file = nights / account_id / on.isoformat() / "report.parquet"
+            file = night_folder(nights, kept, account_id, on) / REPORT_FILE
             if file.is_file():
                 read = partial(_read, file, on, channel, account_id)
                 rows += await asyncio.to_thread(read)

@@ -9,7 +9,6 @@ import asyncio
 import json as standard_json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -25,7 +24,7 @@ from domain.clock import beijing, iso_utc
 from domain.errors import ConfigurationError
 from domain.ledger import channel_fees, channel_receivable, fee
 from gateway.accounts import open_account
-from gateway.batch_night import day_differences, match_batches
+from gateway.batch_night import match_batches
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -35,14 +34,13 @@ from gateway.cli.session import (
     show,
 )
 from gateway.night_accounts import BuiltAccount, night_accounts
+from gateway.night_exports import DayExporter
 from gateway.sources import SystemClock
 from gateway.store.order_source import order_source
 from gateway.store.port import LedgerEntry
 from reconciliation.engine import EngineBounds
-from reconciliation.exports import differences_csv, summary_csv, write_files
 from reconciliation.job import CURRENCY, NightAccount, NightJob, OutOfOrder
-from reconciliation.night_records import Night, NightState, StoredDifference
-from reconciliation.workbook import workbook
+from reconciliation.night_records import Night, NightState
 
 reconcile = typer.Typer(
     invoke_without_command=True, help="The nightly match of channels' bills with our books."
@@ -222,7 +220,7 @@ async def _job(
                     threads=section.threads,
                 ),
                 post_fee=_FeePoster(session),
-                export=_Exporter(session),
+                export=DayExporter(session.store, session.loaded),
                 told=told.step,
             )
             built = await _built_accounts(session, http)
@@ -287,41 +285,6 @@ class _FeePoster:
             at_ms=self._session.clock.now_ms(),
         )
         await self._session.store.post(entry)
-
-
-class _Exporter:
-    """Writes a day's files: of every account's night that is matched by now."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    async def __call__(self, account: NightAccount, night: Night, folder: Path) -> None:
-        await self.write(night.day)
-
-    async def write(self, day: date) -> Path:
-        """Everything that is known of the day by now."""
-        store = self._session.store
-        nights = [
-            replace(one, state=NightState.DONE)
-            for one in await store.nights(day, day)
-            if one.state in (NightState.MATCHED, NightState.POSTED, NightState.DONE)
-        ]
-        differences = await day_differences(store, nights)
-        section = self._session.loaded.config.reconciliation
-        target = self._session.loaded.path(section.exports) / day.isoformat()
-        await asyncio.to_thread(_write_exports, target, nights, differences)
-        return target
-
-
-def _write_exports(
-    target: Path, nights: Sequence[Night], differences: Sequence[StoredDifference]
-) -> None:
-    files = {
-        "summary.csv": summary_csv(nights),
-        "differences.csv": differences_csv(differences),
-        "reconciliation.xlsx": workbook(nights, differences),
-    }
-    write_files(target, files)
 
 
 class _Steps:

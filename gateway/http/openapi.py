@@ -82,6 +82,7 @@ def _create_schema() -> Schema:
                 "maxProperties": MAX_METADATA,
                 "propertyNames": {"minLength": 1, "maxLength": MAX_METADATA_NAME},
                 "additionalProperties": {"type": "string", "maxLength": MAX_METADATA_TEXT},
+                "description": "kept and shown; the text of `cashier` is a dimension of reports",
             },
             "operator_id": {
                 **_text(MAX_OPERATOR),

@@ -26,13 +26,23 @@ from reconciliation.orders import STORED_SCHEMA
 
 _BATCH_ROWS: Final = 65_536
 _NAMES_AT_ONCE: Final = 500
+_CASHIER: Final = (
+    "CASE WHEN p.metadata_json LIKE '%\"cashier\":%' THEN coalesce({cashier}, '') ELSE '' END"
+)
+"""Only where the merchant's own ``metadata`` names one is it read as JSON."""
+_SQLITE_CASHIER: Final = _CASHIER.format(
+    cashier="substr(json_extract(p.metadata_json, '$.cashier'), 1, 64)"
+)
+_POSTGRES_CASHIER: Final = _CASHIER.replace(
+    "THEN", r"AND p.metadata_json NOT LIKE '%\\u0000%' THEN"
+).format(cashier="left(p.metadata_json::json ->> 'cashier', 64)")
 _COLUMNS: Final = (
     "'payment', channel_order_no, '', status, amount_fen, captured_fen, currency, id, merchant_no, "
-    "store_id, terminal_id, method, created_at_ms, paid_at_ms FROM payments"
+    "store_id, terminal_id, method, created_at_ms, paid_at_ms, {cashier} FROM payments p"
 )
 _REFUND_COLUMNS: Final = (
     "'refund', p.channel_order_no, r.channel_refund_no, r.status, r.amount_fen, 0, r.currency, "
-    "r.id, r.merchant_no, p.store_id, p.terminal_id, p.method, r.created_at_ms, r.done_at_ms "
+    "r.id, r.merchant_no, p.store_id, p.terminal_id, p.method, r.created_at_ms, r.done_at_ms, {cashier} "
     "FROM refunds r JOIN payments p ON p.id = r.payment_id"
 )
 _PAYMENTS: Final = (
@@ -102,14 +112,16 @@ class SqliteOrders:
         self, file: sqlite3.Connection, account_id: str, from_ms: int, until_ms: int
     ) -> Iterator[pa.RecordBatch]:
         for sql, prefix in ((_PAYMENTS, "pay_"), (_REFUNDS, "ref_")):
-            yield from _batches(file, sql, (account_id, *id_bounds(prefix, from_ms, until_ms)))
+            asked = sql.format(cashier=_SQLITE_CASHIER)
+            yield from _batches(file, asked, (account_id, *id_bounds(prefix, from_ms, until_ms)))
 
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The payments under these channel order numbers, and all of their refunds."""
         with self._opened() as file:
             for part in _parts(order_nos):
                 for sql in (_NAMED, _NAMED_REFUNDS):
-                    asked = sql.format(names=", ".join("?" * len(part)))
+                    names = ", ".join("?" * len(part))
+                    asked = sql.format(names=names, cashier=_SQLITE_CASHIER)
                     yield from _batches(file, asked, (account_id, account_id, *part))
 
     def posted_items(self, from_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
@@ -154,7 +166,10 @@ class PostgresOrders:
     ) -> Iterator[Iterator[pa.RecordBatch]]:
         """Everything made in [from, until), copied first, then read from the copy."""
         asked = [
-            (sql, (account_id, *id_bounds(prefix, from_ms, until_ms)))
+            (
+                sql.format(cashier=_POSTGRES_CASHIER),
+                (account_id, *id_bounds(prefix, from_ms, until_ms)),
+            )
             for sql, prefix in ((_PAYMENTS, "pay_"), (_REFUNDS, "ref_"))
         ]
         with tempfile.TemporaryDirectory(prefix="posgate-orders-") as folder:
@@ -164,7 +179,10 @@ class PostgresOrders:
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The payments under these channel order numbers, and all of their refunds."""
         asked = [
-            (sql.format(names=", ".join("?" * len(part))), (account_id, account_id, *part))
+            (
+                sql.format(names=", ".join("?" * len(part)), cashier=_POSTGRES_CASHIER),
+                (account_id, account_id, *part),
+            )
             for part in _parts(order_nos)
             for sql in (_NAMED, _NAMED_REFUNDS)
         ]

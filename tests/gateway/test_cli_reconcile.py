@@ -40,7 +40,7 @@ def installed(installation_template: Path, tmp_path: Path) -> Installation:
     config = yaml.safe_load(place.config_file.read_text())
     config["reconciliation"] = {
         "folder": "nights", "exports": "exports", "carry_days": 0,
-        "memory_mb": 256, "threads": 1, "rates": {ACCOUNT: {"rate_ppm": 6000}},
+        "archive": "archive", "keep_days": 31, "memory_mb": 256, "threads": 1, "rates": {ACCOUNT: {"rate_ppm": 6000}},
     }  # fmt: skip
     place.config_file.write_text(yaml.safe_dump(config))
 
@@ -134,7 +134,11 @@ def test_a_night_from_the_file_to_the_workbook(
     book = openpyxl.load_workbook(folder / "reconciliation.xlsx")
     assert len(book.sheetnames) == 5
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert set(manifest) == {"differences.csv", "reconciliation.xlsx", "summary.csv"}
+    assert set(manifest) == {"day.html", "differences.csv", "reconciliation.xlsx", "summary.csv"}
+    links = [cell.hyperlink for (cell,) in book.worksheets[0]["A1:A9"] if cell.hyperlink]
+    assert [link.target for link in links] == ["day.html"]
+    page = (folder / "day.html").read_text()
+    assert "<td>alipay</td><td>4</td><td>66.69</td>" in page
     balances = {account: fen for (account, _), fen in in_store(installed, _balances).items()}
     assert balances[f"fees:alipay:{ACCOUNT}"] == 12 + 12 + 99 + 4
     assert night(posgate, file) == found
@@ -209,7 +213,10 @@ def test_a_merchants_day_is_settled_by_its_rate(
     assert posgate("settle", "--date", str(DAY)) == [statement]
     folder = installed.folder / "exports" / str(DAY)
     assert "39.40" in (folder / "statements.csv").read_text("utf-8-sig")
-    assert "statements.csv" in json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {"statements.csv", "statement-M0001-CNY.pdf"} <= set(manifest)
+    posgate("settle", "--date", str(DAY))
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
     assert posgate("ledger", "verify")["wrong"] == 0
 
 
@@ -227,6 +234,31 @@ def test_a_days_reports_and_ledger_are_files_for_other_programs(
     assert [Path(one["file"]).suffix for one in written] == [".csv", ".parquet"]
     (report,) = csv.DictReader(io.StringIO(Path(written[0]["file"]).read_text("utf-8-sig")))
     assert (report["商户 merchant"], report["支付金额 payments_yuan"]) == ("M0001", "39.80")
-    posgate("export", "report", "--date", str(DAY), "--by", "cashier", status=2)
+    posgate("export", "report", "--date", str(DAY), "--by", "weather", status=2)
     (ledger,) = posgate("export", "ledger", "--date", str(DAY))
     assert "Assets:Channel:Alipay:Alipay-2d-1  19.90 CNY" in Path(ledger["file"]).read_text()
+
+
+def test_old_payments_and_bills_are_archived_and_still_found(
+    installed: Installation, posgate: Run, tmp_path: Path
+) -> None:
+    """The history leaves the store; the payment, its report and its archive are there."""
+    sell(installed, "CH1", "CH2")
+    night(posgate, bill(tmp_path, Row("CH1", 1990, fee_fen=12), Row("CH2", 1990, fee_fen=12)))
+    report = ("export", "report", "--date", str(DAY), "--by", "merchant_no")
+    before = [Path(one["file"]).read_bytes() for one in posgate(*report)]
+    assert "keep_days" in posgate("archive", "--before", "2999-01-01", status=1).output
+    (found,) = posgate("archive", "--before", "2026-10-01")
+    assert (found["payments"], found["left"], found["nights"]) == (0, {"not reconciled": 2}, 1)
+    (found,) = posgate("archive", "--before", "2026-10-01", "--unmatched", ACCOUNT)
+    assert (found["payments"], found["archives"], found["left"]) == (2, 1, {})
+    assert [Path(one["file"]).read_bytes() for one in posgate(*report)] == before
+    shown = posgate("archive", "show", "CH1")
+    assert [row["table"] for row in shown].count("payment_events") == 2
+    assert posgate("archive", "show", shown[0]["id"]) == shown
+    posgate("archive", "show", "CH99", status=1)
+    assert [one["payments"] for one in posgate("archive", "list")] == [2]
+    assert posgate("ledger", "verify")["wrong"] == 0
+    assert posgate("archive", "verify") == {"wrong": []}
+    (installed.folder / "archive" / "orders" / "000001" / "refunds.parquet").unlink()
+    assert len(posgate("archive", "verify", status=1)["wrong"]) == 1

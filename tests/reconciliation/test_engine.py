@@ -77,6 +77,7 @@ def ours_batch(entries: list[Ours]) -> Iterator[pa.RecordBatch]:
         [one.subject for one in entries],
         *([""] * len(entries) for _ in range(4)),
         [0 for _ in entries],
+        [""] * len(entries),
     ]
     named = dict(zip(OURS_SCHEMA.names, columns, strict=True))
     yield pa.RecordBatch.from_pydict(named, schema=OURS_SCHEMA)

@@ -2,7 +2,9 @@
 
 import io
 from datetime import date
+from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.ledger import capture, fee
 from reconciliation.plain_ledger import LedgerDay, account_name, plain_ledger
-from reconciliation.reports import DIMENSIONS, report, report_csv, report_parquet
+from reconciliation.reports import DIMENSIONS, night_rows, report, report_csv, report_parquet
 
 DAY = date(2026, 3, 14)
 
@@ -19,7 +21,7 @@ def row(**changes: object) -> dict[str, object]:
     """A line of a night's report."""
     usual: dict[str, object] = {
         "day": "2026-03-14", "channel": "alipay", "account_id": "a1", "merchant_no": "m1",
-        "store_id": "s1", "terminal_id": "t1", "method": "auth_code", "hour": 9, "kind": "payment",
+        "store_id": "s1", "terminal_id": "t1", "cashier": "li", "method": "auth_code", "hour": 9, "kind": "payment",
         "currency": "CNY", "lines": 2, "amount_fen": 1990, "fee_mfen": 5500,
     }  # fmt: skip
     return usual | changes
@@ -51,6 +53,14 @@ def test_every_dimension_sums_to_the_same_whole(name: str) -> None:
 def test_what_is_no_dimension_is_told() -> None:
     with pytest.raises(ValueError, match="cashiers"):
         report(ROWS, ["cashiers"])
+
+
+def test_a_night_of_before_cashiers_were_known_has_none(tmp_path: Path) -> None:
+    old = {name: value for name, value in row().items() if name not in ("cashier", "day")}
+    pyarrow.parquet.write_table(pa.Table.from_pylist([old]), tmp_path / "report.parquet")
+    rows = list(night_rows(tmp_path / "report.parquet", DAY, "alipay", "a1"))
+    assert [one["cashier"] for one in report(rows, ["cashier"])] == [""]
+    assert [one["cashier"] for one in report([*rows, row()], ["cashier"])] == ["", "li"]
 
 
 def test_files_are_the_same_bytes_whatever_the_order_of_the_nights() -> None:

@@ -103,6 +103,29 @@ async def test_text_that_looks_like_a_file_comes_back_as_it_was(store: Store, ur
     assert (row["store_id"], row["terminal_id"]) == ('shop "1",\n\\N', "")
 
 
+@pytest.mark.parametrize(
+    ("metadata", "cashier"),
+    [
+        ('{"cashier":"李伟"}', "李伟"),
+        ('{"cashier":"' + "x" * 99 + '"}', "x" * 64),
+        ('{"note":"the \\"cashier\\": said"}', ""),
+        ('{"cashier":"a\\u0000b"}', None),
+        ("{}", ""),
+        ("", ""),
+    ],
+)
+async def test_the_cashier_is_the_one_that_the_merchant_names(
+    store: Store, url: str, metadata: str, cashier: str | None
+) -> None:
+    """What a database cannot show of a name is no reason to show no orders."""
+    identity = await _sell(store, 1, NOON_MS, metadata_json=metadata)
+    await _refund(store, identity, NOON_MS + 1000)
+    rows = await asyncio.to_thread(read, url, "a1", NOON_MS, NOON_MS + 5000)
+    found = {row["cashier"] for row in rows}
+    assert len(rows) == 2
+    assert cashier is None or found == {cashier}
+
+
 def test_ids_sort_by_the_time_that_they_were_made() -> None:
     first, until = id_bounds("pay_", NOON_MS, NOON_MS + 1)
     assert first <= payment_id(NOON_MS, 0) <= payment_id(NOON_MS, 2**79) < until
