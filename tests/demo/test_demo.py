@@ -3,13 +3,15 @@
 import os
 import signal
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientSession
 
+from domain.clock import BEIJING
 from tests.demo.demo_process import Demo, posgate, processes_of, until
 
 pytestmark = [
@@ -160,6 +162,28 @@ async def test_the_scenarios_of_the_info_file(demo: Demo) -> None:
         numbers = [int(digit) for digit in reversed(card["pan"])]
         total = sum(n if i % 2 == 0 else sum(divmod(2 * n, 10)) for i, n in enumerate(numbers))
         assert total % 10 == 0 and card["pan"].startswith("99")
+
+
+async def test_the_acquirers_files_hold_what_the_card_host_charged(
+    demo: Demo, tmp_path: Path
+) -> None:
+    """Where the QR merchant's file is, of the clearing days that it may be now."""
+    site = demo.info["sandbox"]["unionpay"]["acp_file_url"] + "/card-files/"
+    kept_fen, now = 0, datetime.now(BEIJING)
+    async with ClientSession() as http:
+        for day in {(now - timedelta(hours=hours)).date() for hours in (1, -1)}:
+            async with http.get(f"{site}{day:%Y%m%d}") as listed:
+                names = (await listed.text()).split() if listed.status == 200 else []
+            for name in (one for one in names if "ACOMN" in one):
+                path = tmp_path / name
+                async with http.get(f"{site}{day:%Y%m%d}/{name}") as file:
+                    path.write_bytes(await file.read())
+                inspect = ("bill", "inspect", str(path), "--channel", "unionpay", "--json")
+                status, found, said = await posgate(*inspect, cwd=tmp_path)
+                assert status == 0, said
+                kept_fen += found["payments"]["amount_fen"] - found["refunds"]["amount_fen"]
+    charges = [one for one in await demo.charges() if one["channel"] == "unionpay_card"]
+    assert kept_fen == sum(one["charged_fen"] - one["returned_fen"] for one in charges) > 0
 
 
 async def test_the_pids_are_the_processes(demo: Demo) -> None:
