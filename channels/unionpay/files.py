@@ -4,6 +4,9 @@ Rules (reference ``channels.md`` C2, C3):
 
 * A file is known by its name (``INN<yymmdd>88ZM_<merchant>``, ``IND<yymmdd>..ACOMN``); its
   day is in the name, or is given: the records have no year.
+* A file is read as what its name says. Asked for as an ACOM an ACOMN is taken as well: it has
+  the same rows and the orders' numbers. Any other that its name says to be of another kind is
+  refused: a COMA leaves out what was voided, an AERR holds errors alone.
 * A merchant's delivery has one ZM; the summary (RD) beside it must agree with it to the
   fen, and be of the same day.
 * Acquirers get theirs as ``.Z`` (``channels/unionpay/lzw.py``), zipped, or bare.
@@ -26,6 +29,7 @@ from channels.unionpay.lzw import MAGIC, open_compressed
 _DAY: Final = re.compile(r"(?:INN|IND|RD[0-9]{4})([0-9]{6})", re.ASCII)
 _SUMMARY: Final = re.compile(r"RD[0-9]{4}[0-9]{6}", re.ASCII)
 _SUMMED: Final = "zm"
+_ALIKE: Final = frozenset({"acom", "acomn"})
 
 
 class UnionPayBills:
@@ -64,6 +68,7 @@ class UnionPayBills:
             many = "more than one" if mine else "no"
             raise BillRefused(path.name, 0, f"it has {many} file of the kind {kind}")
         member = mine[0]
+        layout = self._as_named(path, member, layout)
         beside = [one for one in members if _SUMMARY.match(one.name)] if kind == _SUMMED else []
         if len(beside) > 1:
             raise BillRefused(path.name, 0, "it has more than one summary (RD)")
@@ -74,6 +79,16 @@ class UnionPayBills:
             raise BillRefused(path.name, 0, "its name tells no day, and its rows no year: give one")
         sums = summary.sums if summary else None
         return FileReader(member, layout, day or told, sums)
+
+    def _as_named(self, path: Path, member: BillMember, layout: Layout) -> Layout:
+        """The layout that a file asked for as ``layout`` is read by."""
+        named = self._layout_of(member.name)
+        if named is None or named is layout:
+            return layout
+        if {named.kind, layout.kind} <= _ALIKE:
+            return named
+        why = f"its name is that of a file of the kind {named.kind}, not {layout.kind}"
+        raise BillRefused(path.name, 0, why)
 
     def _layout_of(self, name: str) -> Layout | None:
         """The layout whose mark ends last: ACOMA is a COMA, ACOMN no ACOM."""

@@ -289,6 +289,18 @@ def test_an_agents_errors_have_the_orders_number_too(tmp_path: Path) -> None:
     assert totals.fee_mfen == -8_000
 
 
+def test_a_file_is_read_as_what_its_name_says_or_refused(tmp_path: Path) -> None:
+    """A night asks for an ACOM: an ACOMN does as well, a COMA or the errors would lie to it."""
+    line = ACOM_LINE.encode() + b"\n"
+    rows, _ = read(written(tmp_path, line, "IND18080301ACOMN"), "acom")
+    assert rows[0]["order_no"] == "SZUP032018080316215228025551"
+    renamed, _ = read(written(tmp_path, line, "laid-by-hand"), "acom", date(2018, 8, 3))
+    assert renamed[0]["order_no"] == "01080209??????747302"
+    for name in ("INN18080301COMA", "INN18080301AERR", "INN18080388ZM_1"):
+        fault = refused(written(tmp_path, institution("0200", "000000") + b"\n", name), "acom")
+        assert "kind" in fault.why
+
+
 def test_an_institutions_layout_is_data(tmp_path: Path) -> None:
     """An agent that puts twelve characters before each record is a file of numbers."""
     raw = json.loads(OWN_FILE.read_text())
