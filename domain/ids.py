@@ -10,7 +10,9 @@ import re
 from binascii import b2a_hex
 from typing import Final, Protocol
 
-_LETTERS: Final = bytes.maketrans(b"0123456789abcdef", b"ABCDEFGHJKLMNPQR")
+LETTERS: Final = "ABCDEFGHJKLMNPQR"
+"""What stands for the sixteen hexadecimal digits."""
+_LETTERS: Final = bytes.maketrans(b"0123456789abcdef", LETTERS.encode())
 _MERCHANT_NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _CHANNEL_NUMBER = re.compile(r"[A-Za-z0-9]{8,32}", re.ASCII)
 RANDOM_BYTES: Final = 10

@@ -56,7 +56,7 @@ _UNDOES: Final = frozenset({Event.UNDO, Event.GIVE_UP})
 _TOLD_NOT_PAID: Final = frozenset({Status.FAILED, Status.CLOSED, Status.REVERSING})
 """The till heard that it is not paid: no answer and no person can make it succeed."""
 
-_TOLD: Final = {
+TOLD: Final = {
     Status.SUCCEEDED: "payment.succeeded",
     Status.FAILED: "payment.failed",
     Status.CLOSED: "payment.closed",
@@ -130,7 +130,7 @@ def _moved(payment: Payment, status: Status, happened: Happened) -> Step:
             postings = capture(*accounts(order), captured_fen, order.currency)
         postings += reversal(*accounts(order), captured_fen - returned_fen, order.currency)
         returned_fen = captured_fen
-    notice = _TOLD.get(status, "") if order.notify_url else ""
+    notice = TOLD.get(status, "") if order.notify_url else ""
     return Step(
         Standing(
             status=status,

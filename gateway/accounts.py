@@ -13,10 +13,12 @@ import orjson
 
 from channels.inbound import notices_of
 from channels.own_line import own_line_of
+from channels.payer_orders import codes_of, pages_of
 from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
 from domain.errors import ConfigurationError
 from gateway.budget import BudgetedSend
 from gateway.guard import Protection, guarded
+from gateway.guarded_orders import GuardedCodes, GuardedPages
 from gateway.routes import Route, Routes
 from gateway.store.port import Account
 from signing.keywrap import Sealer, SealError
@@ -91,6 +93,7 @@ def build_routes(
                 " lower the account's timeout_s or raise till_wait_s"
             )
         guard = protection.guard(account.account_id, budget)
+        codes, pages = codes_of(channel), pages_of(channel)
         routes.append(
             Route(
                 account_id=account.account_id,
@@ -102,6 +105,8 @@ def build_routes(
                 calls_per_s=calls_per_s,
                 notices=notices_of(channel),
                 own_line=own_line_of(channel),
+                codes=None if codes is None else GuardedCodes(codes, guard),
+                pages=None if pages is None else GuardedPages(pages, guard),
             )
         )
     return Routes(routes)

@@ -7,6 +7,7 @@ Rules:
 * Standing, event, ledger lines, notice and the terminal's reply are one commit, and
   nobody is told anything before it.
 * A hold is released by whoever takes it, as it is completed: never both.
+* An attempt's checkout moves in the attempt's commit (``checkout/following.py``).
 * A store that stumbles is tried again a few times; one that stays away is a fault, and
   recovery books the answer later.
 """
@@ -16,17 +17,19 @@ import dataclasses
 from typing import Final, assert_never
 
 from channels.port import Advice, Answer, Channel, Verdict
+from domain.checkout import is_attempt
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, Unavailable
 from domain.payment import UNSETTLED, Event, Order, Payment, Status
 from domain.settle import Happened, Step, contradiction, meant, parked, step
+from gateway.checkout.following import followed
 from gateway.holds import next_taking
 from gateway.live import Live, is_tellable
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
-from gateway.store.port import Advance, Store, TakenHold
+from gateway.store.port import Advance, CheckoutMove, Store, TakenHold
 
 STORE_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 LEASE_MARGIN_S: Final = 5.0
@@ -139,8 +142,14 @@ class Booking:
                 return False
             if wrong:
                 move = parked(payment, wrong, happened if wrong in _SAME_ORDER else None)
+            moves = None
+            if is_attempt(payment.order):
+                cause, at_ms = happened.event, happened.at_ms
+                move, moves = await followed(
+                    self._store, self._notices, payment, move, cause, at_ms
+                )
             after = Payment(payment.order, move.standing)
-            if await self._persist(live, payment, after, move, happened, channel):
+            if await self._persist(live, payment, after, move, happened, channel, moves):
                 self._count(after)
                 live.moved(after)
                 return True
@@ -154,6 +163,7 @@ class Booking:
         move: Step,
         happened: Happened,
         channel: Channel | None,
+        moves: CheckoutMove | None,
     ) -> bool:
         tellable = is_tellable(after)
         open_ = after.standing.status in UNSETTLED and not after.standing.parked_reason
@@ -177,6 +187,7 @@ class Booking:
             reply=reply,
             notice=notice,
             takes=await self._release(after) if is_held else None,
+            moves=moves,
         )
         try:
             moved = await self._advance(change)
@@ -190,7 +201,7 @@ class Booking:
             live.reply = reply
         if moved and change.due_at_ms is not None:
             live.leased_until_ms = change.due_at_ms
-        if moved and notice is not None:
+        if moved and (notice is not None or moves is not None):
             self._notices.committed()
         return moved
 

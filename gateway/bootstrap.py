@@ -15,8 +15,9 @@ from channels.port import ChannelServices, Download, NotSent, Send, no_download
 from domain.errors import ConfigurationError
 from gateway.accounts import build_routes
 from gateway.config import LoadedConfig, PosSection
-from gateway.core import Core, Ground, build_core
+from gateway.core import Core, build_core
 from gateway.delivery import MerchantNetwork
+from gateway.ground import Ground
 from gateway.guard import Protection
 from gateway.http.door import ApiDoor
 from gateway.http.event_streams import EventStreams
@@ -82,6 +83,7 @@ class Gateway:
         self._recovery: asyncio.Task[None] | None = None
         self._notifier: asyncio.Task[None] | None = None
         self._feed: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     def _make_store(self) -> Store:
         section = self._loaded.config.store
@@ -184,6 +186,7 @@ class Gateway:
         self._recovery = loop.create_task(self._core.recovery.run())
         self._notifier = loop.create_task(self._core.notifier.run())
         self._feed = loop.create_task(self._core.feed.run())
+        self._closing = loop.create_task(self._core.closing.run())
         return self._core
 
     def _protection(self) -> Protection:
@@ -307,6 +310,7 @@ class Gateway:
         watch("posgate_failing_endpoints", "Endpoints that fail", core.notifier.failing)
         watch("posgate_event_streams", "Streams and waits that are open", core.feed.following)
         watch("posgate_payments_in_flight", "Payments in flight", core.payments.in_flight)
+        watch("posgate_attempts_asked", "Attempts lately asked about", core.checkouts.remembered)
         watch("posgate_refunds_in_flight", "Refunds in flight", core.refunds.in_flight)
         watch("posgate_pos_connections", "Open POS connections", core.pos_listener.connections)
         watch("posgate_pos_handshakes", "POS TLS handshakes", core.pos_listener.handshakes)
@@ -322,7 +326,7 @@ class Gateway:
             await self._carrier.close()
         if self._api is not None:
             await self._api.close()
-        for worker in (self._recovery, self._notifier, self._feed):
+        for worker in (self._recovery, self._notifier, self._closing, self._feed):
             if worker is not None:
                 worker.cancel()
                 await asyncio.gather(worker, return_exceptions=True)

@@ -20,6 +20,7 @@ from domain.ledger import Posting
 from domain.payment import Deed, Payment
 from domain.refund import Refund, RefundEvent, RefundStep, decided_refund
 from domain.settle import DECIDED, Decision, Step, decided, meant
+from gateway.checkout.following import followed
 from gateway.logs import mask_text
 from gateway.notices import NoticeWriter
 from gateway.store.port import (
@@ -169,7 +170,7 @@ class Cases:
             step = decided(payment, decision, now_ms)
             if step is None:
                 raise self._impossible(found, decision)
-            change = self._advance(payment, step, decision, now_ms)
+            change = await self._advance(payment, step, decision, now_ms)
             return await self._store.decide_payment(taken, change)
         move = decided_refund(payment, refund, decision, now_ms)
         if move is None:
@@ -185,21 +186,28 @@ class Cases:
             f"possible: {possible or 'nothing yet'}",
         )
 
-    def _advance(self, before: Payment, step: Step, decision: Decision, now_ms: int) -> Advance:
+    async def _advance(
+        self, before: Payment, step: Step, decision: Decision, now_ms: int
+    ) -> Advance:
         again = decision is Decision.RETRY
+        event = None if again else meant(before.order, DECIDED[decision])
+        moves = None
+        if event is not None:
+            step, moves = await followed(self._store, self._notices, before, step, event, now_ms)
         after = Payment(before.order, step.standing)
         notice = self._notices.of_payment(after, step.notice, now_ms) if step.notice else None
         return Advance(
             payment_id=before.order.id,
             merchant_no=before.order.merchant_no,
             previous=before.standing.status,
-            event=Deed.RETRY if again else meant(before.order, DECIDED[decision]),
+            event=event or Deed.RETRY,
             standing=step.standing,
             at_ms=now_ms,
             due_at_ms=now_ms if again else None,
             account_id=before.order.account_id,
             postings=step.postings,
             notice=notice,
+            moves=moves,
         )
 
     def _refund_advance(

@@ -156,6 +156,9 @@ class HttpSection(_Section):
     """TCP port; 0 lets the system choose."""
     tls: TlsSection | None = None
     """TLS 1.2 or newer; without it the door speaks plain HTTP."""
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#]+)?$")] = ""
+    """``https://HOST[:PORT]`` as payers and channels reach this door; empty: one-code payments,
+    their pages and the channels' notices at our own address stay closed."""
     max_body_bytes: _Count = 65_536
     """The longest request body; a longer one gets 413."""
     max_in_flight: _Count = 2048
@@ -177,6 +180,23 @@ class PaymentsSection(_Section):
     """Payments in work in this process; one more is told to come back."""
     max_refunds_in_flight: _Count = 1024
     """Refunds in work in this process; one more is told to come back."""
+
+
+class CheckoutsSection(_Section):
+    """Orders that every wallet may pay: their time, and their live code."""
+
+    wait_s: Annotated[int, Field(ge=60, le=7200)] = 300
+    """How long one waits for its payer, where the call does not say."""
+    code_renew_s: Annotated[int, Field(ge=5, le=3600)] = 60
+    """How long a live code is shown before the next."""
+    code_grace_s: Annotated[int, Field(ge=0, le=300)] = 10
+    """How much longer the old one is good."""
+    take_over_after_s: _Seconds = 20
+    """How old a payer's attempt is, at least, when another payer's press has it closed."""
+    interval_s: _Seconds = 1
+    """How often it looks for those whose time is over."""
+    max_at_once: _Count = 256
+    """How many of them are ended in one go."""
 
 
 class RecoverySection(_Section):
@@ -284,6 +304,7 @@ class Config(_Section):
     pos: PosSection = PosSection()
     http: HttpSection = HttpSection()
     payments: PaymentsSection = PaymentsSection()
+    checkouts: CheckoutsSection = CheckoutsSection()
     recovery: RecoverySection = RecoverySection()
     notifications: NotificationsSection = NotificationsSection()
     inbound: InboundSection = InboundSection()

@@ -7,61 +7,39 @@ starts a task or waits. ``gateway/bootstrap.py`` opens what this stands on and s
 from dataclasses import dataclass
 from functools import partial
 
-from domain.decline import Texts
 from gateway.advices import AdviceMemory
-from gateway.config import Config
+from gateway.checkout.assembly import checkout_rooms_on
+from gateway.checkout.checkouts import Checkouts
+from gateway.checkout.closing import Closing
+from gateway.checkout.payer_settlement import PayerSettlement
 from gateway.delivery import outbound_policy
 from gateway.directory import Directory
 from gateway.endpoints import Endpoints
 from gateway.events.feed import Feed, FeedBounds
-from gateway.events.told import FollowedPayments, as_it_is
+from gateway.events.told import FollowedPayments
+from gateway.ground import Ground
 from gateway.http.answers import payment_dict, refund_dict
 from gateway.http.auth import Authenticator
+from gateway.http.checkout_calls import CheckoutCalls
 from gateway.http.door import ApiDoor
 from gateway.http.event_calls import EventCalls
-from gateway.http.nonces import Nonces
 from gateway.http.payment_calls import PaymentCalls
 from gateway.http.refund_calls import RefundCalls
 from gateway.inbound import Inbound, InboundBounds
 from gateway.late_answers import LateAnswers
 from gateway.limits import Limits
-from gateway.logs import Log
-from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
-from gateway.notifications import Deliver, Notifier, NotifierBounds
+from gateway.notifications import Notifier, NotifierBounds
 from gateway.operator_pins import OperatorPins
 from gateway.outbound import refusal
 from gateway.payments import Payments
 from gateway.pos.announcements import Announcements
-from gateway.pos.catalogue import Catalogue
 from gateway.pos.door import PosDoor
 from gateway.pos.handlers import Means, pos_handlers
 from gateway.pos.listener import ListenerBounds, PosListener
 from gateway.recovery import Recovery
 from gateway.refund_settlement import RefundSettlement
 from gateway.refunds import Refunds
-from gateway.routes import Routes
-from gateway.seams import Seams
-from gateway.settlement import Settlement
-from gateway.store.port import Store
-from signing.keywrap import Sealer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """What a core stands on; the store is open, the channels are started."""
-
-    config: Config
-    seams: Seams
-    store: Store
-    routes: Routes
-    sealer: Sealer
-    nonces: Nonces
-    deliver: Deliver
-    catalogue: Catalogue
-    texts: Texts
-    metrics: Metrics
-    log: Log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +47,8 @@ class Core:
     """A whole gateway but for what listens."""
 
     payments: Payments
+    checkouts: Checkouts
+    closing: Closing
     refunds: Refunds
     recovery: Recovery
     notifier: Notifier
@@ -99,7 +79,7 @@ def build_core(ground: Ground) -> Core:
         render_refund=partial(refund_dict, texts=ground.texts),
         committed=notifier.nudge,
     )
-    settlement = Settlement(
+    settlement = PayerSettlement(
         store=ground.store,
         routes=ground.routes,
         notices=notices,
@@ -121,13 +101,16 @@ def build_core(ground: Ground) -> Core:
     pins = _pins(ground)
     limits = _limits(ground, pins)
     payments = _payments(ground, settlement, limits)
+    checkouts = checkout_rooms_on(ground, payments, settlement, notices, limits)
     refunds = _refunds(ground, refund_settlement)
     pos_door = _pos_door(ground, payments, refunds, directory)
     pos_listener = _pos_listener(ground, pos_door)
-    feed = _feed(ground, pos_listener, directory)
+    feed = _feed(ground, pos_listener, directory, checkouts.checkouts)
     inbound = _inbound(ground, payments, settlement, refund_settlement)
     return Core(
         payments=payments,
+        checkouts=checkouts.checkouts,
+        closing=checkouts.closing,
         refunds=refunds,
         recovery=_recovery(ground, settlement, refund_settlement),
         notifier=notifier,
@@ -140,12 +123,14 @@ def build_core(ground: Ground) -> Core:
         pins=pins,
         pos_door=pos_door,
         pos_listener=pos_listener,
-        api_door=_api_door(ground, payments, refunds, directory, feed),
+        api_door=_api_door(ground, payments, checkouts.checkouts, refunds, directory, feed),
         feed=feed,
     )
 
 
-def _feed(ground: Ground, listener: PosListener, directory: Directory) -> Feed:
+def _feed(
+    ground: Ground, listener: PosListener, directory: Directory, checkouts: Checkouts
+) -> Feed:
     section = ground.config.events
     push = None
     if ground.config.pos.push:
@@ -155,7 +140,7 @@ def _feed(ground: Ground, listener: PosListener, directory: Directory) -> Feed:
     return Feed(
         store=ground.store,
         followed=FollowedPayments(
-            ground.store, seen=as_it_is, render=partial(payment_dict, texts=ground.texts)
+            ground.store, seen=checkouts.seen, render=partial(payment_dict, texts=ground.texts)
         ),
         push=push,
         clock=ground.seams.clock,
@@ -221,7 +206,7 @@ def _limits(ground: Ground, pins: OperatorPins) -> Limits:
     )
 
 
-def _payments(ground: Ground, settlement: Settlement, limits: Limits) -> Payments:
+def _payments(ground: Ground, settlement: PayerSettlement, limits: Limits) -> Payments:
     section = ground.config.payments
     return Payments(
         store=ground.store,
@@ -249,7 +234,7 @@ def _refunds(ground: Ground, settlement: RefundSettlement) -> Refunds:
 
 
 def _recovery(
-    ground: Ground, settlement: Settlement, refund_settlement: RefundSettlement
+    ground: Ground, settlement: PayerSettlement, refund_settlement: RefundSettlement
 ) -> Recovery:
     section = ground.config.recovery
     return Recovery(
@@ -270,7 +255,7 @@ def _recovery(
 def _inbound(
     ground: Ground,
     payments: Payments,
-    settlement: Settlement,
+    settlement: PayerSettlement,
     refund_settlement: RefundSettlement,
 ) -> Inbound:
     section = ground.config.inbound
@@ -343,7 +328,12 @@ def _pos_listener(ground: Ground, door: PosDoor) -> PosListener:
 
 
 def _api_door(
-    ground: Ground, payments: Payments, refunds: Refunds, directory: Directory, feed: Feed
+    ground: Ground,
+    payments: Payments,
+    checkouts: Checkouts,
+    refunds: Refunds,
+    directory: Directory,
+    feed: Feed,
 ) -> ApiDoor:
     section = ground.config.http
     authenticator = Authenticator(
@@ -362,6 +352,9 @@ def _api_door(
         routes={
             **PaymentCalls(
                 payments=payments,
+                checkouts=CheckoutCalls(
+                    checkouts=checkouts, sealer=ground.sealer, texts=ground.texts
+                ),
                 sealer=ground.sealer,
                 refused_url=refused_url,
                 newer=feed.newer,

@@ -7,7 +7,7 @@ from channels.port import PayRequest
 from domain.payment import Order
 from domain.record import record
 from gateway.settlement import details
-from gateway.store.port import TakenHold
+from gateway.store.port import CheckoutMove, TakenHold
 
 _MOTO: Final = frozenset({CardAction.MOTO_SALE, CardAction.MOTO_AUTHORISE})
 
@@ -20,7 +20,8 @@ class Draft:
     know it; ``account_id`` is the account that has the hold (``""``: any that serves).
     ``advice`` is what an advice says, ``details_json`` what an order keeps instead of what is
     kept of every card payment. ``operator_pin`` lets it through above the small-amount limit;
-    it is kept nowhere.
+    it is kept nowhere. ``order_id``, ``deadline_ms`` and ``moves`` are an attempt's, whose
+    checkout gave it its id and its time, and moves with its claim.
     """
 
     merchant_no: str
@@ -49,6 +50,9 @@ class Draft:
     details_json: str = ""
     operator_id: str = ""
     operator_pin: str = ""
+    order_id: str = ""
+    deadline_ms: int = 0
+    moves: CheckoutMove | None = None
 
     def __repr__(self) -> str:
         return f"Draft({self.door!r}, {self.order_key!r}, amount_fen={self.amount_fen})"
@@ -65,7 +69,7 @@ def order_of(
 ) -> Order:
     """The order that a draft becomes; the till waits for ``patience_s`` from ``now_ms``."""
     return Order(
-        id=order_id,
+        id=draft.order_id or order_id,
         merchant_no=draft.merchant_no,
         door=draft.door,
         order_key=draft.order_key,
@@ -85,7 +89,7 @@ def order_of(
         metadata_json=draft.metadata_json,
         details_json=draft.details_json or _details(draft),
         created_at_ms=now_ms,
-        till_deadline_ms=now_ms + int(patience_s * 1000),
+        till_deadline_ms=draft.deadline_ms or now_ms + int(patience_s * 1000),
     )
 
 

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from domain.checkout import SHOWN, Checkout, CheckoutStatus, is_checkout
 from domain.ledger import Entry, Posting, is_balanced
 from domain.payment import SAME, TRANSITIONS, Deed, Event, Payment, Status
 from domain.refund import REFUND_FINAL, Refund, RefundStatus
@@ -30,6 +31,12 @@ _AT_ONCE: Final = 16
 _TRIES: Final = 5
 _OF_A_PAYMENT: Final = frozenset({Entry.CAPTURE, Entry.REFUND, Entry.REVERSAL})
 _MAY_PARK: Final = frozenset({Event.PAID, Event.AUTHORIZE, Event.UNDONE_PAID, Event.UNDONE_UNPAID})
+_OF_ATTEMPT: Final = {
+    CheckoutStatus.PAID: Status.SUCCEEDED,
+    CheckoutStatus.REVERSED: Status.REVERSED,
+    CheckoutStatus.FAILED: Status.FAILED,
+}
+"""What the current attempt of a checkout is, where there is but one possibility."""
 _PARKED_REVERSING: Final = frozenset({Status.FAILED, Status.CLOSED, Status.REVERSING})
 
 
@@ -56,6 +63,9 @@ class Books:
     postings: Sequence[Posting]
     refunds: Sequence[Refund]
     archived: ArchivedSubject | None = None
+    checkout: Checkout | None = None
+    attempt: Payment | None = None
+    """Of a checkout: what it is beside its payment, and its current attempt."""
 
 
 class LedgerProof:
@@ -176,12 +186,19 @@ class LedgerProof:
         had_refunds = any(event.event is Deed.RESERVE for event in history)
         standing = payment.standing
         has_refunds = had_refunds or standing.refunding_fen != 0 or standing.returned_fen != 0
+        checkout = attempt = None
+        if is_checkout(payment.order):
+            checkout = await self._store.checkout(payment_id)
+        if checkout is not None and checkout.attempts:
+            attempt = await self._store.payment(checkout.current_id)
         return Books(
             payment=payment,
             history=history,
             postings=await self._store.postings(payment_id),
             refunds=await self._store.refunds(payment_id) if has_refunds or archived else (),
             archived=archived,
+            checkout=checkout,
+            attempt=attempt,
         )
 
 
@@ -192,6 +209,7 @@ def faults_of(books: Books) -> list[str]:
         *_faults_of_numbers(books.payment),
         *_faults_of_postings(books.payment, books.postings),
         *_faults_of_refunds(books),
+        *_faults_of_checkout(books),
     ]
 
 
@@ -243,7 +261,7 @@ def _faults_of_numbers(payment: Payment) -> Iterable[str]:
     captured, returned, refunding = now.captured_fen, now.returned_fen, now.refunding_fen
     if min(captured, returned, refunding) < 0 or returned + refunding > captured:
         yield f"{returned} returned and {refunding} on its way of {captured} captured"
-    if now.status is Status.SUCCEEDED and captured == 0:
+    if now.status is Status.SUCCEEDED and captured == 0 and not is_checkout(payment.order):
         yield "it succeeded, and nothing was captured"
     if now.status is Status.REVERSED and returned != captured:
         yield f"it is reversed, and {captured - returned} was not returned"
@@ -293,6 +311,25 @@ def _faults_of_refunds(books: Books) -> Iterable[str]:
     reserved += books.archived.refunds if books.archived is not None else 0
     if reserved != len(books.refunds):
         yield f"it has {len(books.refunds)} refunds, its history reserves {reserved}"
+
+
+def _faults_of_checkout(books: Books) -> Iterable[str]:
+    """A checkout has no money of its own: it says what its current attempt came to."""
+    if not is_checkout(books.payment.order):
+        return
+    checkout, attempt, now = books.checkout, books.attempt, books.payment.standing
+    if books.postings:
+        yield "it is a checkout, and has postings of its own"
+    if checkout is None:
+        yield "it is a checkout, and has no row as such"
+        return
+    if SHOWN[checkout.status] is not now.status:
+        yield f"it is {now.status.value}, its checkout {checkout.status.value}"
+    theirs = None if attempt is None else attempt.standing.status
+    needed = _OF_ATTEMPT.get(checkout.status)
+    if needed is not None and theirs is not needed:
+        stands = "no attempt" if theirs is None else f"an attempt that is {theirs.value}"
+        yield f"its checkout is {checkout.status.value}, with {stands}"
 
 
 def _sum(refunds: Sequence[Refund], statuses: set[RefundStatus]) -> int:

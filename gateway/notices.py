@@ -2,7 +2,8 @@
 
 Rules: pure but for the event's id, which is handed in; the body is rendered once, at
 the transition, and every attempt sends these very bytes; ``sequence`` is dense per
-payment, its refunds included, so that a merchant sees a gap.
+payment, its refunds included, so that a merchant sees a gap. What happens to the money of a
+checkout's attempt is told of the checkout.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from domain.checkout import shown_id
 from domain.clock import iso_utc
 from domain.ids import IdSource
 from domain.payment import Payment
@@ -62,7 +64,7 @@ class NoticeWriter:
         return Notice(
             event_id=event_id,
             merchant_no=order.merchant_no,
-            payment_id=order.id,
+            payment_id=shown_id(order.id),
             sequence=sequence,
             type=type_,
             url=order.notify_url,

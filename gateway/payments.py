@@ -12,13 +12,14 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
 from channels.card import CardAction
 from channels.card_abilities import takes_action
 from channels.port import Answer, Channel, Verdict
+from domain.checkout import PAGE_DOOR, is_attempt
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, NotFound, OverLimit, Unavailable, Unprocessable
@@ -140,6 +141,7 @@ class Payments:
                     due_at_ms=due_at_ms,
                     takes=draft.takes,
                     spends=judged.spends,
+                    moves=draft.moves,
                 )
             )
         finally:
@@ -192,6 +194,8 @@ class Payments:
         payment = await self._store.payment_by_order(draft.merchant_no, draft.door, draft.order_key)
         if payment is None and draft.takes is not None:
             raise hold_is_taken()
+        if payment is None and draft.moves is not None:
+            raise Conflict("checkout_moved", "somebody else moved this checkout: look again")
         if payment is None and self._limits.concern(draft.merchant_no):
             # others took the last of the day meanwhile
             raise self._limits.stopped(draft.merchant_no, over_limit(LimitRule.DAILY))
@@ -199,8 +203,10 @@ class Payments:
             raise Unavailable("the store refused a key that it does not show")
         return payment
 
-    async def run(self, live: Live) -> None:
+    async def run(self, live: Live, pay: Callable[[], Awaitable[Answer]] | None = None) -> None:
         """Call the channel once and book its answer; polling goes on in the background.
+
+        ``pay`` is the call where it is not the channel's ``pay``.
 
         Raises:
             Unavailable: the answer could not be made durable: tell nobody anything.
@@ -211,7 +217,7 @@ class Payments:
             raise Unavailable("account gone")
         done = False
         try:
-            answer = await self._pay(live, channel)
+            answer = await self._pay(live, channel, pay)
             await self._settlement.apply_answer(live, answer, channel)
             done = is_over(live.payment)
         except Unavailable as error:
@@ -226,10 +232,12 @@ class Payments:
         else:
             self.spawn(self._follow(live))
 
-    async def _pay(self, live: Live, channel: Channel) -> Answer:
+    async def _pay(
+        self, live: Live, channel: Channel, pay: Callable[[], Awaitable[Answer]] | None
+    ) -> Answer:
         started_s = self._clock.monotonic_s()
         try:
-            answer = await channel.pay(live.request)
+            answer = await (channel.pay(live.request) if pay is None else pay())
         except Exception:
             self._log.exception("adapter fault", payment_id=live.payment.order.id, call="pay")
             answer = Answer(verdict=Verdict.UNKNOWN)
@@ -282,6 +290,8 @@ class Payments:
             payment = await self._store.payment(payment_id)
         if payment is None or payment.order.merchant_no != merchant_no:
             raise NotFound("payment_not_found", "no such payment")
+        if is_attempt(payment.order):  # its merchant knows the checkout
+            raise NotFound("payment_not_found", "no such payment")
         return payment
 
     async def find_by_order(self, merchant_no: str, number: str) -> Payment:
@@ -290,7 +300,7 @@ class Payments:
         Raises:
             NotFound: no such payment of this merchant.
         """
-        for door in ("api", "pos"):
+        for door in ("api", "pos", PAGE_DOOR):
             payment = await self._store.payment_by_order(merchant_no, door, number)
             if payment is not None:
                 return payment

@@ -17,6 +17,7 @@ from typing import Final, assert_never
 
 from channels.port import Channel, refunds_of
 from channels.port import Refunds as RefundAbility
+from domain.checkout import is_checkout, shown_id
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
@@ -92,6 +93,8 @@ class Refunds:
         payment = await self._payment(merchant_no, payment_id)
         channel = self._routes.channel(payment.order.account_id)
         ability = refunds_of(channel)
+        if is_checkout(payment.order):
+            raise _refusal(payment)  # nobody has begun to pay it
         if channel is None or ability is None:
             raise Unprocessable("refund_not_supported", "this channel cannot refund a payment")
         if not self._accepting or len(self._tasks) >= self._max_in_flight:
@@ -119,7 +122,16 @@ class Refunds:
             payment = await self._store.payment(payment_id)
         if payment is None or payment.order.merchant_no != merchant_no:
             raise NotFound("payment_not_found", "no such payment")
-        return payment
+        return await self._with_money(payment)
+
+    async def _with_money(self, payment: Payment) -> Payment:
+        """The payment whose money it is: of a checkout, its current attempt if there is one."""
+        checkout = None
+        if is_checkout(payment.order):
+            checkout = await self._store.checkout(payment.order.id)
+        if checkout is None or not checkout.attempts:
+            return payment
+        return await self._store.payment(checkout.current_id) or payment
 
     async def _claim(
         self, payment: Payment, channel: Channel, *, ability: RefundAbility, ask: RefundAsk
@@ -235,7 +247,8 @@ class Refunds:
 
 def _same(refund: Refund, payment_id: str, ask: RefundAsk) -> Refund:
     order = refund.order
-    if order.payment_id != payment_id or order.fingerprint != ask.fingerprint:
+    is_its_own = payment_id in (order.payment_id, shown_id(order.payment_id))
+    if not is_its_own or order.fingerprint != ask.fingerprint:
         raise Conflict("refund_conflict", "this number was used with other content")
     return refund
 

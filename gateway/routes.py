@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from channels.inbound import ChannelNotices
 from channels.own_line import OwnLine
+from channels.payer_orders import PayerCodes, PayerPages
 from channels.port import Channel, ChannelHealth
 from domain.errors import Unprocessable
 from gateway.guard import Guard
@@ -31,6 +32,9 @@ class Route:
     """The channel's own ability to tell us things, which needs no guard: nobody is called."""
     own_line: OwnLine | None = None
     """The same of connections that it keeps open."""
+    codes: PayerCodes | None = None
+    pages: PayerPages | None = None
+    """The abilities of orders that their payer completes, behind the guard too."""
 
 
 class Routes:
@@ -56,6 +60,11 @@ class Routes:
                 "channel_not_open", f"no account at {channel_name} is open to this merchant"
             )
         return route
+
+    def open_to(self, merchant_no: str) -> Sequence[Route]:
+        """The accounts that new payments of a merchant may go to, one for each channel."""
+        names = {name: None for owner, name in self._by_merchant if owner in (merchant_no, "")}
+        return [self.choose(merchant_no, name) for name in names]
 
     def of_account(self, account_id: str) -> Route:
         """An account by its name, enabled or not: for what was begun there.

@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from domain.checkout import shown_id
 from domain.clock import iso_utc
 from domain.decline import (
     NO_TEXTS,
@@ -66,8 +67,8 @@ def payment_dict(payment: Payment, texts: Texts = NO_TEXTS) -> Shown:
         "amount": order.amount_fen,
         "currency": order.currency,
         "subject": order.subject,
-        "channel": order.channel,
-        "channel_order_no": order.channel_order_no,
+        "channel": order.channel or None,
+        "channel_order_no": order.channel_order_no or None,
         "channel_trade_no": standing.channel_trade_no or None,
         "method": {"type": order.method},
         "store_id": order.store_id or None,
@@ -86,7 +87,7 @@ def refund_dict(refund: Refund, texts: Texts = NO_TEXTS) -> Shown:
     order, standing = refund.order, refund.standing
     return {
         "id": order.id,
-        "payment_id": order.payment_id,
+        "payment_id": shown_id(order.payment_id),
         "merchant_refund_no": order.merchant_refund_no,
         "amount": order.amount_fen,
         "currency": order.currency,

@@ -46,6 +46,9 @@ MAX_NUMBER: Final = 2**63 - 1
 MAX_CODE: Final = 128
 MAX_OPERATOR: Final = 16
 MAX_PIN: Final = 12
+WALLETS: Final = ("alipay", "unionpay_qr", "wechat")
+"""What ``method.wallets`` may name."""
+MAX_WALLETS: Final = len(WALLETS)
 MAX_METADATA: Final = 20
 MAX_METADATA_NAME: Final = 40
 MAX_METADATA_TEXT: Final = 500
@@ -55,7 +58,11 @@ _URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePayment:
-    """A checked body of ``POST /v1/payments``; ``repr`` shows no code and no PIN."""
+    """A checked body of ``POST /v1/payments``; ``repr`` shows no code and no PIN.
+
+    ``auth_code`` is ``""`` for a code of ours that the payer scans (``method.type`` ``qr``),
+    which ``wallets`` may narrow down.
+    """
 
     merchant_order_no: str
     amount_fen: int
@@ -70,6 +77,7 @@ class CreatePayment:
     metadata: Mapping[str, str]
     operator_id: str = ""
     operator_pin: str = ""
+    wallets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"CreatePayment({self.merchant_order_no!r}, {self.amount_fen})"
@@ -107,12 +115,13 @@ def parse_create_payment(body: bytes) -> CreatePayment:
         Unprocessable: a value that is well-formed and cannot be.
     """
     data = _known_fields(body, _CREATE_FIELDS)
+    auth_code, wallets = _method(data)
     return CreatePayment(
         merchant_order_no=_number(data, "merchant_order_no"),
         amount_fen=_amount(data),
         currency=_currency(data),
         subject=_text(data, "subject", 128),
-        auth_code=_auth_code(data),
+        auth_code=auth_code,
         notify_url=_notify_url(data),
         expires_in_s=_whole(data, "expires_in_s", MAX_EXPIRES_S, 1, MAX_EXPIRES_S),
         wait_s=_whole(data, "wait_s", DEFAULT_WAIT_S, 0, MAX_WAIT_S),
@@ -121,6 +130,7 @@ def parse_create_payment(body: bytes) -> CreatePayment:
         metadata=_metadata(data),
         operator_id=_text(data, "operator_id", MAX_OPERATOR, needed=False),
         operator_pin=_text(data, "operator_pin", MAX_PIN, needed=False),
+        wallets=wallets,
     )
 
 
@@ -242,7 +252,8 @@ def _currency(data: Mapping[str, object]) -> str:
     return value
 
 
-def _auth_code(data: Mapping[str, object]) -> str:
+def _method(data: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
+    """The payer's code, or ``""`` and the wallets that may scan ours."""
     method = data.get("method")
     if method is None:
         raise _needed("method")
@@ -253,13 +264,35 @@ def _auth_code(data: Mapping[str, object]) -> str:
         raise _needed("method.type")
     if not isinstance(kind, str):
         raise _invalid("method.type", "must be text")
-    if kind != "auth_code":
+    if kind not in ("auth_code", "qr"):
         raise Unprocessable(
-            "method_not_open", "method.type: only auth_code is open here", field="method.type"
+            "method_not_open",
+            "method.type: only auth_code and qr are open here",
+            field="method.type",
         )
+    known = ("type", "auth_code") if kind == "auth_code" else ("type", "wallets")
     for name in method:
-        if name not in ("type", "auth_code"):
+        if name not in known:
             raise _invalid(f"method.{name[:64]}", "unknown field", "unknown_field")
+    if kind == "qr":
+        return "", _wallets(method)
+    return _auth_code(method), ()
+
+
+def _wallets(method: Mapping[str, object]) -> tuple[str, ...]:
+    given = method.get("wallets")
+    if given is None:
+        return ()
+    if not isinstance(given, list) or not 1 <= len(given) <= MAX_WALLETS:
+        raise _invalid("method.wallets", f"must be a list of 1-{MAX_WALLETS} wallets")
+    if any(not isinstance(one, str) or one not in WALLETS for one in given):
+        raise _invalid("method.wallets", f"must be of {', '.join(WALLETS)}")
+    if len(set(given)) != len(given):
+        raise _invalid("method.wallets", "must name each wallet once")
+    return tuple(given)
+
+
+def _auth_code(method: Mapping[str, object]) -> str:
     code = method.get("auth_code")
     if code is None:
         raise _needed("method.auth_code")

@@ -21,6 +21,8 @@ from gateway.http.bodies import (
     MAX_REASON,
     MAX_STORE_ID,
     MAX_WAIT_S,
+    MAX_WALLETS,
+    WALLETS,
 )
 from gateway.http.refund_calls import MAX_LISTED
 
@@ -42,8 +44,8 @@ def _text(longest: int) -> Schema:
     return {"type": "string", "minLength": 1, "maxLength": longest}
 
 
-def _create_schema() -> Schema:
-    method = {
+def _scanned_method() -> Schema:
+    return {
         "type": "object",
         "additionalProperties": False,
         "required": ["type", "auth_code"],
@@ -52,6 +54,38 @@ def _create_schema() -> Schema:
             "auth_code": {**_text(MAX_CODE), "description": "the payer's code as scanned"},
         },
     }
+
+
+def _code_method() -> Schema:
+    wallets = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_WALLETS,
+        "uniqueItems": True,
+        "items": {"enum": list(WALLETS)},
+        "description": "who may scan it; one alone: that wallet's own code",
+    }
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["type"],
+        "properties": {"type": {"const": "qr"}, "wallets": wallets},
+    }
+
+
+def _shown_method() -> Schema:
+    return {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string"},
+            "code": {"type": "string", "description": "qr: what the payer scans, as a QR code"},
+            "code_expires_at": {**_TIME, "description": "qr: ask for the next code by then"},
+        },
+    }
+
+
+def _create_schema() -> Schema:
+    method = {"oneOf": [_scanned_method(), _code_method()]}
     return {
         "type": "object",
         "additionalProperties": False,
@@ -120,10 +154,11 @@ def _payment_schema() -> Schema:
             "amount": _AMOUNT,
             "currency": {"const": "CNY"},
             "subject": {"type": "string"},
-            "channel": {"type": "string"},
-            "channel_order_no": {"type": "string"},
+            "channel": {**_TEXT_OR_NULL, "description": "null: no wallet has begun (qr)"},
+            "channel_order_no": _TEXT_OR_NULL,
             "channel_trade_no": _TEXT_OR_NULL,
-            "method": {"type": "object", "properties": {"type": {"type": "string"}}},
+            "method": _shown_method(),
+            "expires_at": {**_TIME, "description": "qr: nobody can pay it from then on"},
             "store_id": _TEXT_OR_NULL,
             "terminal_id": _TEXT_OR_NULL,
             "metadata": {"type": "object"},
@@ -285,7 +320,7 @@ def _payment_paths() -> Schema:
     number = {"name": "merchant_order_no", "in": "query", "required": True, "schema": _NUMBER}
     create = {
         "operationId": "createPayment",
-        "summary": "Take a payment by the payer's scanned code",
+        "summary": "Take a payment by the payer's scanned code, or show a code to scan",
         "requestBody": _body("CreatePayment"),
         "responses": {
             "201": _answer("Payment", "the payment, final or as far as it is after wait_s"),

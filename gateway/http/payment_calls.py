@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from channels.codes import detect_channel, normalise
+from domain.checkout import is_checkout
 from domain.decline import NO_TEXTS, Texts
 from domain.errors import InvalidRequest, NotFound, Unprocessable
 from domain.ids import is_merchant_number
@@ -24,6 +25,7 @@ from gateway.http.bodies import (
     refuse_body,
 )
 from gateway.http.call import Call, Result, Routes
+from gateway.http.checkout_calls import CheckoutCalls
 from gateway.live import is_over
 from gateway.payments import Begun, Payments
 from signing.keywrap import Sealer
@@ -48,6 +50,7 @@ class PaymentCalls:
         self,
         *,
         payments: Payments,
+        checkouts: CheckoutCalls,
         sealer: Sealer,
         refused_url: Callable[[str], str],
         newer: Newer,
@@ -55,6 +58,7 @@ class PaymentCalls:
     ) -> None:
         """``refused_url`` says why a URL would never be called, ``""`` when it may be."""
         self._payments = payments
+        self._checkouts = checkouts
         self._sealer = sealer
         self._refused_url = refused_url
         self._newer = newer
@@ -70,6 +74,8 @@ class PaymentCalls:
 
     async def _create(self, call: Call) -> Result:
         asked = parse_create_payment(call.body)
+        if not asked.auth_code:
+            return await self._create_checkout(call, asked)
         channel = detect_channel(asked.auth_code)
         if channel is None:
             raise Unprocessable(
@@ -77,15 +83,28 @@ class PaymentCalls:
                 "method.auth_code: not a payment code of a known wallet",
                 field="method.auth_code",
             )
-        refused = self._refused_url(asked.notify_url) if asked.notify_url else ""
-        if refused and not await self._is_known(call.merchant_no, asked.merchant_order_no):
-            message = f"notify_url: {refused}"
-            raise Unprocessable("notify_url_refused", message, field="notify_url")
+        await self._refuse_url(call.merchant_no, asked)
         begun = await self._payments.begin(self._draft(call.merchant_no, asked, channel))
         payment = await self._wait(begun, asked.wait_s)
         if begun.replayed:
             return Result(payment_body(payment, self._texts), 200, payment, headers=REPLAYED)
         return Result(payment_body(payment, self._texts), 201, payment)
+
+    async def _create_checkout(self, call: Call, asked: CreatePayment) -> Result:
+        await self._refuse_url(call.merchant_no, asked)
+        shop_name = call.key.merchant.name
+        payment, is_replay = await self._checkouts.open(call.merchant_no, shop_name, asked)
+        body, seen = await self._checkouts.body(payment)
+        if is_replay:
+            return Result(body, 200, seen, headers=REPLAYED)
+        return Result(body, 201, seen)
+
+    async def _refuse_url(self, merchant_no: str, asked: CreatePayment) -> None:
+        """Refuse a URL that would never be called."""
+        refused = self._refused_url(asked.notify_url) if asked.notify_url else ""
+        if refused and not await self._is_known(merchant_no, asked.merchant_order_no):
+            message = f"notify_url: {refused}"
+            raise Unprocessable("notify_url_refused", message, field="notify_url")
 
     async def _is_known(self, merchant_no: str, number: str) -> bool:
         """Whether a number is taken: a repeat is answered, whatever is refused by now."""
@@ -151,9 +170,11 @@ class PaymentCalls:
         payment = await self._payments.find(call.merchant_no, call.identity)
         if wait_s and not _is_awaited(payment, after):
             told = await self._newer(call.merchant_no, payment.order.id, after=after, wait_s=wait_s)
-            if told is not None:
+            if told is not None and not is_checkout(payment.order):
                 return Result(told.body, 200, told.payment)
-        return Result(payment_body(payment, self._texts), 200, payment)
+            payment = await self._payments.find(call.merchant_no, call.identity)
+        body, seen = await self._checkouts.body(payment)
+        return Result(body, 200, seen)
 
     async def _find(self, call: Call) -> Result:
         number = _first(call.query, "merchant_order_no")
@@ -168,14 +189,19 @@ class PaymentCalls:
                 field="merchant_order_no",
             )
         payment = await self._payments.find_by_order(call.merchant_no, number)
-        return Result(payment_body(payment, self._texts), 200, payment)
+        body, seen = await self._checkouts.body(payment)
+        return Result(body, 200, seen)
 
     async def _cancel(self, call: Call) -> Result:
         refuse_body(call.body)
         payment = await self._payments.find(call.merchant_no, call.identity)
-        undone = (await self._payments.cancel(payment)).payment
+        if is_checkout(payment.order):
+            undone = await self._checkouts.cancel(payment)
+        else:
+            undone = (await self._payments.cancel(payment)).payment
         undone = await self._payments.watch(undone, DEFAULT_WAIT_S, is_over)
-        return Result(payment_body(undone, self._texts), 200, undone)
+        body, seen = await self._checkouts.body(undone)
+        return Result(body, 200, seen)
 
 
 def _is_awaited(payment: Payment, after: int) -> bool:

@@ -5,7 +5,9 @@ from typing import Final
 
 import orjson
 
+from domain.checkout import shown_id
 from domain.decline import NO_TEXTS, Texts
+from domain.errors import NotFound
 from gateway.http.answers import refund_body, refunds_body
 from gateway.http.bodies import DEFAULT_WAIT_S, CreateRefund, parse_create_refund
 from gateway.http.call import Call, Result, Routes
@@ -37,7 +39,8 @@ class RefundCalls:
 
     async def _create(self, call: Call) -> Result:
         ask = self._ask(parse_create_refund(call.body))
-        refund, replayed = await self._refunds.create(call.merchant_no, call.identity, ask)
+        payment_id = _of_merchant(call)
+        refund, replayed = await self._refunds.create(call.merchant_no, payment_id, ask)
         refund = await self._refunds.wait(refund, DEFAULT_WAIT_S)
         if replayed:
             return Result(refund_body(refund, self._texts), 200, refund=refund, headers=REPLAYED)
@@ -57,5 +60,12 @@ class RefundCalls:
         return Result(refund_body(refund, self._texts), 200, refund=refund)
 
     async def _list(self, call: Call) -> Result:
-        refunds = await self._refunds.of_payment(call.merchant_no, call.identity)
+        refunds = await self._refunds.of_payment(call.merchant_no, _of_merchant(call))
         return Result(refunds_body(islice(reversed(refunds), MAX_LISTED), self._texts))
+
+
+def _of_merchant(call: Call) -> str:
+    """The payment's id; an attempt has none that its merchant knows."""
+    if shown_id(call.identity) != call.identity:
+        raise NotFound("payment_not_found", "no such payment")
+    return call.identity

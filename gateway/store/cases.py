@@ -9,6 +9,7 @@ that is the order in which every other change locks the two. Decisions are appen
 from collections.abc import Sequence
 from typing import Final
 
+from gateway.store.checkouts import checkout_guards, checkout_rest
 from gateway.store.database import Database, Step
 from gateway.store.records import Advance, Case, CaseDecision, RefundAdvance
 from gateway.store.refunds import refund_guards, refund_rest
@@ -53,7 +54,11 @@ class Cases:
     async def decide_payment(self, decision: CaseDecision, change: Advance) -> bool:
         """Commit a decision, close the case and move the payment, or nothing at all."""
         guards = [advance_guard(change), *_guards(decision, change.payment_id)]
-        steps = guards + advance_rest(change)
+        rest = advance_rest(change)
+        if change.moves is not None:
+            guards += checkout_guards(change.moves)
+            rest += checkout_rest(change.moves)
+        steps = guards + rest
         return await self._database.write(steps, guards=len(guards)) is None
 
     async def decide_refund(self, decision: CaseDecision, change: RefundAdvance) -> bool:

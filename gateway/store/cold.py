@@ -3,6 +3,7 @@
 from gateway.store.archives import Archives
 from gateway.store.batches import Batches
 from gateway.store.cases import Cases
+from gateway.store.checkouts import Checkouts
 from gateway.store.completions import Completions
 from gateway.store.jobs import Jobs
 from gateway.store.ledger import Ledger
@@ -24,6 +25,7 @@ class ColdStore(
     PaymentReads,
     TillEvents,
     Completions,
+    Checkouts,
     Refunds,
     Jobs,
     Cases,

@@ -95,13 +95,24 @@ class Limits:
 
     async def _claim_spending(self, change: Claim) -> bool:
         """A claim that counts for days' sums; ``False`` when it is too much for one of them."""
-        if any(spend.amount_fen > spend.limit_fen for spend in change.spends):
+        if is_too_much(change):
             return False
-        spends = sorted(change.spends, key=lambda spend: (spend.merchant_no, spend.store_id))
-        guards = [claim_guard(change), *(_add(spend) for spend in spends)]
-        counts = [(_COUNT, (*_day(one), change.order.id, one.amount_fen)) for one in spends]
+        adds, counts = spend_steps(change)
+        guards = [claim_guard(change), *adds]
         steps = guards + counts + claim_rest(change)
         return await self._database.write(steps, guards=len(guards)) is None
+
+
+def is_too_much(change: Claim) -> bool:
+    """Whether a claim alone exceeds a day's limit."""
+    return any(spend.amount_fen > spend.limit_fen for spend in change.spends)
+
+
+def spend_steps(change: Claim) -> tuple[list[Step], list[Step]]:
+    """What a claim adds to days' sums: guards, and what hangs on them."""
+    spends = sorted(change.spends, key=lambda spend: (spend.merchant_no, spend.store_id))
+    counts: list[Step] = [(_COUNT, (*_day(one), change.order.id, one.amount_fen)) for one in spends]
+    return [_add(spend) for spend in spends], counts
 
 
 def _day(spend: Spend) -> tuple[str, str, str]:

@@ -34,6 +34,7 @@ MODELS: Final[Mapping[str, Any]] = {
             "models": [
                 "gateway.store.models",
                 "gateway.store.batch_models",
+                "gateway.store.checkout_models",
                 "gateway.store.event_models",
                 "gateway.store.night_models",
                 "gateway.store.shop_models",

@@ -22,6 +22,7 @@ from domain.payment import Payment
 from domain.refund import Refund
 from gateway.store.archive_port import ArchiveStore
 from gateway.store.batch_port import BatchStore
+from gateway.store.checkout_port import CheckoutStore
 from gateway.store.event_port import EventStore
 from gateway.store.records import (
     Account,
@@ -29,6 +30,7 @@ from gateway.store.records import (
     ApiKey,
     Case,
     CaseDecision,
+    CheckoutMove,
     Claim,
     Completion,
     Job,
@@ -62,6 +64,8 @@ __all__ = [
     "Case",
     "CaseDecision",
     "CaseStore",
+    "CheckoutMove",
+    "CheckoutStore",
     "Claim",
     "Completion",
     "EventStore",
@@ -359,6 +363,7 @@ class ProvisioningStore(Protocol):
 
 class Store(
     PaymentStore,
+    CheckoutStore,
     RefundStore,
     JobStore,
     CaseStore,

@@ -8,6 +8,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domain.checkout import Checkout
 from domain.ledger import Posting
 from domain.payment import Deed, Event, Order, Payment, Standing, Status
 from domain.record import record
@@ -78,11 +79,25 @@ class Spend:
 
 
 @record
+class CheckoutMove:
+    """Insert a checkout (version 1), or move it from ``checkout.version - 1``.
+
+    ``base`` moves its payment in the same commit, ``None`` where that stays. The job
+    ``checkout:ID`` is due at ``due_at_ms``; ``None`` ends it.
+    """
+
+    checkout: Checkout
+    due_at_ms: int | None
+    base: "Advance | None" = None
+
+
+@record
 class Claim:
     """Insert an order, its standing (version 1), its first attempt and event.
 
-    Refused when ``(merchant_no, door, order_key)`` exists, what it ``takes`` is taken, or one
-    of the ``spends`` is too much; it never has both of these.
+    Refused when ``(merchant_no, door, order_key)`` exists, what it ``takes`` is taken, one of
+    the ``spends`` is too much, or the checkout that it ``moves`` (or inserts, with its payment)
+    has moved; what takes a hold has neither of these.
     ``due_at_ms`` opens the payment's settle job and is when recovery may take it over;
     ``None`` for an order that is born final (a reversal that came before its sale): it
     gets no job.
@@ -95,13 +110,15 @@ class Claim:
     reply: TerminalReply | None = None
     takes: TakenHold | None = None
     spends: Sequence[Spend] = ()
+    moves: CheckoutMove | None = None
 
 
 @record
 class Advance:
     """Move a payment from ``standing.version - 1`` to ``standing``.
 
-    Refused when the payment is no longer at that version, or what it ``takes`` is taken.
+    Refused when the payment is no longer at that version, what it ``takes`` is taken, or the
+    checkout that it ``moves`` has moved.
     Event, postings and reply are written in the same commit; ``due_at_ms`` moves the
     payment's settle job, or opens one anew, and ``None`` ends it.
     """
@@ -119,6 +136,7 @@ class Advance:
     reply: TerminalReply | None = None
     notice: Notice | None = None
     takes: TakenHold | None = None
+    moves: CheckoutMove | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +199,8 @@ class JobKind(enum.Enum):
     """Bring a refund to its end; subject: the refund; lane: its account."""
     NOTIFY = "notify"
     """Deliver a notice; subject: the event; lane: its endpoint."""
+    CHECKOUT = "checkout"
+    """End a checkout when its time is over; subject: the checkout; one lane for all."""
     NIGHT = "night"
     """Run the nights that are due; one for the whole installation, which never ends."""
 

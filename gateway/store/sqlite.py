@@ -229,7 +229,7 @@ class SqliteStore(ColdStore):
         return self._lane.queued()
 
     async def claim(self, change: Claim) -> bool:
-        """Commit a claim; ``False`` when its key, its hold or a day's sum refuses it.
+        """Commit a claim; ``False`` when its key, hold, checkout or a day's sum refuses it.
 
         Raises:
             domain.errors.Conflict: its id, channel order number or reply key was used
@@ -239,17 +239,21 @@ class SqliteStore(ColdStore):
         """
         if change.takes is not None:
             return await self._claim_taking(change, change.takes)
+        if change.moves is not None:
+            return await self._claim_moving(change, change.moves)
         if change.spends:
             return await self._claim_spending(change)
         return await self._lane.submit(change)
 
     async def advance(self, change: Advance) -> bool:
-        """Commit an advance; ``False`` when the version moved, or the hold is taken.
+        """Commit an advance; ``False`` when a version moved, or the hold is taken.
 
         Raises as :meth:`claim`.
         """
         if change.takes is not None:
             return await self._advance_taking(change, change.takes)
+        if change.moves is not None:
+            return await self._advance_moving(change, change.moves)
         return await self._lane.submit(change)
 
     async def save_reply(self, reply: TerminalReply) -> bool:

@@ -17,8 +17,9 @@ from typing import Any, Final, cast
 
 from domain.ids import RANDOM_BYTES, number
 from gateway.config import Config
-from gateway.core import Ground, build_core
+from gateway.core import build_core
 from gateway.directory import master_context
+from gateway.ground import Ground
 from gateway.metrics import Metrics
 from gateway.pos.catalogue import read_catalogue
 from gateway.routes import Route, Routes

@@ -1,0 +1,1 @@
+"""Checkouts: one order that every wallet may pay."""

@@ -1,0 +1,72 @@
+"""Attempts wait for their payer: asked about by the clock, given up when their time is over.
+
+Rules:
+
+* An attempt has the whole time of its checkout, not a till's; its channel mostly tells by
+  itself. In between recovery asks, the seldomer the longer it lasts, and holds nothing while
+  nobody is asked.
+* "Not found" says nothing of an order that nobody has scanned yet (Alipay makes it then).
+* When the time is over it is asked about once more, and what was paid stands; then the undo
+  begins, persisted first, as with every payment.
+"""
+
+from typing import Final
+
+from channels.port import Channel
+from domain.checkout import is_attempt
+from domain.decline import Decline, DeclineReason
+from domain.payment import UNSETTLED, Event, Order, Status
+from gateway.live import Live, is_settled
+from gateway.settlement import Settlement, pause_for_age
+
+ASK_AFTER_S: Final = (2.0, 5.0, 15.0, 30.0)
+_NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
+
+
+class PayerSettlement(Settlement):
+    """Settlement that knows attempts; every other payment takes its own path."""
+
+    async def _ask(self, live: Live, channel: Channel, *, at_once: bool) -> bool:
+        order = live.payment.order
+        if not is_attempt(order):
+            return await super()._ask(live, channel, at_once=at_once)
+        if self._left_s(order) > 0 and (not at_once or self._held_back(live)):
+            await self._come_back(live)
+            return False
+        if not self._held_back(live):
+            is_hopeless = await self.ask_once(live, channel)
+            if is_settled(live.payment):
+                return True
+            if self._left_s(order) > 0 and not is_hopeless:
+                await self._come_back(live)
+                return False
+        await self.begin_undo(live, channel, Event.GIVE_UP, _NOT_IN_TIME)
+        return True
+
+    async def ask_once(self, live: Live, channel: Channel) -> bool:
+        """Ask, and book what is said; whether the channel says that it can never be paid."""
+        answer = await self.timed_query(channel, live.payment)
+        if answer.not_found:
+            return False
+        await self.apply_answer(live, answer, channel)
+        return answer.hopeless
+
+    async def give_up(self, live: Live, channel: Channel, why: Decline) -> None:
+        """End an attempt before its time, unless it is paid by now; ends closed or reversed.
+
+        What is not ended here (the channel is away) is given back to recovery.
+        """
+        await self.ask_once(live, channel)
+        standing = live.payment.standing
+        if standing.status in UNSETTLED and standing.status is not Status.REVERSING:
+            await self.begin_undo(live, channel, Event.GIVE_UP, why)
+        await self.settle(live, at_once=False)
+
+    def _left_s(self, order: Order) -> float:
+        return (order.till_deadline_ms - self._clock.now_ms()) / 1000
+
+    async def _come_back(self, live: Live) -> None:
+        """Leave it to whoever comes first, soon while it is young, never past its time."""
+        pause_s = pause_for_age(ASK_AFTER_S, self._waited_s(live))
+        left_s = max(0.0, self._left_s(live.payment.order))
+        await self._give_back(live, min(pause_s, left_s))

@@ -1,0 +1,117 @@
+"""Checkouts: made with their payment, moved with their attempts, or alone.
+
+Rules: cold changes, one transaction each behind their guards, as what takes a hold; no other
+payment pays for them. The attempt comes first, then the checkout, then its payment: rows are
+locked in this order everywhere, and whichever moved meanwhile refuses the whole.
+"""
+
+from typing import Final
+
+from domain.checkout import Checkout, CheckoutStatus
+from gateway.store import statements as sql
+from gateway.store.database import Database, Step
+from gateway.store.limits import is_too_much, spend_steps
+from gateway.store.records import Advance, CheckoutMove, Claim, JobKind
+from gateway.store.rows import Row, job_id
+from gateway.store.steps import advance_guard, advance_rest, claim_guard, claim_rest, open_job
+
+CHECKOUT_LANE: Final = "checkouts"
+"""The lane of every checkout's job: whoever works there never waits for a channel."""
+_MOVING: Final = ("status", "version", "attempts", "code")
+_FIXED: Final = (
+    "id",
+    "merchant_no",
+    "wallets",
+    "is_single",
+    "code_id",
+    "created_at_ms",
+    "expires_at_ms",
+)
+_COLUMNS: Final = _FIXED + _MOVING
+_INSERT: Final = sql.insert("checkouts", _COLUMNS) + " ON CONFLICT (id) DO NOTHING"
+_MOVE: Final = (
+    f"UPDATE checkouts SET {sql.assignments(_MOVING)} "
+    "WHERE id = ? AND merchant_no = ? AND version = ?"
+)
+_BY_ID: Final = f"SELECT {', '.join(_COLUMNS)} FROM checkouts WHERE id = ?"
+
+
+class Checkouts:
+    """The store's ``CheckoutStore`` half."""
+
+    _database: Database
+
+    async def checkout(self, checkout_id: str) -> Checkout | None:
+        """A checkout by the id of its payment."""
+        rows = await self._database.rows(_BY_ID, checkout_id)
+        return _read(rows[0]) if rows else None
+
+    async def move_checkout(self, move: CheckoutMove) -> bool:
+        """Commit a checkout's move; ``False`` when it or its payment moved meanwhile."""
+        guards = checkout_guards(move)
+        steps = guards + checkout_rest(move)
+        return await self._database.write(steps, guards=len(guards)) is None
+
+    async def _claim_moving(self, change: Claim, move: CheckoutMove) -> bool:
+        """A claim that makes a checkout, or begins an attempt, which counts for a day's sum."""
+        if is_too_much(change):
+            return False
+        adds, counts = spend_steps(change)
+        guards = [claim_guard(change), *checkout_guards(move), *adds]
+        steps = guards + counts + checkout_rest(move) + claim_rest(change)
+        return await self._database.write(steps, guards=len(guards)) is None
+
+    async def _advance_moving(self, change: Advance, move: CheckoutMove) -> bool:
+        """An attempt's advance that its checkout follows."""
+        guards = [advance_guard(change), *checkout_guards(move)]
+        steps = guards + advance_rest(change) + checkout_rest(move)
+        return await self._database.write(steps, guards=len(guards)) is None
+
+
+def checkout_guards(move: CheckoutMove) -> list[Step]:
+    """What decides whether a checkout's move wins."""
+    one = move.checkout
+    moving = (one.status.value, one.version, one.attempts, one.code)
+    if one.version == 1:
+        fixed = (
+            one.id,
+            one.merchant_no,
+            ",".join(one.wallets),
+            one.is_single,
+            one.code_id,
+            one.created_at_ms,
+            one.expires_at_ms,
+        )
+        return [(_INSERT, fixed + moving)]
+    guards: list[Step] = [(_MOVE, (*moving, one.id, one.merchant_no, one.version - 1))]
+    if move.base is not None:
+        guards.append(advance_guard(move.base))
+    return guards
+
+
+def checkout_rest(move: CheckoutMove) -> list[Step]:
+    """What hangs on a checkout's move; what tills are told of its payment comes last."""
+    checkout_id = move.checkout.id
+    job: Step = (sql.END_JOB, (job_id(JobKind.CHECKOUT, checkout_id),))
+    if move.due_at_ms is not None:
+        job = open_job(JobKind.CHECKOUT, CHECKOUT_LANE, checkout_id, move.due_at_ms)
+    return [job, *(() if move.base is None else advance_rest(move.base))]
+
+
+def _read(row: Row) -> Checkout:
+    """A row of ``_COLUMNS``; ``ValueError`` for an unknown status."""
+    id_, merchant_no, wallets, is_single, code_id, created, expires, *moving = row
+    status, version, attempts, code = moving
+    return Checkout(
+        id=id_,
+        merchant_no=merchant_no,
+        status=CheckoutStatus(status),
+        version=version,
+        attempts=attempts,
+        wallets=tuple(wallets.split(",")) if wallets else (),
+        is_single=bool(is_single),
+        code=code,
+        code_id=code_id,
+        created_at_ms=created,
+        expires_at_ms=expires,
+    )

@@ -1,0 +1,593 @@
+"""One order, several wallets: begun once, taken over, paid twice, cancelled, expired, refunded."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from channels.inbound import InboundRequest, PaymentWord
+from channels.payer_orders import OrderAnswer
+from channels.port import Answer, Verdict
+from domain.checkout import CheckoutStatus
+from domain.decline import DeclineReason
+from domain.errors import Conflict, NotFound, Unprocessable
+from domain.payment import Event, Payment, Status
+from domain.settle import Decision
+from gateway.cases import Cases
+from gateway.checkout.port import Payer, Press, Start
+from gateway.inbound import Inbound, InboundBounds
+from gateway.refunds import RefundAsk
+from gateway.store.port import JobKind, Store
+from tests.gateway.checkout.cafe import ANN, BOB, PUBLIC_URL, STANDS, Cafe
+from tests.gateway.scripted import ACTING, CLOSED, LOST, MISSING, NO, PAID, RETURNED
+from tests.support.waiting import eventually
+
+PRESS = Press(
+    merchant_no="M1",
+    press_key="press-1",
+    code_id="c" * 26,
+    shop_name="奶茶店",
+    amount_fen=1990,
+    subject="奶茶店",
+    remark="少冰",
+)
+UNANSWERED = OrderAnswer(verdict=Verdict.UNKNOWN)
+REFUSED = OrderAnswer(
+    verdict=Verdict.DECLINED, reason=DeclineReason.NOT_PERMITTED, channel_code="NO_AUTH"
+)
+
+
+@pytest.fixture
+def cafe(store: Store) -> Cafe:
+    return Cafe(store)
+
+
+async def paying(cafe: Cafe, key: str = "k1", payer: Payer = ANN) -> Payment:
+    """A checkout that a payer has begun to pay."""
+    base = await cafe.opened(key)
+    begun = await cafe.checkouts.begin(base.order.id, payer)
+    assert begun.start is Start.READY
+    return base
+
+
+async def hears(cafe: Cafe, attempt: Payment, answer: Answer) -> None:
+    """The channel tells by itself what became of an attempt."""
+    word = PaymentWord(order_no=attempt.order.channel_order_no, answer=answer)
+    route = cafe.routes.of_account(attempt.order.account_id)
+    inbound = Inbound(
+        store=cafe.store,
+        routes=cafe.routes,
+        settlement=cafe.settlement,
+        refund_settlement=cafe.refund_settlement,
+        tell=cafe.payments.tell_first,
+        clock=cafe.clock,
+        metrics=cafe.metrics,
+        log=cafe.log,
+        bounds=InboundBounds(answer_within_s=4, max_in_flight=8),
+    )
+    channel: Any = route.channel
+    channel.words[b"word"] = word
+    reply = await inbound.receive(
+        route.channel_name,
+        route.account_id,
+        InboundRequest(method="POST", path_and_query="/", headers={}, body=b"word"),
+    )
+    assert reply is not None
+    assert reply.status == 200
+
+
+async def quiet(cafe: Cafe) -> None:
+    """Nothing goes on in the background any more."""
+    await eventually(lambda: not cafe.payments._tasks)
+
+
+async def test_a_checkout_waits_and_nothing_is_at_any_channel(cafe: Cafe) -> None:
+    """No order exists before the press; its merchant sees a payment that waits."""
+    base = await cafe.opened()
+    assert await cafe.stands(base) == (CheckoutStatus.WAITING, "pending")
+    assert cafe.alipay.calls == cafe.wechat.calls == []
+    assert [line.event for line in await cafe.store.events(base.order.id)] == [Event.PAYER_ACTING]
+    assert await cafe.open_jobs() == []
+
+
+async def test_a_payer_begins_pays_and_the_merchant_is_told_once(cafe: Cafe) -> None:
+    """The order stands at one channel; its word moves attempt and checkout in one commit."""
+    base = await cafe.opened()
+    begun = await cafe.checkouts.begin(base.order.id, ANN)
+    assert (begun.start, begun.parameters) == (Start.READY, STANDS.parameters)
+    assert begun.view.is_mine
+    [request] = cafe.alipay.requests
+    assert (request.payer_id, request.amount_fen) == (ANN.payer_id, 1990)
+    assert request.notify_url == f"{PUBLIC_URL}/notify/alipay/a1"
+    assert request.expires_at_ms == base.order.till_deadline_ms
+    attempt = await cafe.attempt(base)
+    assert (attempt.order.channel_order_no, attempt.order.method) == (request.order_no, "jsapi")
+    await hears(cafe, attempt, PAID)
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+    [notice] = await cafe.told(base)
+    shown = orjson.loads(notice.body)["payment"]
+    assert (notice.type, notice.sequence) == ("payment.succeeded", 1)
+    assert (shown["id"], shown["merchant_order_no"]) == (base.order.id, "k1")
+    assert (shown["channel"], shown["channel_order_no"]) == ("alipay", request.order_no)
+    assert shown["method"] == {"type": "qr"}
+    assert await cafe.held(attempt) == 1990
+    assert {job.kind for job in await cafe.store.jobs(None, "", 9)} == {JobKind.NOTIFY}
+    assert (await cafe.proof()).named == []
+
+
+async def test_a_payers_name_is_stored_nowhere(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    attempt = await cafe.attempt(base)
+    texts = repr((attempt, base, await cafe.row(base), ANN, cafe.alipay.requests))
+    assert ANN.payer_id not in texts
+    assert ANN.payer_id.encode() not in attempt.order.pan_token
+
+
+async def test_pressed_again_is_the_same_order(cafe: Cafe) -> None:
+    """A double press, a reload: the same number at the channel, the parameters anew."""
+    base = await paying(cafe)
+    again = await cafe.checkouts.begin(base.order.id, ANN)
+    assert (again.start, again.parameters) == (Start.READY, STANDS.parameters)
+    first, second = cafe.alipay.requests
+    assert first == second
+    assert (await cafe.row(base)).attempts == 1
+
+
+async def test_pressed_twice_at_once_is_one_order(cafe: Cafe) -> None:
+    base = await cafe.opened()
+    begun = await asyncio.gather(*(cafe.checkouts.begin(base.order.id, ANN) for _ in range(4)))
+    assert {one.start for one in begun} == {Start.READY}
+    assert len({request.order_no for request in cafe.alipay.requests}) == 1
+    assert (await cafe.row(base)).attempts == 1
+
+
+@pytest.mark.parametrize("first", [ANN, BOB])
+async def test_of_two_wallets_at_once_one_begins(cafe: Cafe, first: Payer) -> None:
+    second = BOB if first is ANN else ANN
+    base = await cafe.opened()
+    begun = await asyncio.gather(
+        cafe.checkouts.begin(base.order.id, first), cafe.checkouts.begin(base.order.id, second)
+    )
+    assert sorted(one.start.value for one in begun) == ["elsewhere", "ready"]
+    assert (await cafe.row(base)).attempts == 1
+    assert len(cafe.alipay.requests) + len(cafe.wechat.requests) == 1
+
+
+async def test_a_second_wallet_is_told_that_it_is_paid_elsewhere(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    begun = await cafe.checkouts.begin(base.order.id, BOB)
+    assert begun.start is Start.ELSEWHERE
+    assert not begun.view.is_mine
+    await hears(cafe, await cafe.attempt(base), PAID)
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.PAID
+    assert cafe.wechat.calls == []
+
+
+async def test_whoever_gave_up_makes_room_for_another(cafe: Cafe) -> None:
+    """The wallet says "cancelled": asked, closed at its channel, and only then begun again."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+    view = await cafe.checkouts.release(base.order.id, ANN)
+    assert view.status is CheckoutStatus.WAITING
+    assert cafe.alipay.calls == ["create_page_order", "query", "cancel"]
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
+    await hears(cafe, await cafe.attempt(base, 2), PAID)
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+    [notice] = await cafe.told(base)
+    assert orjson.loads(notice.body)["payment"]["channel"] == "wechat"
+    assert (await cafe.proof()).named == []
+
+
+async def test_whoever_does_not_pay_releases_nothing(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    view = await cafe.checkouts.release(base.order.id, BOB)
+    assert view.status is CheckoutStatus.PAYING
+    assert cafe.alipay.calls == ["create_page_order"]
+
+
+async def test_a_release_finds_that_it_was_paid(cafe: Cafe) -> None:
+    """The wallet said "cancelled" and had paid: what the channel says stands."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [PAID]
+    view = await cafe.checkouts.release(base.order.id, ANN)
+    await quiet(cafe)
+    assert view.status is CheckoutStatus.PAID
+    assert "cancel" not in cafe.alipay.calls
+
+
+async def test_another_takes_over_once_the_first_is_closed(cafe: Cafe) -> None:
+    """An attempt that was left alone for long: asked about, closed, then the next begins."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+    cafe.clock.later_s = 21
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
+    assert cafe.alipay.calls == ["create_page_order", "query", "cancel"]
+    first = await cafe.attempt(base)
+    assert first.standing.status is Status.CLOSED
+    assert await cafe.stands(base) == (CheckoutStatus.PAYING, "pending")
+    assert await cafe.told(base) == []
+
+
+async def test_nobody_takes_over_what_cannot_be_closed(
+    cafe: Cafe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channel does not answer: the second wallet is told "elsewhere", and nothing begins."""
+    monkeypatch.setattr("gateway.checkout.attempts._TAKE_OVER_WAIT_S", 0.05)
+    base = await paying(cafe)
+    cafe.alipay.queries, cafe.alipay.cancels = [LOST], [_SILENT]
+    cafe.clock.later_s = 21
+    begun = await cafe.checkouts.begin(base.order.id, BOB)
+    assert begun.start is Start.ELSEWHERE
+    assert begun.view.is_asking
+    assert cafe.wechat.calls == []
+    await quiet(cafe)
+    cafe.alipay.cancels = [CLOSED]
+    await cafe.settle_due()
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
+
+
+_SILENT = replace(CLOSED, verdict=Verdict.UNKNOWN, was_paid=None)
+
+
+async def test_a_second_payment_goes_back_by_itself(cafe: Cafe) -> None:
+    """The first was closed, the second paid; then the first turns out to be paid, too."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+    await cafe.checkouts.release(base.order.id, ANN)
+    await cafe.checkouts.begin(base.order.id, BOB)
+    first, second = await cafe.attempt(base, 1), await cafe.attempt(base, 2)
+    await hears(cafe, second, PAID)
+    await hears(cafe, first, PAID)
+    assert (await cafe.attempt(base, 1)).standing.status is Status.REVERSING
+    cafe.alipay.cancels = [RETURNED]
+    await cafe.settle_due()
+    assert (await cafe.attempt(base, 1)).standing.status is Status.REVERSED
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+    assert [one.type for one in await cafe.told(base)] == ["payment.succeeded"]
+    lines = await cafe.store.postings(first.order.id)
+    assert sum(line.amount_fen for line in lines if line.account.startswith("merchant:")) == 0
+    assert (await cafe.proof()).named == []
+
+
+async def test_an_unknown_order_is_made_again_under_its_number(cafe: Cafe) -> None:
+    """No trustworthy answer: the payer begins again, and the channel knows one order."""
+    base = await cafe.opened()
+    cafe.alipay.orders, cafe.alipay.queries = [UNANSWERED], [MISSING]
+    begun = await cafe.checkouts.begin(base.order.id, ANN)
+    assert begun.start is Start.UNKNOWN
+    assert begun.view.is_asking
+    assert await cafe.stands(base) == (CheckoutStatus.PAYING, "unknown")
+    cafe.alipay.orders = [STANDS]
+    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.READY
+    assert len({request.order_no for request in cafe.alipay.requests}) == 1
+    assert await cafe.stands(base) == (CheckoutStatus.PAYING, "pending")
+
+
+async def test_a_no_to_the_repeat_of_an_order_unmakes_nothing(cafe: Cafe) -> None:
+    """ "Order paid", "number used": it is asked about instead, and was paid."""
+    base = await paying(cafe)
+    cafe.alipay.orders, cafe.alipay.queries = [REFUSED], [PAID]
+    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.PAID
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+
+
+async def test_a_refused_order_lets_another_begin(cafe: Cafe) -> None:
+    base = await cafe.opened()
+    cafe.alipay.orders = [REFUSED]
+    begun = await cafe.checkouts.begin(base.order.id, ANN)
+    assert begun.start is Start.REFUSED
+    assert begun.view.decline is not None
+    assert begun.view.decline.reason is DeclineReason.NOT_PERMITTED
+    assert await cafe.stands(base) == (CheckoutStatus.WAITING, "pending")
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
+    assert await cafe.told(base) == []
+
+
+@pytest.mark.parametrize(
+    "payer", [Payer(wallet="unionpay_qr", payer_id="x"), Payer(wallet="x", payer_id="x")]
+)
+async def test_a_wallet_that_is_not_open_begins_nothing(cafe: Cafe, payer: Payer) -> None:
+    base = await cafe.opened()
+    assert (await cafe.checkouts.begin(base.order.id, payer)).start is Start.AWAY
+    assert (await cafe.row(base)).attempts == 0
+
+
+async def test_an_invented_id_is_nobodys(cafe: Cafe) -> None:
+    """Neither a number that was never given, nor an attempt's, nor another payment's."""
+    base = await paying(cafe)
+    plain = await cafe.paid("plain")
+    for invented in ("pay_" + "A" * 32, f"{base.order.id}-1", plain.order.id, ""):
+        assert await cafe.checkouts.view(invented) is None
+        with pytest.raises(NotFound):
+            await cafe.checkouts.begin(invented, ANN)
+    with pytest.raises(NotFound):
+        await cafe.payments.find("M1", f"{base.order.id}-1")
+
+
+# --- the merchant ends it
+
+
+async def test_a_cancelled_checkout_that_nobody_pays_is_closed_at_once(cafe: Cafe) -> None:
+    base = await cafe.opened()
+    await cafe.checkouts.cancel(base)
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
+    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.OVER
+    assert [(one.type, one.sequence) for one in await cafe.told(base)] == [("payment.closed", 1)]
+    assert cafe.alipay.calls == []
+    assert (await cafe.proof()).named == []
+
+
+async def test_a_cancel_undoes_the_attempt_and_tells_once(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    undone = await cafe.checkouts.cancel(base)
+    assert undone.standing.status is Status.REVERSING
+    await quiet(cafe)
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
+    [notice] = await cafe.told(base)
+    shown = orjson.loads(notice.body)["payment"]
+    assert (notice.type, shown["error"]["code"]) == ("payment.closed", "cancelled")
+    assert (await cafe.proof()).named == []
+
+
+async def test_a_cancel_of_a_paid_one_returns_it(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    await hears(cafe, await cafe.attempt(base), PAID)
+    cafe.alipay.cancels = [RETURNED]
+    await cafe.checkouts.cancel(await cafe.now(base))
+    await quiet(cafe)
+    assert await cafe.stands(base) == (CheckoutStatus.REVERSED, "reversed")
+    told = [(one.type, one.sequence) for one in await cafe.told(base)]
+    assert told == [("payment.succeeded", 1), ("payment.reversed", 2)]
+    seen = await cafe.checkouts.seen(await cafe.now(base))
+    assert seen.standing.returned_fen == 1990
+    assert (await cafe.proof()).named == []
+
+
+async def test_money_that_comes_after_the_end_goes_back_and_is_told(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    await cafe.checkouts.cancel(base)
+    await quiet(cafe)
+    await hears(cafe, await cafe.attempt(base), PAID)
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSING, "reversing")
+    cafe.alipay.cancels = [RETURNED]
+    await cafe.settle_due()
+    assert await cafe.stands(base) == (CheckoutStatus.REVERSED, "reversed")
+    told = [(one.type, one.sequence) for one in await cafe.told(base)]
+    assert told == [("payment.closed", 1), ("payment.reversed", 2)]
+    assert (await cafe.proof()).named == []
+
+
+async def test_a_cancel_races_a_begin(cafe: Cafe) -> None:
+    """Whichever is first: closed in the end, and nothing is left open at a channel."""
+    for number in range(6):
+        base = await cafe.opened(f"race{number}")
+        await asyncio.gather(cafe.checkouts.begin(base.order.id, ANN), cafe.checkouts.cancel(base))
+        await quiet(cafe)
+        assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
+        if (await cafe.row(base)).attempts:
+            assert (await cafe.attempt(base)).standing.status is Status.CLOSED
+    assert (await cafe.proof()).named == []
+
+
+# --- its time is over
+
+
+async def test_the_time_of_one_that_nobody_pays_ends_it(cafe: Cafe) -> None:
+    base = await cafe.opened()
+    await cafe.end_due()
+    assert await cafe.stands(base) == (CheckoutStatus.WAITING, "pending")
+    cafe.clock.later_s = 301
+    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.OVER
+    await cafe.end_due()
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
+    [notice] = await cafe.told(base)
+    assert orjson.loads(notice.body)["payment"]["error"]["code"] == "not_paid_in_time"
+    assert await cafe.store.jobs(JobKind.CHECKOUT, "", 9) == []
+
+
+async def test_the_time_alone_ends_nothing_that_may_be_paid(cafe: Cafe) -> None:
+    """Only the channel's answer does: asked once more, then closed there."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+    cafe.clock.later_s = 301
+    await cafe.end_due()
+    assert await cafe.stands(base) == (CheckoutStatus.PAYING, "pending")
+    await cafe.settle_due()
+    assert cafe.alipay.calls == ["create_page_order", "query", "cancel"]
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
+    assert [one.type for one in await cafe.told(base)] == ["payment.closed"]
+    assert await cafe.store.jobs(JobKind.CHECKOUT, "", 9) == []
+
+
+async def test_what_is_paid_at_the_last_moment_stands(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    cafe.alipay.queries = [PAID]
+    cafe.clock.later_s = 301
+    await cafe.settle_due()
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+    await cafe.end_due()
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+
+
+async def test_an_attempt_waits_for_its_payer_however_often_it_is_asked_about(cafe: Cafe) -> None:
+    """Long past a till's patience and the channel's schedule, "not found" included."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [MISSING, MISSING, MISSING, ACTING, LOST, ACTING]
+    for later_s in (30, 60, 90, 120, 200, 290):
+        cafe.clock.later_s = later_s
+        await cafe.settle_due()
+    assert cafe.alipay.calls.count("query") == 6
+    assert "cancel" not in cafe.alipay.calls
+    assert (await cafe.row(base)).status is CheckoutStatus.PAYING
+
+
+async def test_one_that_was_taken_over_when_its_time_ends(cafe: Cafe) -> None:
+    """The attempt is being undone already: the checkout ends with it."""
+    base = await paying(cafe)
+    cafe.alipay.queries, cafe.alipay.cancels = [ACTING], [_SILENT]
+    await cafe.checkouts.release(base.order.id, ANN)
+    assert await cafe.stands(base) == (CheckoutStatus.PAYING, "pending")
+    cafe.clock.later_s = 301
+    await cafe.end_due()
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSING, "reversing")
+    cafe.alipay.cancels = [CLOSED]
+    await quiet(cafe)
+    await cafe.settle_due()
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
+    assert (await cafe.proof()).named == []
+
+
+# --- asked by the page
+
+
+async def test_the_page_asks_the_channel_at_most_every_two_seconds(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING, PAID]
+    for _ in range(3):
+        view = await cafe.checkouts.ask(base.order.id)
+        assert view is not None
+        assert view.status is CheckoutStatus.PAYING
+    cafe.clock.skipped_s += 2.1
+    view = await cafe.checkouts.ask(base.order.id)
+    assert view is not None
+    assert view.status is CheckoutStatus.PAID
+    assert cafe.alipay.calls.count("query") == 2
+
+
+# --- refunds
+
+
+async def refund(cafe: Cafe, base: Payment, number: str = "r1", amount_fen: int = 500) -> Any:
+    ask = RefundAsk(merchant_refund_no=number, amount_fen=amount_fen, reason="", fingerprint=b"f")
+    return await cafe.refunds.create("M1", base.order.id, ask)
+
+
+async def test_a_refund_of_a_checkout_is_one_of_its_attempt(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    await hears(cafe, await cafe.attempt(base), PAID)
+    made, replayed = await refund(cafe, base)
+    await eventually(lambda: not cafe.refunds.in_flight())
+    again, is_known = await refund(cafe, base)
+    assert (replayed, is_known, again.order) == (False, True, made.order)
+    seen = await cafe.checkouts.seen(await cafe.now(base))
+    assert (seen.standing.status, seen.standing.returned_fen) == (Status.SUCCEEDED, 500)
+    told = await cafe.told(base)
+    assert [(one.type, one.sequence) for one in told] == [
+        ("payment.succeeded", 1),
+        ("refund.succeeded", 2),
+    ]
+    assert orjson.loads(told[1].body)["refund"]["payment_id"] == base.order.id
+    with pytest.raises(Conflict, match="refunded"):
+        await cafe.checkouts.cancel(await cafe.now(base))
+    with pytest.raises(Unprocessable, match="1490"):
+        await refund(cafe, base, "r2", 1491)
+    assert (await cafe.proof()).named == []
+
+
+async def test_what_nobody_paid_is_not_refunded(cafe: Cafe) -> None:
+    base = await cafe.opened()
+    with pytest.raises(Conflict, match="pending"):
+        await refund(cafe, base)
+    await cafe.checkouts.begin(base.order.id, ANN)
+    with pytest.raises(Conflict, match="pending"):
+        await refund(cafe, base)
+
+
+# --- one wallet's own code
+
+
+async def test_a_single_wallets_code_is_its_channels(cafe: Cafe) -> None:
+    base = await cafe.opened(wallets=["wechat"])
+    code = await cafe.checkouts.code(await cafe.now(base))
+    assert code is not None
+    assert (code.code, code.expires_at_ms) == ("wallet://code", base.order.till_deadline_ms)
+    attempt = await cafe.attempt(base)
+    assert attempt.order.method == "qr"
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.AWAY
+    await hears(cafe, attempt, PAID)
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+    assert await cafe.checkouts.code(await cafe.now(base)) is None
+
+
+async def test_a_single_wallet_that_refuses_fails_it(cafe: Cafe) -> None:
+    cafe.wechat.orders = [REFUSED]
+    base = await cafe.opened(wallets=["wechat"])
+    assert await cafe.stands(base) == (CheckoutStatus.FAILED, "failed")
+    [notice] = await cafe.told(base)
+    assert (notice.type, notice.sequence) == ("payment.failed", 1)
+    assert (await cafe.proof()).named == []
+
+
+async def test_a_code_that_did_not_come_is_fetched_by_the_repeat(cafe: Cafe) -> None:
+    cafe.wechat.orders, cafe.wechat.queries = [UNANSWERED], [MISSING]
+    base = await cafe.opened(wallets=["wechat"])
+    assert await cafe.checkouts.code(base) is None
+    cafe.wechat.orders = [STANDS]
+    again = await cafe.opened(wallets=["wechat"])
+    assert again.order.id == base.order.id
+    assert await cafe.checkouts.code(again) is not None
+    assert len({request.order_no for request in cafe.wechat.requests}) == 1
+
+
+# --- numbers and presses
+
+
+async def test_a_number_is_one_payment_whatever_its_method(cafe: Cafe) -> None:
+    """A checkout under the number of a scanned code, and the other way round."""
+    await cafe.paid("k1")
+    with pytest.raises(Conflict):
+        await cafe.opened("k1")
+    await cafe.opened("k2")
+    with pytest.raises(Conflict):
+        await cafe.begun("k2")
+    again = await cafe.opened("k2")
+    assert again.order.order_key == "k2"
+
+
+async def test_a_press_is_one_order_whatever_the_browser_says_the_second_time(cafe: Cafe) -> None:
+    views = await asyncio.gather(*(cafe.checkouts.press(PRESS) for _ in range(3)))
+    changed = await cafe.checkouts.press(replace(PRESS, amount_fen=1))
+    assert {one.checkout_id for one in (*views, changed)} == {views[0].checkout_id}
+    assert (changed.amount_fen, changed.shop_name, changed.remark) == (1990, "奶茶店", "少冰")
+    with pytest.raises(Conflict):
+        await cafe.checkouts.press(replace(PRESS, code_id="d" * 26))
+    base = await cafe.store.payment(views[0].checkout_id)
+    assert base.order.door == "page"
+    assert orjson.loads(base.order.metadata_json) == {"qr_code": "c" * 26, "remark": "少冰"}
+    assert await cafe.payments.find_by_order("M1", "press-1") == base
+
+
+@pytest.mark.parametrize("change", [{"press_key": "no key"}, {"press_key": ""}, {"amount_fen": 0}])
+async def test_an_altered_press_makes_nothing(cafe: Cafe, change: dict[str, Any]) -> None:
+    with pytest.raises(Unprocessable):
+        await cafe.checkouts.press(replace(PRESS, **change))
+    assert await cafe.store.jobs(None, "", 9) == []
+
+
+# --- a person decides
+
+
+async def test_a_parked_attempt_is_the_checkouts_case(cafe: Cafe) -> None:
+    """Another amount: nobody else begins, and the person's word moves both."""
+
+    base = await paying(cafe)
+    await hears(cafe, await cafe.attempt(base), replace(PAID, amount_fen=1))
+    seen = await cafe.checkouts.seen(await cafe.now(base))
+    assert seen.standing.parked_reason == "amount_mismatch"
+    cafe.clock.later_s = 60
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.ELSEWHERE
+    cases = Cases(store=cafe.store, clock=cafe.clock, notices=cafe.notices)
+    [case] = [one async for one in cases.listed(is_open=True)]
+    await cases.resolve(case.case_id, Decision.PAID, by="wang", why="the bank says so")
+    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
+    assert [one.type for one in await cafe.told(base)] == ["payment.succeeded"]
+    assert (await cafe.proof()).named == []
+
+
+async def test_a_declined_attempt_is_not_announced(cafe: Cafe) -> None:
+    base = await paying(cafe)
+    await hears(cafe, await cafe.attempt(base), NO)
+    assert await cafe.stands(base) == (CheckoutStatus.WAITING, "pending")
+    assert await cafe.told(base) == []

@@ -1,0 +1,185 @@
+"""A checkout is made with its payment and moves with its attempt, or not at all; both engines."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from domain.checkout import Checkout, CheckoutStatus, attempt_id, attempt_key
+from domain.payment import Event, Standing, Status
+from gateway.store.port import Advance, CaseDecision, CheckoutMove, Claim, JobKind, Store
+from tests.store.conftest import OpenStore
+from tests.support.payments import MERCHANT, sample_claim, sample_notice, sample_order
+
+BASE = sample_order(
+    1, id="pay_ABC", door="api", order_key="o1", method="qr", channel="", account_id="",
+    channel_order_no="", created_at_ms=1_000, till_deadline_ms=9_000,
+)  # fmt: skip
+ROW = Checkout(
+    id=BASE.id, merchant_no=MERCHANT, status=CheckoutStatus.WAITING, version=1, attempts=0,
+    wallets=("alipay", "wechat"), is_single=False, code_id="q1", created_at_ms=1_000,
+    expires_at_ms=9_000,
+)  # fmt: skip
+
+
+def opening(row: Checkout = ROW) -> Claim:
+    """The claim of the checkout and its payment."""
+    return Claim(
+        order=BASE,
+        standing=Standing(status=Status.PENDING, version=1),
+        event=Event.PAYER_ACTING,
+        due_at_ms=None,
+        moves=CheckoutMove(checkout=row, due_at_ms=row.expires_at_ms),
+    )
+
+
+def beginning(number: int = 1, version: int = 2) -> Claim:
+    """The claim of an attempt, which the checkout moves with."""
+    row = replace(ROW, status=CheckoutStatus.PAYING, version=version, attempts=number)
+    claim = sample_claim(
+        number + 1, id=attempt_id(BASE.id, number), door="checkout",
+        order_key=attempt_key(BASE, number),
+    )  # fmt: skip
+    return replace(claim, moves=CheckoutMove(checkout=row, due_at_ms=9_000))
+
+
+def paid(version: int = 3) -> Advance:
+    """The attempt is paid, and with it the checkout and its payment."""
+    row = replace(ROW, status=CheckoutStatus.PAID, version=version, attempts=1)
+    told = sample_notice(1, payment_id=BASE.id)
+    base = Advance(
+        payment_id=BASE.id, merchant_no=MERCHANT, previous=Status.PENDING, event=Event.PAID,
+        standing=Standing(status=Status.SUCCEEDED, version=2, notices=1), at_ms=2_000,
+        due_at_ms=None, notice=told,
+    )  # fmt: skip
+    return Advance(
+        payment_id=attempt_id(BASE.id, 1), merchant_no=MERCHANT, previous=Status.SUBMITTED,
+        event=Event.PAID, standing=Standing(status=Status.SUCCEEDED, version=2), at_ms=2_000,
+        due_at_ms=None, account_id="a1",
+        moves=CheckoutMove(checkout=row, due_at_ms=None, base=base),
+    )  # fmt: skip
+
+
+async def test_a_checkout_is_made_with_its_payment(store: Store) -> None:
+    assert await store.checkout(BASE.id) is None
+    assert await store.claim(opening())
+    assert await store.checkout(BASE.id) == ROW
+    base = await store.payment(BASE.id)
+    assert base is not None
+    assert base.order == BASE
+    [job] = await store.jobs(None, "", 9)
+    assert (job.kind, job.subject, job.due_at_ms) == (JobKind.CHECKOUT, BASE.id, 9_000)
+
+
+async def test_a_number_that_is_taken_makes_no_checkout(store: Store) -> None:
+    assert await store.claim(sample_claim(7, door="api", order_key="o1"))
+    assert not await store.claim(opening())
+    assert await store.checkout(BASE.id) is None
+    assert [job.kind for job in await store.jobs(None, "", 9)] == [JobKind.SETTLE]
+
+
+async def test_a_checkouts_number_keeps_out_a_payment(store: Store) -> None:
+    assert await store.claim(opening())
+    assert not await store.claim(sample_claim(7, door="api", order_key="o1"))
+
+
+async def test_an_attempt_moves_its_checkout(store: Store) -> None:
+    assert await store.claim(opening())
+    claim = beginning()
+    assert await store.claim(claim)
+    assert claim.moves is not None
+    assert await store.checkout(BASE.id) == claim.moves.checkout
+    attempt = await store.payment(attempt_id(BASE.id, 1))
+    assert attempt is not None
+    assert await store.payment_by_channel_order("a1", claim.order.channel_order_no) == attempt
+
+
+async def test_an_attempt_of_a_checkout_that_moved_is_not_there(store: Store) -> None:
+    assert await store.claim(opening())
+    assert await store.claim(beginning(1))
+    assert not await store.claim(beginning(2))  # it would be the second, of the same version
+    assert await store.payment(attempt_id(BASE.id, 2)) is None
+    kept = await store.checkout(BASE.id)
+    assert kept is not None
+    assert kept.attempts == 1
+
+
+async def test_paid_moves_attempt_checkout_and_payment_at_once(store: Store) -> None:
+    assert await store.claim(opening())
+    assert await store.claim(beginning())
+    assert await store.advance(paid())
+    kept, base = await store.checkout(BASE.id), await store.payment(BASE.id)
+    assert kept is not None
+    assert base is not None
+    assert (kept.status, base.standing.status) == (CheckoutStatus.PAID, Status.SUCCEEDED)
+    assert [line.event for line in await store.events(BASE.id)] == [Event.PAYER_ACTING, Event.PAID]
+    assert [job.kind for job in await store.jobs(None, "", 9)] == [JobKind.NOTIFY]
+
+
+@pytest.mark.parametrize("stale", ["checkout", "payment", "attempt"])
+async def test_whichever_moved_meanwhile_refuses_the_whole(store: Store, stale: str) -> None:
+    assert await store.claim(opening())
+    assert await store.claim(beginning())
+    change = paid(version=4 if stale == "checkout" else 3)
+    if stale == "attempt":
+        change = replace(change, standing=replace(change.standing, version=3))
+    if stale == "payment":
+        assert change.moves is not None
+        assert change.moves.base is not None
+        base = change.moves.base
+        later = replace(base, standing=replace(base.standing, version=3))
+        change = replace(change, moves=replace(change.moves, base=later))
+    assert not await store.advance(change)
+    kept = await store.checkout(BASE.id)
+    base_now, attempt = await store.payment(BASE.id), await store.payment(attempt_id(BASE.id, 1))
+    assert kept is not None
+    assert base_now is not None
+    assert attempt is not None
+    assert kept.status is CheckoutStatus.PAYING
+    assert base_now.standing.status is Status.PENDING
+    assert attempt.standing.status is Status.SUBMITTED
+    assert await store.jobs(JobKind.NOTIFY, "", 9) == []
+
+
+async def test_a_checkout_moves_alone(store: Store) -> None:
+    assert await store.claim(opening())
+    code = replace(ROW, version=2, code="wallet://1")
+    assert await store.move_checkout(CheckoutMove(checkout=code, due_at_ms=9_000))
+    assert not await store.move_checkout(CheckoutMove(checkout=code, due_at_ms=9_000))
+    closed = replace(code, version=3, status=CheckoutStatus.CLOSED)
+    assert await store.move_checkout(CheckoutMove(checkout=closed, due_at_ms=None))
+    assert await store.checkout(BASE.id) == closed
+    assert await store.jobs(None, "", 9) == []
+
+
+async def test_a_decision_moves_the_checkout_too(store: Store) -> None:
+    assert await store.claim(opening())
+    assert await store.claim(beginning())
+    parked = Standing(status=Status.UNKNOWN, version=2, parked_reason="amount_mismatch")
+    park = replace(paid(), moves=None, standing=parked)
+    assert await store.advance(park)
+    change = replace(paid(), previous=Status.UNKNOWN)
+    change = replace(change, standing=replace(change.standing, version=3))
+    case_id = f"case_{attempt_id(BASE.id, 1)[4:]}"
+    decision = CaseDecision(
+        case_id=case_id, number=1, decision="paid", by="wang", why="so", at_ms=3_000
+    )
+    assert await store.decide_payment(decision, change)
+    kept = await store.checkout(BASE.id)
+    assert kept is not None
+    assert kept.status is CheckoutStatus.PAID
+
+
+async def test_of_two_wallets_at_once_one_begins(url: str, open_store: OpenStore) -> None:
+    """Over three stores: one claim, one attempt."""
+    stores = [await open_store(url) for _ in range(3)]
+    assert await stores[0].claim(opening())
+    claims = []
+    for number in range(3):
+        claim = beginning()
+        order = replace(claim.order, channel_order_no=f"CH{number:030d}")
+        claims.append(replace(claim, order=order))
+    won = await asyncio.gather(
+        *(one.claim(claim) for one, claim in zip(stores, claims, strict=True))
+    )
+    assert won.count(True) == 1
