@@ -34,7 +34,8 @@ from channels.unionpay.card_codes import (
     REVERSAL_CODES,
     SALE_CODES,
 )
-from domain import refund
+from domain import checkout, refund
+from domain.checkout import CheckoutEvent, CheckoutStatus
 from domain.decline import CASHIER_TEXTS, DeclineReason
 from domain.limits import LIMIT_TEXTS
 from domain.payment import FINAL, SAME, TRANSITIONS, UNSETTLED, Event, Status
@@ -74,6 +75,7 @@ def documents(root: Path = ROOT) -> Mapping[Path, str]:
         root / "docs" / "pos_protocol.md": _pos_protocol(root),
         root / "docs" / "payment_states.md": _payment_states(root),
         root / "docs" / "refund_states.md": _refund_states(root),
+        root / "docs" / "checkout_states.md": _checkout_states(root),
         root / "docs" / "declines.md": _declines(),
         reconciliation: _between(
             reconciliation.read_text(encoding="utf-8"), "differences", _differences()
@@ -236,6 +238,35 @@ def _refund_kind_of(status: RefundStatus) -> tuple[str, str]:
     if status is RefundStatus.SUCCEEDED:
         return "final: the payer has the money", "returned, in the ledger"
     return "final, but for a late yes of the channel", "free again"
+
+
+# --- checkout_states.md
+
+
+def _checkout_states(root: Path) -> str:
+    source = (root / "domain" / "checkout.py").read_text(encoding="utf-8")
+    meanings = attribute_docs(source, "CheckoutEvent")
+    events = _table(
+        ["Event", "Meaning"],
+        ([_code(event.value), meanings[event.name]] for event in CheckoutEvent),
+    )
+    shown = _table(
+        ["State", "The merchant's payment is"],
+        ([_code(status.value), _code(checkout.SHOWN[status].value)] for status in CheckoutStatus),
+    )
+    return (
+        _NOTICE.format(source="domain/checkout.py") + "# The states of a checkout\n\n"
+        "One order that several wallets may pay, one after the other "
+        "([one code](one_qr_code.md)). The table below is the program: `domain/checkout.py` "
+        "holds it. A checkout follows its current attempt, an ordinary "
+        "[payment](payment_states.md), in the commit that moves that; to its merchant it is a "
+        "payment itself.\n\n"
+        "```mermaid\n" + _diagram(checkout.TRANSITIONS) + "```\n\n"
+        "## States\n\n" + shown + "\n## Events\n\n" + events + "\n## Every state meets every "
+        "event\n\n"
+        f"`{_OMITTED}` nothing changes · **illegal** our own code would be wrong: it raises, and "
+        "nothing is written.\n\n" + _transition_table(checkout.TRANSITIONS)
+    )
 
 
 # --- declines.md
