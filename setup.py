@@ -35,6 +35,7 @@ RUNTIME = [
     "PyYAML>=6.0.3",
     "redis>=8.1.0",
     "rich>=15.0.0",
+    "segno>=1.6.6",
     "structlog>=26.1.0",
     "tortoise-orm>=1.1.9",
     "typer>=0.29.2",
@@ -65,6 +66,7 @@ DEVELOPMENT = [
     "types-defusedxml>=0.7.0.20260504",
     "types-openpyxl>=3.1.5",
     "wechatpayv3>=2.0.4",
+    "zxing-cpp>=3.1.1",
 ]
 
 setup(

@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "terminal": "gateway.cli.terminal:terminals",
     "account": "gateway.cli.channel_accounts:accounts",
     "apikey": "gateway.cli.provisioning:api_keys",
+    "qr": "gateway.cli.qr:codes",
     "limit": "gateway.cli.limits:limits",
     "operator": "gateway.cli.operators:operators",
     "notify": "gateway.cli.notices:notices",
