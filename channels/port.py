@@ -2,9 +2,8 @@
 
 Rules:
 
-* Only an explicit, verified, definitive answer may produce ``SUCCEEDED`` or
-  ``DECLINED``. A time-out, a 5xx, a bad signature, an unparseable body, an
-  unlisted code, a cancelled task: ``UNKNOWN``.
+* Only an explicit, verified, definitive answer may produce ``SUCCEEDED`` or ``DECLINED``. A
+  time-out, a 5xx, a bad signature, an unparseable body, an unlisted code: ``UNKNOWN``.
 * "Not found" on a query is not ``DECLINED``: a query can overtake a slow payment.
 * An :class:`Answer` carries what the channel *says*; the gateway compares it with
   the order. Nothing here touches the database.

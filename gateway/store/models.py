@@ -22,8 +22,7 @@ Rules:
 * ``generated`` ids are there because Tortoise wants a key; nothing looks a row up by
   them. On SQLite they cost nothing (the rowid); on PostgreSQL migrations 0002 to 0005 do
   away with those of history: they are NULL, and the natural key is the row's only one.
-* A model's first docstring line becomes its table's comment: no semicolon there,
-  Tortoise splits SQLite's statements at them.
+* A model's first docstring line becomes its table's comment: no semicolon (Tortoise splits there).
 
 After a change here: ``tortoise -c gateway.store.migrate.MODELS makemigrations``.
 """
