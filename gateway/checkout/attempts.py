@@ -227,6 +227,7 @@ class Attempts:
             notify_url=public_url + place if public_url else "",
             payer_id=payer.payer_id,
             payer_ip=payer.payer_ip,
+            return_url=payer.return_url,
             store_id=order.store_id,
             terminal_id=order.terminal_id,
         )

@@ -95,11 +95,13 @@ async def test_a_checkout_waits_and_nothing_is_at_any_channel(cafe: Cafe) -> Non
 async def test_a_payer_begins_pays_and_the_merchant_is_told_once(cafe: Cafe) -> None:
     """The order stands at one channel; its word moves attempt and checkout in one commit."""
     base = await cafe.opened()
-    begun = await cafe.checkouts.begin(base.order.id, ANN)
+    back = f"{PUBLIC_URL}/q/x/done"
+    begun = await cafe.checkouts.begin(base.order.id, replace(ANN, return_url=back))
     assert (begun.start, begun.parameters) == (Start.READY, STANDS.parameters)
     assert begun.view.is_mine
     [request] = cafe.alipay.requests
     assert (request.payer_id, request.amount_fen) == (ANN.payer_id, 1990)
+    assert request.return_url == back
     assert request.notify_url == f"{PUBLIC_URL}/notify/alipay/a1"
     assert request.expires_at_ms == base.order.till_deadline_ms
     attempt = await cafe.attempt(base)
