@@ -135,7 +135,9 @@ class SqliteOrders:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
             place = quote("/" + str(self._path.absolute()).lstrip("/"))
-            with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as file:
+            # The match pulls batches from threads of its own, one at a time.
+            opened = sqlite3.connect(f"file:{place}?mode=ro", uri=True, check_same_thread=False)
+            with closing(opened) as file:
                 yield file
         except sqlite3.Error as error:
             raise Unavailable(f"the database cannot be read: {error}") from error

@@ -1,6 +1,7 @@
 """Our orders in bulk, as reconciliation reads them, on both engines."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -65,6 +66,24 @@ async def test_a_days_payments_and_refunds_come_with_all_that_a_match_needs(
     assert (paid["captured_fen"], returned["amount_fen"]) == (1990, 500)
     assert (paid["subject"], paid["channel_at_ms"]) == (identity, NOON_MS + 500)
     assert paid["terminal_id"] == returned["terminal_id"] == "T0000001"
+
+
+async def test_batches_may_be_pulled_from_any_thread(store: Store, url: str) -> None:
+    """The match runs in threads of its own, and which of them asks next is not ours to say."""
+    await _sell(store, 1, NOON_MS)
+    await _sell(store, 2, NOON_MS + 1)
+
+    def pulled() -> int:
+        day = order_source(url).made_between("a1", NOON_MS, NOON_MS + 5000)
+        with day as batches, ThreadPoolExecutor(1) as other:
+            made = other.submit(lambda: sum(batch.num_rows for batch in batches)).result()
+        named = order_source(url).named("a1", [f"CH{number:030d}" for number in range(600)])
+        first = next(named)
+        with ThreadPoolExecutor(1) as other:
+            rest = other.submit(lambda: sum(batch.num_rows for batch in named)).result()
+        return made + first.num_rows + rest
+
+    assert await asyncio.to_thread(pulled) == 4
 
 
 async def test_what_was_made_before_after_or_at_another_account_stays_out(
