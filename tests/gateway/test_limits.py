@@ -11,7 +11,7 @@ from channels.port import Answer, Verdict
 from domain.clock import BEIJING
 from domain.decline import DeclineReason
 from domain.errors import OverLimit, Unavailable
-from domain.limits import Limit, LimitRule
+from domain.limits import Limit, LimitRule, limit_day
 from domain.payment import ADVICE_METHODS, COMPLETION_METHOD
 from gateway import operator_pins
 from gateway.limits import Limits, NoLimits, asked_of
@@ -137,6 +137,21 @@ async def test_a_declined_payment_gives_its_room_back(house: House) -> None:
     await house.paid("k1")
     await house.paid("k2")
     assert await refused(house, "k3") == "limit_daily"
+
+
+async def test_a_claim_whose_answer_was_lost_counts_once(house: House) -> None:
+    """The store committed and nobody heard: the repeat finds the payment, the sum holds it once."""
+    await limited(house, daily_fen=1990)
+
+    async def lost(*_: Any) -> None:
+        raise Unavailable("committed, and the answer was lost")
+
+    house.flaky.after["claim"] = lost
+    with pytest.raises(Unavailable):
+        await house.payments.begin(draft())
+    assert (await house.payments.begin(draft())).replayed
+    assert await house.store.spent("M1", "", limit_day(house.clock.now_ms())) == 1990
+    assert await refused(house, "k2", amount_fen=1) == "limit_daily"
 
 
 async def test_of_many_at_once_no_more_than_the_day_allows_are_begun(house: House) -> None:
