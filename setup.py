@@ -27,6 +27,7 @@ RUNTIME = [
     "defusedxml>=0.7.1",
     "duckdb>=2.0.1",
     "fpdf2>=2.8.9",
+    "jinja2>=3.1.6",
     "orjson>=3.13.0",
     "prometheus-client>=0.26.0",
     "pyarrow>=26.0.1",

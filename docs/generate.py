@@ -440,6 +440,7 @@ def _configuration_keys(root: Path) -> str:
         "config.py",
         "config_events.py",
         "config_limits.py",
+        "config_pages.py",
         "config_reconciliation.py",
         "config_sandbox.py",
     )

@@ -23,6 +23,7 @@ from gateway.http.door import ApiDoor
 from gateway.http.event_streams import EventStreams
 from gateway.http.nonces import Nonces, make_nonces
 from gateway.http.operations import Operations
+from gateway.http.pages.assembly import page_server
 from gateway.http.pos_carrier import CarrierBounds, PosCarrier
 from gateway.http.server import ApiServer
 from gateway.keys import open_sealer
@@ -293,6 +294,7 @@ class Gateway:
                 feed=self.core.feed, write_timeout_s=self._loaded.config.events.write_timeout_s
             ),
             max_body_bytes=max_body_bytes,
+            pages=page_server(self.core.page_door, self._loaded.config.pages),
         )
 
     def _watch(self, core: Core) -> None:
@@ -317,6 +319,10 @@ class Gateway:
         watch("posgate_pos_in_flight", "POS messages in flight", core.pos_listener.in_flight)
         watch("posgate_pos_reachable", "Terminals a push reaches", core.pos_listener.reachable)
         watch("posgate_api_in_flight", "Requests in flight", core.api_door.in_flight)
+        if core.page_door is not None:
+            pages = core.page_door
+            watch("posgate_pages_in_flight", "Requests of payers in flight", pages.in_flight)
+            watch("posgate_page_rates", "Codes and addresses with a rate", pages.remembered)
 
     async def stop(self, drain_s: float | None = None) -> None:
         """Take nothing new, finish what is in flight, close in the order of the flow."""

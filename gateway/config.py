@@ -22,6 +22,7 @@ from domain.errors import ConfigurationError
 from gateway.config_events import EventsSection
 from gateway.config_faults import faults, repeated_keys
 from gateway.config_limits import LimitsSection
+from gateway.config_pages import PagesSection
 from gateway.config_reconciliation import ReconciliationSection
 from gateway.config_sandbox import SandboxSection
 from gateway.config_section import Count as _Count
@@ -305,6 +306,7 @@ class Config(_Section):
     http: HttpSection = HttpSection()
     payments: PaymentsSection = PaymentsSection()
     checkouts: CheckoutsSection = CheckoutsSection()
+    pages: PagesSection = PagesSection()
     recovery: RecoverySection = RecoverySection()
     notifications: NotificationsSection = NotificationsSection()
     inbound: InboundSection = InboundSection()

@@ -23,6 +23,8 @@ from gateway.http.auth import Authenticator
 from gateway.http.checkout_calls import CheckoutCalls
 from gateway.http.door import ApiDoor
 from gateway.http.event_calls import EventCalls
+from gateway.http.pages.assembly import page_door
+from gateway.http.pages.door import PageDoor
 from gateway.http.payment_calls import PaymentCalls
 from gateway.http.refund_calls import RefundCalls
 from gateway.inbound import Inbound, InboundBounds
@@ -61,6 +63,8 @@ class Core:
     pos_listener: PosListener
     api_door: ApiDoor
     feed: Feed
+    page_door: PageDoor | None
+    """``None`` where no ``http.public_url`` is configured."""
 
 
 def build_core(ground: Ground) -> Core:
@@ -125,6 +129,7 @@ def build_core(ground: Ground) -> Core:
         pos_listener=pos_listener,
         api_door=_api_door(ground, payments, checkouts.checkouts, refunds, directory, feed),
         feed=feed,
+        page_door=_page_door(ground, checkouts.checkouts),
     )
 
 
@@ -369,4 +374,21 @@ def _api_door(
         metrics=ground.metrics,
         log=ground.log,
         max_in_flight=section.max_in_flight,
+    )
+
+
+def _page_door(ground: Ground, checkouts: Checkouts) -> PageDoor | None:
+    public_url = ground.config.http.public_url
+    if not public_url:
+        return None
+    return page_door(
+        public_url=public_url,
+        section=ground.config.pages,
+        pages=checkouts,
+        find_code=ground.store.qr_code,
+        sealer=ground.sealer,
+        random_bytes=ground.seams.nonce_bytes,
+        clock=ground.seams.clock,
+        metrics=ground.metrics,
+        log=ground.log,
     )

@@ -8,6 +8,7 @@ it does not name gets no account and no section.
 
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urljoin
 
 from gateway.cli.installed_account import Addresses, InstalledAccount
 from gateway.cli.installed_unionpay_qr import InstalledUnionPayQr
@@ -73,6 +74,7 @@ class InstalledAlipay:
                 "app_id": APP_ID,
                 "seller_id": SELLER_ID,
                 "notify_url": tuning.alipay_notify_url,
+                "authorise_url": urljoin(addresses["alipay"], "/oauth2/publicAppAuthorize.htm"),
                 "timeout_s": tuning.alipay_timeout_s,
                 "query_after_s": tuning.alipay_query_after_s,
                 "refund_retry_s": tuning.alipay_refund_retry_s,

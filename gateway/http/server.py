@@ -20,6 +20,7 @@ from gateway.http.door import ApiDoor
 from gateway.http.errors import status_of
 from gateway.http.event_streams import EventStreams
 from gateway.http.operations import Operations
+from gateway.http.pages.server import PageServer
 from gateway.inbound import Inbound
 
 _BODY_GRACE_S: Final = 30
@@ -38,12 +39,14 @@ class ApiServer:
         operations: Operations,
         streams: EventStreams,
         max_body_bytes: int,
+        pages: PageServer | None = None,
     ) -> None:
         self._door = door
         self._inbound = inbound
         self._operations = operations
         self._streams = streams
         self._max_body_bytes = max_body_bytes
+        self._pages = pages
         self._runner: web.AppRunner | None = None
         self._is_leaving = False
 
@@ -54,6 +57,8 @@ class ApiServer:
             app.router.add_route("*", place, self._serve)
         app.router.add_post("/notify/{channel}/{account}", self._notice)
         self._operations.add_routes(app)
+        if self._pages is not None:
+            self._pages.add_routes(app, self._read)
         return app
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
