@@ -19,6 +19,7 @@ import uvloop
 from benchmarks.barcode_till import BarcodeTill
 from benchmarks.caller import Caller, Window, finish
 from benchmarks.card_till import CardTill, TillKeys, signed_in
+from benchmarks.page_till import PageTill
 from benchmarks.tills import Till
 
 _AT_ONCE: Final = 16
@@ -41,6 +42,17 @@ def _barcode_tills(spec: Spec) -> list[Till]:
         BarcodeTill(number, host, spec["key_id"], secret, spec["run"], spec.get("wait_s"))
         for number in range(spec["callers"])
     ]
+
+
+def _page_tills(spec: Spec) -> list[Till]:
+    host = f"{spec['host']}:{spec['port']}"
+    return [PageTill(host, spec["path"], cookie) for cookie in spec["cookies"]]
+
+
+async def _tills(spec: Spec) -> list[Till]:
+    if spec["door"] == "card":
+        return await _card_tills(spec)
+    return _page_tills(spec) if spec["door"] == "page" else _barcode_tills(spec)
 
 
 async def _connect(tills: list[Till], spec: Spec) -> list[Caller]:
@@ -106,8 +118,7 @@ async def _pay(callers: list[Caller], window: Window) -> dict[str, Any]:
 
 async def serve(spec: Spec) -> None:
     """Connect, then obey until the input ends."""
-    tills = await _card_tills(spec) if spec["door"] == "card" else _barcode_tills(spec)
-    callers = await _connect(tills, spec)
+    callers = await _connect(await _tills(spec), spec)
     _say({"connected": len(callers)})
     commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks.bills import bills
 from benchmarks.card_link import card_link
+from benchmarks.checkout import checkout
 from benchmarks.codec import codec
 from benchmarks.events import events
 from benchmarks.outage import outage
@@ -140,6 +141,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "bills": bills,
         "card_link": card_link,
         "events": events,
+        "checkout": checkout,
         "reconcile": reconcile,
         "outage": outage,
     }

@@ -24,14 +24,16 @@ import yaml
 from benchmarks.books import Heard, disagreements, floor_disagreements
 from benchmarks.postgres import PostgresServer
 from benchmarks.processes import Child
-from gateway.cli.installation import Installation, InstalledKey, InstalledTerminal
+from domain.qr_code import qr_code_id
+from gateway.cli.installation import MERCHANT_NO, Installation, InstalledKey, InstalledTerminal
 from gateway.cli.installed_channels import APP_ID, LINK_MERCHANT_ID, LINK_TERMINAL_ID
 from gateway.cli.session import session
 from gateway.cli.tuning import Tuning
 from gateway.store.migrate import migrate
+from gateway.store.shop_records import QrCode
 from signing.pos import CipherKey, KeyScheme, WorkingKeys, wrap_working_keys
 
-Door = Literal["card", "barcode"]
+Door = Literal["card", "barcode", "page"]
 _CONNECT_TIMEOUT_S: Final = 60.0
 _ASK_TIMEOUT_S: Final = 30.0
 _MODULES: Final = {"card": "benchmarks.floor_card", "barcode": "benchmarks.floor_barcode"}
@@ -174,6 +176,47 @@ class Scene:
         self._children.append(child)
         await child.hear(_CONNECT_TIMEOUT_S)
         return child
+
+    async def print_code(self) -> str:
+        """A printed code of the merchant's, without an amount; its number."""
+        async with session(self._installation.config_file) as opened:
+            code = QrCode(
+                code_id=qr_code_id(secrets.token_bytes(16)),
+                merchant_no=MERCHANT_NO,
+                store_id="",
+                terminal_id="",
+                name="Benchmark Shop 基准测试",
+                amount_fen=0,
+                created_at_ms=opened.clock.now_ms(),
+            )
+            await opened.store.add_qr_code(code)
+        return code.code_id
+
+    async def page_side(self, code_id: str, cookies: Sequence[str]) -> Side:
+        """A load generator that asks for a code's page, a caller for each cookie."""
+        spec = {**self._api_place(), "path": f"/q/{code_id}", "cookies": list(cookies)}
+        return await self._side("page", spec, self.gateway.pid, is_floor=False)
+
+    async def page_walkers(self, code_id: str, payers: int) -> Child:
+        """Payers who walk from their wallet to an order: ``benchmarks.page_walks``."""
+        wallet = urlsplit(self._channels["alipay"])
+        spec = {
+            **self._api_place(),
+            "path": f"/q/{code_id}",
+            "payers": payers,
+            "wallet_host": wallet.hostname,
+            "wallet_port": wallet.port,
+        }
+        file = self._write("walks", spec)
+        walks = await Child.start("walks", "benchmarks.page_walks", [file], self.folder, piped=True)
+        self._children.append(walks)
+        await walks.hear(_CONNECT_TIMEOUT_S)
+        return walks
+
+    def _api_place(self) -> dict[str, Any]:
+        port = urlsplit(self._addresses["api"]["base_url"]).port
+        ca_file = str(self._installation.ca_file)
+        return {"host": "127.0.0.1", "port": port, "ca_file": ca_file}
 
     def _terminals_spec(self, terminals: Sequence[InstalledTerminal]) -> dict[str, Any]:
         keys = [

@@ -21,7 +21,7 @@ from benchmarks.scene import Scene, Side
 _HEAD_START_S: Final = 0.3
 _ANSWER_MARGIN_S: Final = 60.0
 _SPARE: Final = 1.15
-_FIRST_GUESS_PER_S: Final = {"card": 12_000.0, "barcode": 3_000.0}
+_FIRST_GUESS_PER_S: Final = {"card": 12_000.0, "barcode": 3_000.0, "page": 3_000.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

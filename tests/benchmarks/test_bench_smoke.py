@@ -68,6 +68,25 @@ def test_terminals_writes_every_figure_and_no_error(tmp_path: Path) -> None:
         assert figures[name] > 0, name
 
 
+@pytest.mark.slow
+def test_checkout_writes_every_figure_and_no_error(tmp_path: Path) -> None:
+    """Pages are rendered and payers walk to their orders; every one is judged."""
+    output = tmp_path / "bench.json"
+    options = ["--only", "checkout", "--seconds", "0.5", "--warm", "0.2", "--windows", "1"]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *options, "--output", str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    figures = orjson.loads(output.read_bytes())["metrics"]["checkout"]
+    assert figures["errors"] == 0
+    for name in ("renders_per_s", "p99_ms", "p99_at_300_ms", "scan_to_order_p99_ms"):
+        assert figures[name] > 0, name
+
+
 def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
     """A misspelt ``--only`` measures nothing and says what there is."""
     run = subprocess.run(
