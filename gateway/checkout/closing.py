@@ -107,6 +107,8 @@ class Closing:
     async def _round(self) -> bool:
         """Take a share of what is due; whether there may be more."""
         now_ms, most = self._clock.now_ms(), self._bounds.max_at_once
+        if not await self._store.due_lanes(JobKind.CHECKOUT, now_ms, "", 1):
+            return False  # a look costs no write
         jobs = await self._store.lease(
             JobKind.CHECKOUT, CHECKOUT_LANE, now_ms, now_ms + _LEASE_MS, most
         )

@@ -1,5 +1,6 @@
 """One code for every wallet, over HTTPS and with the simulated channels: made, shown, paid."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -83,6 +84,19 @@ async def test_paid_from_a_page_it_is_the_merchants_one_payment(shop: Running) -
     assert [one["id"] for one in (await shop.api.refunds(payment["id"])).json["refunds"]] == [
         refund["id"]
     ]
+
+
+async def test_a_till_that_waits_hears_that_it_is_paid(shop: Running) -> None:
+    """Long polling speaks of the checkout, with the channel that was paid through."""
+    payment = (await asked(shop, store_id="S1")).json
+    checkouts = shop.gateway.core.checkouts
+    begun = await checkouts.begin(payment["id"], ANN)
+    waiting = asyncio.create_task(shop.api.call("GET", f"/v1/payments/{payment['id']}?wait_s=20"))
+    await pays(shop, order=begun.parameters["tradeNO"], payer=ANN.payer_id)
+    await checkouts.ask(payment["id"])
+    told = (await waiting).json
+    assert (told["status"], told["channel"]) == ("succeeded", "alipay")
+    assert told == (await shop.api.get(payment["id"])).json
 
 
 async def test_a_single_wallets_own_code_is_paid_by_its_scanner(shop: Running) -> None:
