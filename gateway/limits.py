@@ -13,11 +13,12 @@ Rules:
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from domain.clock import Clock
-from domain.errors import OverLimit
+from domain.errors import OverLimit, Unavailable
 from domain.limits import (
     UNJUDGED_METHODS,
     Asked,
@@ -38,6 +39,7 @@ from gateway.store.shop_port import LimitStore
 
 PAYERS_DOORS: Final = frozenset(("checkout", "page"))
 """Doors of a payer who pays by himself."""
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Limits:
         self._fresh_s = fresh_s
         self._known: Mapping[str, Sequence[Limit]] = {}
         self._until_s = float("-inf")
+        self._tidied: dict[str, str] = {}  # merchants with limits, and the day of it
         self._reading = asyncio.Lock()
 
     def known(self) -> int:
@@ -155,7 +158,15 @@ class Limits:
                     operator_id=asked.operator_id,
                     amount_fen=asked.amount_fen,
                 )
+        if spends and self._tidied.get(asked.merchant_no) != spends[0].day:
+            await self._tidy(asked.merchant_no, spends[0].day, now_ms)
         return Judged(None, spends) if rule is None else Judged(over_limit(rule))
+
+    async def _tidy(self, merchant_no: str, day: str, now_ms: int) -> None:
+        """Once a day, and never in a payment's way; yesterday stays, for what is under way."""
+        self._tidied[merchant_no] = day
+        with suppress(Unavailable):
+            await self._store.forget_days(merchant_no, limit_day(now_ms - _DAY_MS))
 
     def stopped(self, merchant_no: str, refusal: OverLimit) -> OverLimit:
         """Log and count a refusal that is told; the same comes back, to be raised."""
@@ -178,6 +189,7 @@ class Limits:
                 for limit in await self._store.limits():
                     known.setdefault(limit.merchant_no, []).append(limit)
                 self._known = known
+                self._tidied = {one: day for one, day in self._tidied.items() if one in known}
                 self._until_s = self._clock.monotonic_s() + self._fresh_s
         return self._known
 

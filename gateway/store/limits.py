@@ -58,6 +58,8 @@ _ADD_UP: Final = (
     "FROM limit_spends s WHERE s.merchant_no = limit_days.merchant_no "
     f"AND s.store_id = limit_days.store_id AND s.day = limit_days.day) WHERE {_OF_DAY}"
 )
+_FORGET: Final = "DELETE FROM limit_spends WHERE merchant_no = ? AND day < ?"
+_FORGET_SUMS: Final = "DELETE FROM limit_days WHERE merchant_no = ? AND day < ?"
 
 
 class Limits:
@@ -92,6 +94,11 @@ class Limits:
         """Count no more what the day's payments did not take after all."""
         key = (merchant_no, store_id, day)
         await self._database.write([(_LOCK, key), (_FREE, key), (_ADD_UP, key)], guards=1)
+
+    async def forget_days(self, merchant_no: str, before: str) -> None:
+        """Let go of what days before ``before`` took, of the merchant and its stores."""
+        key = (merchant_no, before)
+        await self._database.write([(_FORGET, key), (_FORGET_SUMS, key)], guards=0)
 
     async def _claim_spending(self, change: Claim) -> bool:
         """A claim that counts for days' sums; ``False`` when it is too much for one of them."""

@@ -48,6 +48,10 @@ class LimitStore(Protocol):
         """Count no more what the day's payments did not take after all."""
         ...
 
+    async def forget_days(self, merchant_no: str, before: str) -> None:
+        """Let go of what days before ``before`` took, of the merchant and its stores."""
+        ...
+
 
 class OperatorStore(Protocol):
     """Operators and their PINs, hashed; every try is counted before it is looked at."""

@@ -139,6 +139,23 @@ async def test_a_declined_payment_gives_its_room_back(house: House) -> None:
     assert await refused(house, "k3") == "limit_daily"
 
 
+async def test_days_that_are_over_are_let_go_once_a_day(house: House) -> None:
+    """Yesterday stays; a store that stumbles over it stops no payment."""
+    await limited(house, daily_fen=5000)
+    today = limit_day(house.clock.now_ms())
+    await house.paid("k1")
+    house.clock.later_s += 24 * 3600
+    await house.paid("k2")
+    assert await house.store.spent("M1", "", today) == 1990
+    house.clock.later_s += 24 * 3600
+    house.flaky.down["forget_days"] = 1
+    await house.paid("k3")
+    house.clock.later_s += 24 * 3600
+    await house.paid("k4")
+    await house.paid("k5")
+    assert await house.store.spent("M1", "", today) == 0
+
+
 async def test_a_claim_whose_answer_was_lost_counts_once(house: House) -> None:
     """The store committed and nobody heard: the repeat finds the payment, the sum holds it once."""
     await limited(house, daily_fen=1990)

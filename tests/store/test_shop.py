@@ -173,6 +173,19 @@ async def test_what_was_not_paid_after_all_gives_its_room_back(
     await store.free_unpaid(MERCHANT, "S9", DAY)
 
 
+async def test_days_that_are_over_are_forgotten(store: Store, look: Look) -> None:
+    """Of one merchant, its stores too; from a day on everything stays."""
+    for number, day in enumerate(("2026-11-28", "2026-11-29", "2026-11-30")):
+        assert await store.claim(spending(number, stores=("", "S1"), day=day))
+    await store.forget_days("m2", "2026-11-30")
+    assert await store.spent(MERCHANT, "", "2026-11-28") == 1990
+    await store.forget_days(MERCHANT, "2026-11-29")
+    days = ["2026-11-29"] * 2 + ["2026-11-30"] * 2
+    for table in ("limit_days", "limit_spends"):
+        rows = await look(f"SELECT day FROM {table} ORDER BY day")
+        assert [day for (day,) in rows] == days
+
+
 async def test_a_sum_is_what_its_payments_add_up_to(store: Store, look: Look) -> None:
     """While some claim, others end and free."""
     for number in range(6):
