@@ -167,23 +167,39 @@ async def test_the_scenarios_of_the_info_file(demo: Demo) -> None:
 async def test_the_acquirers_files_hold_what_the_card_host_charged(
     demo: Demo, tmp_path: Path
 ) -> None:
-    """Where the QR merchant's file is, of the clearing days that it may be now."""
+    """Where the QR merchant's file is, of the clearing days that it may be now; and the night
+    that is given the one without order numbers finds every order by terminal and trace."""
     site = demo.info["sandbox"]["unionpay"]["acp_file_url"] + "/card-files/"
     kept_fen, now = 0, datetime.now(BEIJING)
-    async with ClientSession() as http:
-        for day in {(now - timedelta(hours=hours)).date() for hours in (1, -1)}:
-            async with http.get(f"{site}{day:%Y%m%d}") as listed:
-                names = (await listed.text()).split() if listed.status == 200 else []
-            for name in (one for one in names if "ACOMN" in one):
-                path = tmp_path / name
-                async with http.get(f"{site}{day:%Y%m%d}/{name}") as file:
-                    path.write_bytes(await file.read())
-                inspect = ("bill", "inspect", str(path), "--channel", "unionpay", "--json")
-                status, found, said = await posgate(*inspect, cwd=tmp_path)
-                assert status == 0, said
-                kept_fen += found["payments"]["amount_fen"] - found["refunds"]["amount_fen"]
+    for day in sorted({(now - timedelta(hours=hours)).date() for hours in (1, -1)}):
+        files = await fetched(f"{site}{day:%Y%m%d}", tmp_path)
+        for path in (one for one in files if "ACOMN" in one.name):
+            inspect = ("bill", "inspect", str(path), "--channel", "unionpay", "--json")
+            status, found, said = await posgate(*inspect, cwd=tmp_path)
+            assert status == 0, said
+            kept_fen += found["payments"]["amount_fen"] - found["refunds"]["amount_fen"]
+        for path in (one for one in files if "ACOM_" in one.name):
+            account = ("--account", "card-1", "--bill", str(path), "--json")
+            night = ("reconcile", "-c", str(demo.data / "config.yaml"), "--date", f"{day}")
+            status, nights, said = await posgate(*night, *account, cwd=tmp_path)
+            assert status == 0, said
+            assert [(one["state"], one["differences"]) for one in nights] == [("done", 0)]
+            assert nights[0]["matched"] == nights[0]["lines"] > 0
     charges = [one for one in await demo.charges() if one["channel"] == "unionpay_card"]
     assert kept_fen == sum(one["charged_fen"] - one["returned_fen"] for one in charges) > 0
+
+
+async def fetched(site: str, folder: Path) -> list[Path]:
+    """Every file of one day."""
+    files = []
+    async with ClientSession() as http:
+        async with http.get(site) as listed:
+            names = (await listed.text()).split() if listed.status == 200 else []
+        for name in names:
+            async with http.get(f"{site}/{name}") as file:
+                files.append(folder / name)
+                files[-1].write_bytes(await file.read())
+    return files
 
 
 async def test_the_pids_are_the_processes(demo: Demo) -> None:
