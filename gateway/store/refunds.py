@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Final
 
+from domain.checkout import shown_id
 from domain.payment import Deed, Standing
 from domain.refund import (
     Refund,
@@ -134,7 +135,7 @@ def _claim_steps(change: RefundClaim) -> list[Step]:
             if change.due_at_ms is None
             else (open_job(JobKind.REFUND, order.account_id, order.id, change.due_at_ms),)
         ),
-        tell_tills(order.payment_id, payment.status),
+        tell_tills(shown_id(order.payment_id), payment.status),
     ]
 
 
@@ -178,7 +179,7 @@ def refund_rest(change: RefundAdvance) -> list[Step]:
     if change.notice is not None:
         steps += tell(change.notice)
     if change.payment is not None:
-        steps.append(tell_tills(order.payment_id, change.payment.status))
+        steps.append(tell_tills(shown_id(order.payment_id), change.payment.status))
     return steps
 
 

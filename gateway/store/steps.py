@@ -94,6 +94,8 @@ def advance_rest(change: Advance) -> list[Step]:
 def tell_tills(payment_id: str, previous: Status) -> Step:
     """What a store and a terminal are told of a payment's move; nothing where it has neither.
 
+    Of a refund of a checkout's attempt the checkout is told of, which is what they know.
+
     It reads the payment as the change leaves it, and is the last step of every change that
     has it: what orders these rows is a lock, held from here to the commit (migration 0010).
     """

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.checkout.port import Payer, Start
+from tests.support.event_stream import stream
 from tests.support.gateway import Reply, Running, opened
 
 PUBLIC_URL = "https://pay.example"
@@ -97,6 +98,31 @@ async def test_a_till_that_waits_hears_that_it_is_paid(shop: Running) -> None:
     told = (await waiting).json
     assert (told["status"], told["channel"]) == ("succeeded", "alipay")
     assert told == (await shop.api.get(payment["id"])).json
+
+
+async def test_the_till_hears_of_it_under_its_one_id(shop: Running) -> None:
+    """Paid at a wallet, then refunded: its stream and its store's, and nothing of an attempt."""
+    payment = (await asked(shop, store_id="counter")).json
+    checkouts = shop.gateway.core.checkouts
+    begun = await checkouts.begin(payment["id"], ANN)
+    path = f"/v1/payments/{payment['id']}/events"
+    async with (
+        stream(shop.api, path) as own,
+        stream(shop.api, "/v1/stores/counter/events?after=0") as counter,
+    ):
+        assert (await own.next()).payment["status"] == "pending"
+        await pays(shop, order=begun.parameters["tradeNO"], payer=ANN.payer_id)
+        await checkouts.ask(payment["id"])
+        for events in (own, counter):
+            event = await events.next()
+            while event.payment["status"] != "succeeded":
+                event = await events.next()
+            assert event.payment["id"] == payment["id"]
+            assert (event.payment["channel"], event.payment["store_id"]) == ("alipay", "counter")
+        await shop.api.refund(payment["id"], 500)
+        while event.payment["refunded_amount"] != 500:
+            event = await counter.next()
+        assert event.payment["id"] == payment["id"]
 
 
 async def test_a_single_wallets_own_code_is_paid_by_its_scanner(shop: Running) -> None:
