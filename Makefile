@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 # Tests and proofs start a gateway a thousand times: it is compiled once, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench simulate mutants crash docs clean fuzz
+.PHONY: demo test check bench simulate mutants crash docs clean fuzz great-day
 
 demo: $(VENV)/runtime
 	$(BIN)/posgate demo $(DEMO)
@@ -43,6 +43,10 @@ crash: $(VENV)/development
 # the same inputs again with SEED=n.
 fuzz: $(VENV)/development
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),20000000) $(if $(SEED),--seed $(SEED))
+
+# A hundred thousand payments over every channel, every kind of difference planted, all to be found.
+great-day: $(VENV)/development
+	$(BIN)/python -m tests.greatday --payments $(or $(PAYMENTS),120000) --each $(or $(EACH),1000)
 
 # Documents that are made from tables in the code; a test holds them up to date.
 docs: $(VENV)/development

@@ -32,7 +32,8 @@ from reconciliation.day_page import PAGE_NAME, day_page
 from reconciliation.days import business_day
 from reconciliation.engine import EngineBounds
 from reconciliation.exports import differences_csv, summary_csv, write_files
-from reconciliation.job import NightAccount, NightJob
+from reconciliation.job import NightJob
+from reconciliation.night_account import NightAccount
 from reconciliation.night_records import Night
 from reconciliation.orders import entries_of
 from reconciliation.rates import ChannelRate

@@ -43,14 +43,17 @@ async def settle_day(
     channels' fees.
     """
     fees = _channel_fees(nights, day)
-    kept = {(one.merchant_no, one.currency) for one in await store.statements(day)}
+    kept = set()
+    for statement in await store.statements(day):
+        kept.add((statement.merchant_no, statement.currency))
+        await _post_fee(store, clock, statement)  # whoever wrote it may have died before this
     for (merchant_no, currency), items in groupby(rows, key=_whose):
         if (merchant_no, currency) in kept:
             continue
         fee_mfen = fees.get((merchant_no, currency), 0)
         statement = await _statement(store, clock, day, merchant_no, currency, items, fee_mfen)
         if await store.add_statement(statement):
-            await _post_fee(store, clock, statement)
+            await _post_fee(store, clock, statement)  # else whoever wrote it posts it
     return await store.statements(day)
 
 

@@ -14,7 +14,7 @@ from channels.bill_formats import bill_channels, bill_format
 from channels.bills import bills_of
 from channels.port import Channel
 from gateway.config_reconciliation import ReconciliationSection
-from reconciliation.job import NightAccount
+from reconciliation.night_account import NightAccount
 from reconciliation.rates import ChannelRate
 
 

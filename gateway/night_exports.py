@@ -17,8 +17,13 @@ from gateway.store.port import Store
 from reconciliation.day_figures import NightFolder, day_figures
 from reconciliation.day_page import PAGE_NAME, day_page
 from reconciliation.exports import differences_csv, summary_csv, write_files
-from reconciliation.job import NightAccount
-from reconciliation.night_records import Night, NightState, StoredDifference
+from reconciliation.night_account import NightAccount
+from reconciliation.night_records import (
+    DifferenceState,
+    Night,
+    NightState,
+    StoredDifference,
+)
 from reconciliation.workbook import workbook
 
 
@@ -39,7 +44,11 @@ class DayExporter:
             for one in await self._store.nights(day, day)
             if one.state in (NightState.MATCHED, NightState.POSTED, NightState.DONE)
         ]
-        differences = await day_differences(self._store, nights)
+        differences = [
+            one
+            for one in await day_differences(self._store, nights)
+            if one.state is not DifferenceState.SUPERSEDED
+        ]
         folders = await self._folders(nights)
         target = self._loaded.path(self._loaded.config.reconciliation.exports) / day.isoformat()
         await asyncio.to_thread(_write, target, nights, differences, day, folders)

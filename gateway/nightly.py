@@ -7,7 +7,8 @@ Rules:
 * The match runs in a process of its own (``posgate reconcile``): a till never waits for it,
   and what it says is in its exit status and in the store, wherever it dies.
 * A repair that asks the channel is carried out here, where the channels are; what the
-  channel does not answer stays approved and is asked again at the next look.
+  channel does not answer stays approved and is asked again at the next look. A repair that
+  posts and was left approved by a process that died is carried out first.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import Final, Protocol
 
 from domain.clock import Clock
 from domain.errors import Conflict, NotFound, Unavailable
-from gateway.differences import Differences
+from gateway.differences import BY_ITSELF, Differences
 from gateway.logs import Log
 from gateway.store.port import Job, JobKind, Store
 from gateway.store.rows import NO_LANE
@@ -90,6 +91,7 @@ class Nightly:
         await self._store.open_nights(now_ms)
         until_ms = now_ms + int(self._pace.lease_s * 1000)
         for job in await self._store.lease(JobKind.NIGHT, NO_LANE, now_ms, until_ms, 1):
+            await self._differences.carry_out_approved()
             await self._carry_out_questions()
             if await self._run_nights(job):
                 next_ms = self._clock.now_ms() + int(self._pace.pause_s * 1000)
@@ -139,6 +141,6 @@ class Nightly:
             self._log.warning("difference not answered", difference_id=one.id)
             return
         try:
-            await self._differences.carry_out(one.id, "posgate", "the channel was asked")
+            await self._differences.carry_out(one.id, BY_ITSELF, "the channel was asked")
         except (Conflict, NotFound):
             return  # somebody decided about it meanwhile

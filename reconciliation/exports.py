@@ -201,6 +201,11 @@ def write_manifest(folder: Path) -> None:
     write_whole(folder / "manifest.json", text.encode())
 
 
+def write_json(file: Path, data: object) -> None:
+    """As :func:`write_whole`, as text that people can read."""
+    write_whole(file, json.dumps(data, sort_keys=True, indent=1).encode())
+
+
 def write_whole(file: Path, data: bytes) -> None:
     """By rename: whoever reads sees the whole of it or nothing."""
     draft = file.with_name(f"{file.name}.draft")

@@ -15,21 +15,17 @@ Rules:
 """
 
 import asyncio
-import hashlib
 import json
-import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
-from channels.bill_rows import BillFormat
 from channels.bills import (
     BillAbsent,
     BillPending,
     BillRefused,
-    Bills,
     BillTotals,
     BillUnavailable,
 )
@@ -39,8 +35,13 @@ from reconciliation.days import business_day
 from reconciliation.differences import MEANINGS, Difference, DifferenceKind
 from reconciliation.engine import Engine, EngineBounds
 from reconciliation.entries import Pool
+from reconciliation.exports import write_json
 from reconciliation.match import Matched, Rules
+from reconciliation.night_account import NightAccount
+from reconciliation.night_bills import Bill, NightBills
 from reconciliation.night_records import (
+    Deed,
+    DifferenceDecision,
     DifferenceState,
     Night,
     NightState,
@@ -50,11 +51,13 @@ from reconciliation.night_records import (
 from reconciliation.night_store import NightStore
 from reconciliation.orders import entries_of
 from reconciliation.ports import OrderSource
-from reconciliation.rates import MFEN_PER_FEN, ChannelRate, half_even
+from reconciliation.rates import MFEN_PER_FEN, half_even
+from reconciliation.supersede import moved_by
 
 LOOKBACK_DAYS: Final = 3
 """How long before its business day a payment of that day may have been made."""
 CURRENCY: Final = "CNY"
+_PAGE: Final = 500
 _NO_BILL: Final = BillTotals(
     lines=0, payments=0, payments_fen=0, refunds=0, refunds_fen=0, fee_mfen=0, footer_agrees=None
 )
@@ -64,20 +67,6 @@ PostFee = Callable[[str, str, date, int], Awaitable[None]]
 """``await post_fee(channel, account_id, day, fee_fen)``: into the ledger, once for all tries."""
 Told = Callable[[str], None]
 """Hears which step begins, for a progress bar."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NightAccount:
-    """An account as its night needs it; ``bills`` is ``None`` where files are laid by hand."""
-
-    account_id: str
-    channel: str
-    format: BillFormat
-    kind: str
-    bills: Bills | None
-    rate: ChannelRate | None = None
-    carry_days: int = 3
-    fee_tolerance_mfen: int = 500
 
 
 class NightExport(Protocol):
@@ -110,7 +99,7 @@ class NightJob:
         self._store = store
         self._source = source
         self._clock = clock
-        self._folder = folder
+        self._bills = NightBills(folder, clock)
         self._bounds = bounds
         self._post_fee = post_fee
         self._export = export
@@ -129,6 +118,73 @@ class NightJob:
             )
         if night.state in _TO_MATCH:
             night = await self._match(account, night, given)
+        return await self._onwards(account, night)
+
+    async def again(
+        self, account: NightAccount, day: date, given: Path | None = None
+    ) -> list[Night]:
+        """Match a night anew with the bill of today (or ``given``), and those that began with it.
+
+        What it told before is superseded, not forgotten (``supersede.py``). A bill that cannot
+        be had or believed leaves the night as it was, ``changed``, with the reason.
+
+        Raises:
+            OutOfOrder: an earlier night has to be matched first.
+        """
+        night = await self._store.night(account.account_id, day)
+        if night is None or night.state in _TO_MATCH:
+            return [await self.run(account, day, given)]
+        nights = [await self._anew(account, night, given, fetched=given is None)]
+        while nights[-1].state is NightState.DONE:
+            day += timedelta(days=1)
+            later = await self._store.night(account.account_id, day)
+            if later is None or later.state in _TO_MATCH:
+                break
+            nights.append(await self._anew(account, later, None, fetched=False))
+        return nights
+
+    async def _anew(
+        self, account: NightAccount, night: Night, given: Path | None, *, fetched: bool
+    ) -> Night:
+        self._told("fetch")
+        try:
+            if fetched:
+                bill = await self._bills.get_anew(account, night.day)
+            else:
+                bill = await self._bills.get(account, night.day, given)
+            found = await self._matched(account, night, bill[0])
+        except (BillPending, BillUnavailable, BillRefused) as fault:
+            why = f"not matched again: {fault}"
+            return await self._moved(night, NightState.CHANGED, error=why)
+        await self._supersede(account, night.day, found[0])
+        night = await self._keep(account, night, bill, found)
+        return await self._onwards(account, night)
+
+    async def _supersede(self, account: NightAccount, day: date, matched: Matched) -> None:
+        """Move what the night told before to where it stands now, each with its reason."""
+        now_ms = self._clock.now_ms()
+        found = {one.id: one for one in (_stored(account, d, now_ms) for d in matched.differences)}
+        after = ""
+        while page := await self._store.night_differences(account.account_id, day, after, _PAGE):
+            for before, moved in moved_by(page, found):
+                await self._moved_difference(before, moved)
+            after = page[-1].id
+
+    async def _moved_difference(self, before: StoredDifference, moved: StoredDifference) -> None:
+        known = await self._store.difference(before.id)
+        decision = DifferenceDecision(
+            difference_id=before.id,
+            number=1 if known is None else len(known[1]) + 1,
+            deed=Deed.SUPERSEDE,
+            repair=before.repair,
+            by="reconciliation",
+            why=f"matched again; before: {before.state.value}, ours {before.found.ours_fen}, "
+            f"theirs {before.found.theirs_fen} {before.found.unit}",
+            at_ms=self._clock.now_ms(),
+        )
+        await self._store.decide_difference(decision, moved)  # False: a person was quicker
+
+    async def _onwards(self, account: NightAccount, night: Night) -> Night:
         if night.state is NightState.MATCHED:
             night = await self._post(account, night)
         if night.state is NightState.POSTED:
@@ -155,32 +211,41 @@ class NightJob:
 
     def place(self, account_id: str, day: date) -> Path:
         """The folder of a night's files."""
-        return self._folder / account_id / day.isoformat()
+        return self._bills.place(account_id, day)
 
     # --- match
 
     async def _match(self, account: NightAccount, night: Night, given: Path | None) -> Night:
-        since = await self._store.first_matched_day(account.account_id)
-        pool = await self._pool_before(account, night.day, since)
+        await self._require_before(account, night.day)
         self._told("fetch")
         try:
-            bill, sha256 = await self._bill(account, night.day, given)
+            bill = await self._bills.get(account, night.day, given)
         except (BillPending, BillUnavailable) as fault:
             why = str(fault) or "the channel has not made it yet"
             return await self._moved(night, NightState.WAITING, error=why)
+        try:
+            found = await self._matched(account, night, bill[0])
+        except BillRefused as fault:
+            self._bills.forget(account.account_id, night.day)
+            return await self._moved(night, NightState.REFUSED, error=str(fault))
+        return await self._keep(account, night, bill, found)
+
+    async def _matched(
+        self, account: NightAccount, night: Night, bill: Path | None
+    ) -> tuple[Matched, BillTotals]:
+        since = await self._store.first_matched_day(account.account_id)
+        pool = await self._pool_before(account, night.day, since)
         rules = Rules(
             carry_days=account.carry_days,
             fee_tolerance_mfen=account.fee_tolerance_mfen,
             since=min(since, night.day) if since is not None else night.day,
         )
         self._told("match")
-        try:
-            found = await asyncio.to_thread(self._match_now, account, night.day, bill, pool, rules)
-        except BillRefused as fault:
-            return await self._moved(night, NightState.REFUSED, error=str(fault))
-        matched, totals = found
-        self._told("keep")
-        return await self._keep(account, night, sha256, matched, totals)
+        return await asyncio.to_thread(self._match_now, account, night.day, bill, pool, rules)
+
+    async def _require_before(self, account: NightAccount, day: date) -> None:
+        since = await self._store.first_matched_day(account.account_id)
+        await self._pool_before(account, day, since)
 
     async def _pool_before(self, account: NightAccount, day: date, since: date | None) -> Pool:
         if since is None or day <= since:
@@ -191,30 +256,6 @@ class NightJob:
             raise OutOfOrder(f"account {account.account_id}: match {before} before {day}")
         return await self._store.pool(account.account_id, before)
 
-    async def _bill(
-        self, account: NightAccount, day: date, given: Path | None
-    ) -> tuple[Path | None, str]:
-        """The day's file and its hash; ``None`` when the channel says that there is none."""
-        place = self.place(account.account_id, day)
-        place.mkdir(parents=True, exist_ok=True)
-        if given is not None:
-            return given, await asyncio.to_thread(_sha256, given)
-        if account.bills is None:
-            raise BillUnavailable("this channel delivers no files: give one with --bill FILE")
-        if self._clock.now_ms() < account.bills.bill_due_ms(day):
-            raise BillPending("it is not due yet")
-        kept = place / "bill.json"
-        if kept.exists():
-            said = json.loads(kept.read_text())
-            return (place / said["file"] if said["file"] else None), said["sha256"]
-        try:
-            fetched = await account.bills.fetch_bill(account.kind, day, place)
-        except BillAbsent:
-            write_atomically(kept, {"file": "", "sha256": ""})
-            return None, ""
-        write_atomically(kept, {"file": fetched.path.name, "sha256": fetched.sha256})
-        return fetched.path, fetched.sha256
-
     def _match_now(
         self, account: NightAccount, day: date, bill: Path | None, pool: Pool, rules: Rules
     ) -> tuple[Matched, BillTotals]:
@@ -222,7 +263,7 @@ class NightJob:
         totals = _NO_BILL
         with Engine(place / "night.duckdb", self._bounds) as engine:
             if bill is not None:
-                reader = account.format.open(account.kind, bill, day)
+                reader = account.format.open(_kind(account, bill), bill, day)
                 engine.load_bill(iter(reader))
                 totals = reader.totals()
             self._load_ours(engine, account, day)
@@ -231,7 +272,7 @@ class NightJob:
             engine.write_report(place / REPORT_FILE)
             engine.write_outcomes(place / OUTCOMES_FILE, day)
             fees = engine.merchant_fees()
-        write_atomically(place / "fees.json", fees)
+        write_json(place / "fees.json", fees)
         (place / "night.duckdb").unlink()
         return matched, totals
 
@@ -251,16 +292,18 @@ class NightJob:
         self,
         account: NightAccount,
         night: Night,
-        sha256: str,
-        matched: Matched,
-        totals: BillTotals,
+        bill: Bill,
+        found: tuple[Matched, BillTotals],
     ) -> Night:
+        self._told("keep")
+        self._bills.keep(account.account_id, night.day, bill)
+        matched, totals = found
         now_ms = self._clock.now_ms()
         moved = replace(
             night,
             version=night.version + 1,
             state=NightState.MATCHED,
-            bill_sha256=sha256,
+            bill_sha256=bill[1],
             error="",
             totals_json=_totals_json(matched, totals),
             updated_at_ms=now_ms,
@@ -300,6 +343,16 @@ class NightJob:
         return await self._store.night(moved.account_id, moved.day) or moved
 
 
+def _kind(account: NightAccount, bill: Path) -> str:
+    """The account's own kind; of a file laid by hand the one that its name tells, if it does."""
+    if account.bills is not None:
+        return account.kind
+    try:
+        return account.format.kind_of(bill)
+    except BillRefused:
+        return account.kind
+
+
 def _stored(account: NightAccount, found: Difference, now_ms: int) -> StoredDifference:
     closed = found.kind is DifferenceKind.LATE
     return StoredDifference(
@@ -334,19 +387,3 @@ def _totals_json(matched: Matched, totals: BillTotals) -> str:
         },
         sort_keys=True,
     )
-
-
-def write_atomically(file: Path, data: object) -> None:
-    """JSON by rename: whoever reads sees the whole of it or nothing."""
-    text = json.dumps(data, sort_keys=True, indent=1)
-    draft = file.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    draft.replace(file)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -52,6 +52,8 @@ class DifferenceState(enum.Enum):
     APPROVED = "approved"
     """To be carried out."""
     CLOSED = "closed"
+    SUPERSEDED = "superseded"
+    """Its night was matched again with another bill, and does not tell it any more."""
 
 
 class Deed(enum.Enum):
@@ -61,6 +63,8 @@ class Deed(enum.Enum):
     APPROVE = "approve"
     REFUSE = "refuse"
     CARRY_OUT = "carry_out"
+    SUPERSEDE = "supersede"
+    """The night was matched again: it is gone, or has other figures now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

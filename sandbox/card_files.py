@@ -67,6 +67,16 @@ def card_files(state: CardState, day: date) -> dict[str, bytes]:
     return files
 
 
+def cleared_rows(state: CardState, day: date) -> list[InstitutionRow]:
+    """What the acquirer's general file of ``day`` lists, of every link of ours."""
+    return [
+        row
+        for terminal_id, merchant_id in sorted(state.merchants().items())
+        for row in _Day(state.books, terminal_id, merchant_id, day).rows()
+        if not row.reversed
+    ]
+
+
 def _lines(rows: Sequence[InstitutionRow], record: Callable[[InstitutionRow], bytes]) -> bytes:
     return b"".join(record(row) + b"\n" for row in rows)
 

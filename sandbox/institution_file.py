@@ -28,7 +28,8 @@ class InstitutionRow:
     """A transaction as the acquirer is told of it; ``pan`` is masked.
 
     ``reference`` is F37, in an error row that of the transaction before; ``is_return`` says that
-    money goes back; ``reversed`` and ``cancelled`` are the marks of a COMA.
+    money goes back; ``reversed`` and ``cancelled`` are the marks of a COMA. ``fee_beside_fen`` is
+    interchange beyond what is due.
     """
 
     trace: str
@@ -49,6 +50,7 @@ class InstitutionRow:
     reversed: bool = False
     cancelled: bool = False
     code: str = ""
+    fee_beside_fen: int = 0
 
 
 def interchange_fen(amount_fen: int) -> int:
@@ -141,7 +143,7 @@ def _general(row: InstitutionRow, length: int) -> bytearray:
 
 def _fees(row: InstitutionRow) -> tuple[str, str, str]:
     """Interchange to receive and to pay, and the switch's fee with its sign."""
-    interchange = f"{interchange_fen(row.amount_fen):012}"
+    interchange = f"{interchange_fen(row.amount_fen) + row.fee_beside_fen:012}"
     switch = f"{switch_fee_fen(row.amount_fen):011}"
     nothing = "0" * 12
     if row.is_return:

@@ -44,6 +44,8 @@ class MerchantRow:
     original_trace: str = ""
     original_at_ms: int = 0
     reserved: str = ""
+    fee_beside_fen: int = 0
+    """What its fee is more than it should be."""
 
     @property
     def is_return(self) -> bool:
@@ -54,6 +56,10 @@ class MerchantRow:
 def fee_fen(amount_fen: int) -> int:
     """0.6 %."""
     return (amount_fen * 6 + 500) // 1000
+
+
+def _fee_fen(row: MerchantRow) -> int:
+    return fee_fen(row.amount_fen) + row.fee_beside_fen
 
 
 def day_zip(
@@ -91,7 +97,7 @@ def _detail(row: MerchantRow, merchant_id: str) -> bytes:
     line = bytearray(b" " * _ZM_BYTES)
     for offset, length in _BLANKS_AT_ZERO:
         line[offset : offset + length] = b"0" * length
-    fee, (sign, fee_sign) = fee_fen(row.amount_fen), _signs(row)
+    fee, (sign, fee_sign) = _fee_fen(row), _signs(row)
     written(
         line,
         {
@@ -131,7 +137,7 @@ def _detail(row: MerchantRow, merchant_id: str) -> bytes:
 
 def _error(row: MerchantRow, merchant_id: str) -> bytes:
     line = bytearray(b" " * _ZME_BYTES)
-    fee, (sign, fee_sign) = fee_fen(row.amount_fen), _signs(row)
+    fee, (sign, fee_sign) = _fee_fen(row), _signs(row)
     written(
         line,
         {
@@ -166,7 +172,7 @@ def _summary(rows: Sequence[MerchantRow], merchant_id: str, day: str) -> bytes:
     returned = [row for row in rows if row.is_return]
     paid = [row for row in rows if not row.is_return]
     debit, credit = sum(o.amount_fen for o in returned), sum(o.amount_fen for o in paid)
-    fees, back = (sum(fee_fen(o.amount_fen) for o in some) for some in (paid, returned))
+    fees, back = (sum(map(_fee_fen, some)) for some in (paid, returned))
     net = (credit - fees) - (debit - back)
     figures = (debit, credit, fees, back, max(0, -net), max(0, net))
     numbers = "".join(format_yuan(fen).rjust(16) for fen in figures)

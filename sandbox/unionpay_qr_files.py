@@ -3,6 +3,10 @@
 Rule: what was done and not reversed is in it, in the order it was made.
 """
 
+from collections.abc import Iterator
+from datetime import date
+
+from sandbox.bill_faults import NO_FAULTS, BillFaults, fault_of, printed_on
 from sandbox.merchant_file import MerchantRow, day_zip, fee_fen
 from sandbox.unionpay_qr_books import Order, UnionPayBooks, clearing_day
 
@@ -10,26 +14,35 @@ __all__ = ["day_file", "fee_fen"]
 
 
 def day_file(
-    books: UnionPayBooks, mer_id: str, settle_date: str, now_ms: int
+    books: UnionPayBooks,
+    mer_id: str,
+    settle_date: str,
+    now_ms: int,
+    faults: BillFaults = NO_FAULTS,
 ) -> tuple[str, bytes] | None:
     """Name and zip of the latest clearing day of that date; ``None`` if nothing was cleared."""
     books.tick(now_ms)
-    orders = [
-        order
-        for order in books
-        if order.done
-        and not order.reversed
-        and order.kind in ("01", "03", "04", "31", "33")
-        and f"{clearing_day(order.created_at_ms):%m%d}" == settle_date
-    ]
-    if not orders:
+    printed = [one for one in _printed(books, faults) if f"{one[0]:%m%d}" == settle_date]
+    if not printed:
         return None
-    day = clearing_day(orders[-1].created_at_ms)
-    content = day_zip([_row(order) for order in orders], (), mer_id, day)
+    day = printed[-1][0]
+    content = day_zip([row for _, row in printed], (), mer_id, day)
     return f"{mer_id}_{day:%Y%m%d}.zip", content
 
 
-def _row(order: Order) -> MerchantRow:
+def _printed(books: UnionPayBooks, faults: BillFaults) -> Iterator[tuple[date, MerchantRow]]:
+    """Every record of every clearing day, with its day."""
+    for order in books:
+        if not order.done or order.reversed or order.kind not in ("01", "03", "04", "31", "33"):
+            continue
+        returned = order.original if order.kind in ("04", "31", "33") else None
+        event = (order.order_id, "") if returned is None else (returned.order_id, order.order_id)
+        fault = fault_of(faults, event)
+        for day in printed_on(fault, clearing_day(order.created_at_ms)):
+            yield day, _row(order, fault.fee_fen)
+
+
+def _row(order: Order, fee_beside_fen: int) -> MerchantRow:
     original = order.original
     return MerchantRow(
         code="S56",
@@ -44,4 +57,5 @@ def _row(order: Order) -> MerchantRow:
         original_trade_no=original.query_id if original is not None else "",
         original_order_id=original.order_id if original is not None else "",
         reserved=order.reserved,
+        fee_beside_fen=fee_beside_fen,
     )

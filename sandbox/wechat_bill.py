@@ -8,11 +8,12 @@ to the fen, and comes back with a refund. A reversed pay is a row of its own (RE
 
 import datetime
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from domain.clock import BEIJING, beijing
 from domain.money import format_yuan
+from sandbox.bill_faults import NO_FAULTS, BillFaults, fault_of, printed_on
 from sandbox.wechat_books import Order, Refund
 from sandbox.wechat_state import WeChatState
 
@@ -92,7 +93,9 @@ class BillWanted:
     sub_mchid: str = ""
 
 
-def bill_text(wanted: BillWanted, state: WeChatState, now_ms: int) -> str:
+def bill_text(
+    wanted: BillWanted, state: WeChatState, now_ms: int, faults: BillFaults = NO_FAULTS
+) -> str:
     """The whole file, lines ended by LF; raises :class:`BillNotThere`."""
     try:
         day = datetime.date.fromisoformat(wanted.day)
@@ -106,7 +109,7 @@ def bill_text(wanted: BillWanted, state: WeChatState, now_ms: int) -> str:
     if not is_ready:
         raise BillNotThere("Bill Creating", "20002", "STATEMENT_CREATING")
     days = range(start_ms, min(start_ms + DAY_MS, now_ms + 1))
-    rows = sorted(_rows(wanted, state, days, now_ms), key=lambda row: row.at_ms)
+    rows = sorted(_rows(wanted, state, days, now_ms, faults), key=lambda row: row.at_ms)
     if not rows:
         raise BillNotThere("No Bill Exist", "20002", "NO_STATEMENT_EXIST")
     if wanted.kind == FUNDFLOW:
@@ -125,6 +128,7 @@ class _Row:
     order: Order
     returned: Refund | None = None
     is_revoked: bool = False
+    fee_beside_fen: int = 0
 
     @property
     def paid_fen(self) -> int:
@@ -139,8 +143,8 @@ class _Row:
     @property
     def fee_fen(self) -> int:
         if self.returned_fen:
-            return -_fee_fen(self.returned_fen)
-        return _fee_fen(self.paid_fen)
+            return -_fee_fen(self.returned_fen) - self.fee_beside_fen
+        return _fee_fen(self.paid_fen) + self.fee_beside_fen
 
     def values(self, state: WeChatState, now_ms: int) -> dict[str, str]:
         """By column."""
@@ -183,20 +187,33 @@ class _Row:
         }
 
 
-def _rows(wanted: BillWanted, state: WeChatState, day: range, now_ms: int) -> Iterator[_Row]:
+def _rows(
+    wanted: BillWanted, state: WeChatState, day: range, now_ms: int, faults: BillFaults
+) -> Iterator[_Row]:
     for order in state.books:
         order.settle(now_ms)
         if not order.paid_at_ms or wanted.sub_mchid not in ("", order.sub_mchid):
             continue
-        if order.paid_at_ms in day and wanted.kind != "REFUND":
-            yield _Row(order.paid_at_ms, order)
-        if wanted.kind == "SUCCESS":
-            continue
-        if order.revoked_at_ms in day:
-            yield _Row(order.revoked_at_ms, order, is_revoked=True)
-        for refund in order.refunds.values():
-            if refund.created_at_ms in day:
-                yield _Row(refund.created_at_ms, order, refund)
+        for row in _rows_of(order, wanted.kind):
+            refund_no = row.returned.out_refund_no if row.returned else ""
+            fault = fault_of(faults, (order.out_trade_no, refund_no))
+            own_day = beijing(row.at_ms).date()
+            for printed in printed_on(fault, own_day):
+                at_ms = row.at_ms + (printed - own_day).days * DAY_MS
+                if at_ms in day:
+                    yield replace(row, at_ms=at_ms, fee_beside_fen=fault.fee_fen)
+
+
+def _rows_of(order: Order, kind: str) -> Iterator[_Row]:
+    """Everything that an order is billed for, whatever the day."""
+    if kind != "REFUND":
+        yield _Row(order.paid_at_ms, order)
+    if kind == "SUCCESS":
+        return
+    if order.revoked_at_ms:
+        yield _Row(order.revoked_at_ms, order, is_revoked=True)
+    for refund in order.refunds.values():
+        yield _Row(refund.created_at_ms, order, refund)
 
 
 def _totals(rows: list[_Row]) -> str:

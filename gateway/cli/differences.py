@@ -1,4 +1,4 @@
-"""``posgate differences list|show|propose|approve|refuse``: what a night found, and its repair.
+"""``posgate differences list|show|propose|approve|refuse|carry-out``: what a night found, and its repair.
 
 Rules: one person proposes, another approves or refuses; both leave a name and a reason for
 ever. ``show`` says beforehand what a repair would post.
@@ -139,6 +139,19 @@ def refuse(
         return await use.refuse(difference_id, by, why)
 
     _decide(work, config, json=json)
+
+
+@differences.command("carry-out")
+def carry_out(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
+    """Post everything that was approved and, because a process died, not posted.
+
+    Example: posgate differences carry-out
+    """
+
+    async def work(session: Session) -> int:
+        return await Differences(session.store, session.clock).carry_out_approved()
+
+    show([{"carried_out": in_session(config, work)}], as_json=json)
 
 
 def _decide(

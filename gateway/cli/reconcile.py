@@ -21,8 +21,7 @@ from channels.http import HttpClient
 from channels.port import ByteLink, ChannelServices, LinkReceiver, NotSent
 from channels.registry import plugins
 from domain.clock import beijing, iso_utc
-from domain.errors import ConfigurationError
-from domain.ledger import channel_fees, channel_receivable, fee
+from domain.errors import ConfigurationError, Conflict
 from gateway.accounts import open_account
 from gateway.batch_night import match_batches
 from gateway.cli.session import (
@@ -33,13 +32,15 @@ from gateway.cli.session import (
     in_session,
     show,
 )
+from gateway.differences import Differences
 from gateway.night_accounts import BuiltAccount, night_accounts
 from gateway.night_exports import DayExporter
+from gateway.night_fees import FeePoster
 from gateway.sources import SystemClock
 from gateway.store.order_source import order_source
-from gateway.store.port import LedgerEntry
 from reconciliation.engine import EngineBounds
-from reconciliation.job import CURRENCY, NightAccount, NightJob, OutOfOrder
+from reconciliation.job import NightJob, OutOfOrder
+from reconciliation.night_account import NightAccount
 from reconciliation.night_records import Night, NightState
 
 reconcile = typer.Typer(
@@ -60,20 +61,26 @@ def run_nights(
     bill: Annotated[
         Path | None, typer.Option(help="A bill laid by hand, with --date and --account.")
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Match --date of --account anew, and the days since.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
-    """Match one day, or every day that is due and not done.
+    """Match one day, or every day that is due and not done; or one anew whose bill has changed.
 
     Example: posgate reconcile --date 2026-11-29 --channel alipay
     """
     if context.invoked_subcommand is not None:
         return
+    if again and not (day and account):
+        raise typer.BadParameter("--again goes with --date and --account")
     if bill is not None and not (day and account and bill.is_file()):
         raise typer.BadParameter("--bill names a file and goes with --date and --account")
     asked = _day(day)
 
     async def work(session: Session) -> list[Night]:
+        await Differences(session.store, session.clock).carry_out_approved()
         async with _job(session, quiet=json) as (job, accounts):
             chosen = [
                 one
@@ -82,6 +89,8 @@ def run_nights(
             ]
             if not chosen:
                 raise ConfigurationError("no account of that channel has bills that can be read")
+            if again and asked is not None:
+                return await _run_again(job, chosen[0], asked, bill)
             return await _run_all(session, job, chosen, asked, bill)
 
     nights = in_session(config, work)
@@ -119,6 +128,15 @@ def status(
         raise typer.Exit(1)
 
 
+async def _run_again(
+    job: NightJob, account: NightAccount, asked: date, bill: Path | None
+) -> list[Night]:
+    try:
+        return await job.again(account, asked, bill)
+    except OutOfOrder as fault:
+        raise Conflict("night_out_of_order", str(fault)) from None
+
+
 async def _run_all(
     session: Session,
     job: NightJob,
@@ -136,7 +154,7 @@ async def _run_all(
         for day in days:
             night = await _run_one(job, account, day, bill)
             nights.append(night)
-            if night.state is not NightState.DONE:
+            if night.state in (NightState.WAITING, NightState.REFUSED):
                 break  # the next day begins with what this one leaves
     return nights
 
@@ -219,7 +237,7 @@ async def _job(
                     spill_mb=section.spill_mb,
                     threads=section.threads,
                 ),
-                post_fee=_FeePoster(session),
+                post_fee=FeePoster(session.store, session.clock),
                 export=DayExporter(session.store, session.loaded),
                 told=told.step,
             )
@@ -262,29 +280,6 @@ async def _built_accounts(session: Session, http: HttpClient) -> list[BuiltAccou
         for account in await session.store.accounts()
         if account.channel in known
     ]
-
-
-class _FeePoster:
-    """Puts a night's fee into the ledger, once for all tries."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    async def __call__(self, channel: str, account_id: str, day: date, fee_fen: int) -> None:
-        lines = fee(
-            channel_receivable(channel, account_id),
-            channel_fees(channel, account_id),
-            fee_fen,
-            CURRENCY,
-        )
-        entry = LedgerEntry(
-            entry_id=f"fee_{account_id}_{day:%Y%m%d}",
-            postings=lines,
-            by="reconciliation",
-            why=f"the channel's fee of {day}, by its bill",
-            at_ms=self._session.clock.now_ms(),
-        )
-        await self._session.store.post(entry)
 
 
 class _Steps:

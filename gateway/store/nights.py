@@ -71,7 +71,8 @@ _ONE: Final = _SELECT + "WHERE id = ?"
 _OF_NIGHT: Final = _SELECT + "WHERE account_id = ? AND day = ? AND id > ? ORDER BY id LIMIT ?"
 _OF_STATE: Final = _SELECT + "WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 _MOVE_DIFFERENCE: Final = (
-    "UPDATE night_differences SET version = ?, state = ?, repair = ? WHERE id = ? AND version = ?"
+    "UPDATE night_differences SET version = ?, state = ?, repair = ?, ours_fen = ?, "
+    "theirs_fen = ?, subject = ?, trade_no = ? WHERE id = ? AND version = ?"
 )
 _DECISION_COLUMNS: Final = ("difference_id", "number", "deed", "repair", "person", "why", "at_ms")
 _DECISION: Final = insert("difference_decisions", _DECISION_COLUMNS)
@@ -171,7 +172,9 @@ class Nights:
     ) -> bool:
         """Record a decision and move its difference; ``False`` when it moved meanwhile."""
         now = difference
-        move = (now.version, now.state.value, now.repair.value, now.id, now.version - 1)
+        figures = (now.found.ours_fen, now.found.theirs_fen, now.found.subject, now.found.trade_no)
+        state = (now.version, now.state.value, now.repair.value)
+        move = (*state, *figures, now.id, now.version - 1)
         row = (
             decision.difference_id,
             decision.number,

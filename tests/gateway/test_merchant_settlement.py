@@ -168,3 +168,23 @@ async def test_a_merchant_may_bear_the_channels_fee(finance: Finance) -> None:
     await _sell(finance.store, 1, START_MS)
     finance.fees("a1", DAY, 4_000)
     assert (await finance.settle(DAY)).payable_fen == 1986
+
+
+async def test_a_statement_whose_writer_died_gets_its_fee_at_the_next_try(
+    finance: Finance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written, and dead before the fee was posted: it is posted then, and once."""
+    await finance.rate(10_000)
+    await _sell(finance.store, 1, START_MS)
+
+    async def dies(_entry: object) -> bool:
+        raise ConnectionError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(finance.store, "post", dies)
+        with pytest.raises(ConnectionError):
+            await finance.settle(DAY)
+    assert await finance.revenue_fen() == 0
+    for _ in range(2):
+        assert (await finance.settle(DAY)).our_fee_fen == 20
+        assert await finance.revenue_fen() == 20

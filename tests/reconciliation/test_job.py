@@ -11,7 +11,8 @@ import pytest
 from gateway.store.port import Store
 from reconciliation.days import business_day
 from reconciliation.engine import EngineBounds
-from reconciliation.job import NightAccount, NightJob, OutOfOrder
+from reconciliation.job import NightJob, OutOfOrder
+from reconciliation.night_account import NightAccount
 from reconciliation.night_records import DifferenceState, Night, NightState
 from reconciliation.rates import ChannelRate
 from tests.reconciliation.fakes import JsonFormat, ScriptedBills, ScriptedOrders, SetClock

@@ -1,0 +1,43 @@
+"""What becomes of a night's differences when the night is matched again. Pure.
+
+Rules: nothing that was told is taken away. A difference that is still there stays, with
+whatever was decided; one that is gone is *superseded*; one whose figures moved is open again
+with the new ones, and what it was stands in its history. What was approved or carried out
+stays as it is: the ledger has it, and a person posts it back.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
+
+from reconciliation.differences import Repair
+from reconciliation.night_records import DifferenceState, StoredDifference
+
+_S: Final = DifferenceState
+_UNDECIDED: Final = frozenset({_S.OPEN, _S.PROPOSED, _S.SUPERSEDED})
+
+
+def moved_by(
+    before: Iterable[StoredDifference], found: Mapping[str, StoredDifference]
+) -> Iterator[tuple[StoredDifference, StoredDifference]]:
+    """Each difference of ``before`` that is another one now, with what it is; by id."""
+    for one in before:
+        now = found.get(one.id)
+        moved = _gone(one) if now is None else _still(one, now)
+        if moved is not None:
+            yield one, moved
+
+
+def _gone(one: StoredDifference) -> StoredDifference | None:
+    told_only = one.state is _S.CLOSED and one.repair is Repair.NONE
+    if one.state not in (_S.OPEN, _S.PROPOSED) and not told_only:
+        return None
+    return replace(one, state=_S.SUPERSEDED, version=one.version + 1)
+
+
+def _still(one: StoredDifference, now: StoredDifference) -> StoredDifference | None:
+    if one.state not in _UNDECIDED:
+        return None
+    if one.found == now.found and one.state is not _S.SUPERSEDED:
+        return None
+    return replace(now, version=one.version + 1, opened_at_ms=one.opened_at_ms)

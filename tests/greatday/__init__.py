@@ -1,0 +1,1 @@
+"""The great day: a hundred thousand payments over every channel, with planted differences."""
