@@ -8,15 +8,21 @@ Rules:
   that was never sent anywhere has nothing to reconcile.
 * First the files, then the store: an archive is written and read back before one commit
   records it and removes what it holds. Stopped before that commit, nothing is removed and the
-  next run writes the same name anew; stopped after it, the archive is there.
+  next run writes the same again; stopped after it, the archive is there.
+* An archive is named for what it holds, so that no run ever writes over another's files; of
+  two runs on one folder the second gives up at once, of two elsewhere one commit wins.
 * The rows of payments, refunds, attempts and postings stay: a repeat, a late bill, a refund
   and the ledger's proof need them. Their history and the merchants' notices go.
 * Memory is bounded: ``PART`` payments at a time.
 """
 
 import asyncio
+import fcntl
+import hashlib
+import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -88,7 +94,12 @@ class ArchiveJob:
 
         Raises:
             ArchiveFault: a file could not be read back; nothing of it was removed.
+            domain.errors.Conflict: another run archives at this moment.
         """
+        with _alone(self._folder):
+            return await self._run(before)
+
+    async def _run(self, before: date) -> Archived:
         found = Archived()
         cut_off_ms = _DAY.start_ms(before)
         after, until = id_bounds("pay_", 0, cut_off_ms)
@@ -126,13 +137,13 @@ class ArchiveJob:
     async def _archive(
         self, chosen: Sequence[ArchiveCandidate], left: Counter[str]
     ) -> Archive | None:
-        name = f"{await self._store.archive_count() + 1:06d}"
         first_id, last_id = chosen[0].payment_id, chosen[-1].payment_id
         rows, whole = await self._read(chosen, first_id, last_id)
         left["history not whole"] += len(chosen) - len(whole)
         if not whole:
             return None
         days = sorted(beijing(one.created_at_ms).date().isoformat() for one in whole)
+        name = f"{days[0]}-{_fingerprint(rows)}"
         facts: dict[str, Any] = {
             "name": name, "first_day": days[0], "last_day": days[-1], "payments": len(whole),
             "refunds": len(rows[REFUNDS]),
@@ -168,6 +179,27 @@ class ArchiveJob:
         return {
             table: _of(table, rows, kept.get(table, payments)) for table, rows in read.items()
         }, whole
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder: the system lets go of it when the process ends, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict("archive_running", f"another run archives into {folder}") from None
+        yield
+    finally:
+        os.close(held)
+
+
+def _fingerprint(rows: Mapping[ArchiveTable, Sequence[Row]]) -> str:
+    """The same for the same rows, and for no others."""
+    told = repr([(table.name, given) for table, given in rows.items()])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _of(table: ArchiveTable, rows: Iterable[Row], owners: set[str]) -> Sequence[Row]:

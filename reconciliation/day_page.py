@@ -21,7 +21,7 @@ from typing import Any, Final
 from domain.money import format_yuan
 from reconciliation.day_figures import HOURS, DayFigures
 from reconciliation.differences import MEANINGS, DifferenceKind
-from reconciliation.exports import amount_text
+from reconciliation.exports import amount_text, grouped
 from reconciliation.night_records import StoredDifference
 
 PAGE_NAME: Final = "day.html"
@@ -92,7 +92,11 @@ def _chart_data(
         ],
         "success": {"paid": paid, "unpaid": unpaid, "open": still_open, "rate": rates},
         "differences": [
-            {"title": f"{MEANINGS[kind].title_zh} {MEANINGS[kind].title_en}", "count": count}
+            {
+                "title": f"{MEANINGS[kind].title_zh} {MEANINGS[kind].title_en}",
+                "count": count,
+                "owed": kind is not DifferenceKind.LATE,
+            }
             for kind, count in found
         ],
         "fees": [
@@ -105,15 +109,19 @@ def _headline(figures: DayFigures, found: Sequence[tuple[DifferenceKind, int]]) 
     open_count = sum(count for kind, count in found if kind is not DifferenceKind.LATE)
     cards = (
         ("支付 Payments", f"{figures.payments.total():,}"),
-        ("支付金额 Paid (yuan)", format_yuan(figures.payments_fen.total())),
-        ("退款金额 Refunded (yuan)", format_yuan(figures.refunds_fen.total())),
-        ("手续费 Fees (yuan)", amount_text(figures.fees_mfen.total(), "mfen")),
+        ("支付金额 Paid (yuan)", _yuan(figures.payments_fen.total())),
+        ("退款金额 Refunded (yuan)", _yuan(figures.refunds_fen.total())),
+        ("手续费 Fees (yuan)", grouped(amount_text(figures.fees_mfen.total(), "mfen"))),
         ("成功率 Success rate", _share(figures.paid, figures.asked)),
         ("差异 Differences", f"{open_count:,}"),
     )
     return "\n".join(
         f"<li><small>{escape(name)}</small><b>{escape(text)}</b></li>" for name, text in cards
     )
+
+
+def _yuan(fen: int) -> str:
+    return grouped(format_yuan(fen))
 
 
 def _share(part: int, whole: int) -> str:
@@ -131,10 +139,10 @@ def _channel_table(figures: DayFigures) -> str:
             (
                 name,
                 f"{sum(figures.payments[name, hour] for hour in HOURS):,}",
-                format_yuan(sum(figures.payments_fen[name, hour] for hour in HOURS)),
+                _yuan(sum(figures.payments_fen[name, hour] for hour in HOURS)),
                 f"{figures.refunds[name]:,}",
-                format_yuan(figures.refunds_fen[name]),
-                amount_text(figures.fees_mfen[name], "mfen"),
+                _yuan(figures.refunds_fen[name]),
+                grouped(amount_text(figures.fees_mfen[name], "mfen")),
                 _share(figures.channel_paid[name], figures.channel_asked[name]),
             )
         )
@@ -156,7 +164,7 @@ def _difference_table(found: Sequence[tuple[DifferenceKind, int]]) -> str:
     ]
     if not rows:
         rows = [("无差异 None", "0", "")]
-    return _table("差异 · Differences", ("类型 type", "笔数 count", "说明 meaning"), rows)
+    return _table("差异 · Differences", ("类型 type", "笔数 count", "说明 meaning"), rows, "words")
 
 
 def _hour_table(figures: DayFigures) -> str:
@@ -168,7 +176,7 @@ def _hour_table(figures: DayFigures) -> str:
             rows.append(
                 (
                     f"{hour:02d}:00",
-                    *(format_yuan(fen) for fen in volume),
+                    *(_yuan(fen) for fen in volume),
                     *(f"{count:,}" for count in asked),
                     _share(asked[0], sum(asked)),
                 )
@@ -180,12 +188,14 @@ def _hour_table(figures: DayFigures) -> str:
     return _table("每小时 · Per hour", heads, rows)
 
 
-def _table(title: str, heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(
+    title: str, heads: Iterable[str], rows: Iterable[Sequence[str]], form: str = "numbers"
+) -> str:
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "\n".join(
         f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows
     )
     return (
-        f"<section><h2>{escape(title)}</h2><table><thead><tr>{head}</tr></thead>"
+        f"<section><h2>{escape(title)}</h2><table class='{form}'><thead><tr>{head}</tr></thead>"
         f"<tbody>\n{body}\n</tbody></table></section>\n"
     )

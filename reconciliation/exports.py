@@ -56,6 +56,13 @@ def amount_text(amount: int | None, unit: str) -> str:
     return f"{sign}{yuan}.{rest:05d}"
 
 
+def grouped(amount: str) -> str:
+    """An amount's text as people read it: ``-1234567.89`` as ``-1,234,567.89``."""
+    sign = "-" if amount.startswith("-") else ""
+    whole, _, rest = amount.removeprefix("-").partition(".")
+    return f"{sign}{int(whole):,}.{rest}"
+
+
 def difference_row(one: StoredDifference) -> tuple[str, ...]:
     """A difference as the cells of :data:`DIFFERENCE_HEADINGS`, not yet made harmless."""
     found, meaning = one.found, MEANINGS[one.found.kind]

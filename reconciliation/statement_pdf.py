@@ -17,6 +17,7 @@ from fpdf import FPDF
 
 from domain.clock import beijing
 from domain.money import format_yuan
+from reconciliation.exports import grouped
 from reconciliation.night_records import StoredStatement
 
 _FAMILY: Final = "statement"
@@ -93,7 +94,7 @@ def _texts(kept: StoredStatement, name: str) -> _Lines:
         (_TITLE, ""),
         *zip(_HEAD, head, strict=True),
         *((label, f"{getattr(one, field):,}") for label, field in _COUNTS),
-        *((label, format_yuan(getattr(one, field))) for label, field in _LINES),
+        *((label, grouped(format_yuan(getattr(one, field)))) for label, field in _LINES),
         (_BORNE[one.bears_channel_fee], ""),
         *((note, "") for note in _NOTES),
     ]

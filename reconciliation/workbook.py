@@ -24,6 +24,8 @@ from reconciliation.night_records import Night, StoredDifference
 _MADE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _WIDTHS: Final = (22, 26, 16, 12, 36, 36, 14, 14, 8, 40, 32, 12, 14, 60)
 _OURS, _THEIRS = 6, 7
+_HEAD_HEIGHT: Final = 32
+"""Two lines: not every program makes room by itself."""
 _SUMMARY: Final = (
     ("渠道账户", "Account"),
     ("业务日", "Day"),
@@ -81,6 +83,7 @@ def _sheet_name(kind: DifferenceKind) -> str:
 def _write_summary(sheet: Worksheet, nights: Sequence[Night], styles: dict[str, Any]) -> None:
     for column, (chinese, english) in enumerate(_SUMMARY):
         sheet.write_string(0, column, f"{chinese}\n{english}", styles["head"])
+    sheet.set_row(0, _HEAD_HEIGHT)
     sheet.freeze_panes(1, 2)
     sheet.set_column(0, len(_SUMMARY) - 1, 16)
     sums = [0] * len(_SUMMARY)
@@ -150,6 +153,7 @@ def _write_kind(
     for column, (english, chinese) in enumerate(DIFFERENCE_HEADINGS):
         sheet.write_string(1, column, f"{chinese}\n{english}", styles["head"])
         sheet.set_column(column, column, _WIDTHS[column])
+    sheet.set_row(1, _HEAD_HEIGHT)
     sheet.freeze_panes(2, 1)
     shown = found[:MOST_ROWS]
     for row, one in enumerate(shown, 2):

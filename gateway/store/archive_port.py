@@ -40,10 +40,6 @@ class ArchiveStore(Protocol):
         """Archives by name, in pages."""
         ...
 
-    async def archive_count(self) -> int:
-        """How many there are."""
-        ...
-
     async def archived(self, subject: str) -> ArchivedSubject | None:
         """Where the history of a payment or refund lies, if it was archived."""
         ...

@@ -77,7 +77,6 @@ _REMOVE_NOTICE: Final = "DELETE FROM notices WHERE event_id = ? AND state = ? AN
 _ARCHIVES: Final = (
     f"SELECT {', '.join(_ARCHIVE_COLUMNS)} FROM archives WHERE name > ? ORDER BY name LIMIT ?"
 )
-_COUNT: Final = "SELECT count(*) FROM archives"
 _ARCHIVED: Final = f"SELECT {', '.join(_SUBJECT_COLUMNS)} FROM archived_subjects WHERE subject = ?"
 
 
@@ -117,10 +116,6 @@ class Archives:
         """Archives by name, in pages."""
         rows = await self._database.rows(_ARCHIVES, after, limit)
         return [Archive(**dict(zip(_ARCHIVE_COLUMNS, row, strict=True))) for row in rows]
-
-    async def archive_count(self) -> int:
-        """How many there are."""
-        return int((await self._database.rows(_COUNT))[0][0])
 
     async def archived(self, subject: str) -> ArchivedSubject | None:
         """Where the history of a payment or refund lies, if it was archived."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from domain.errors import Conflict
 from domain.ids import number
 from domain.payment import Event, Status
 from gateway.archive import ORDERS, Archived, ArchiveJob, verify_archives
@@ -104,6 +105,11 @@ class OldShop:
         job = ArchiveJob(self.store, self.clock, self.folder, carry_days=CARRY, **options)
         return await job.run(before)
 
+    def only(self) -> Path:
+        """The folder of the one archive that there is."""
+        (place,) = (self.folder / ORDERS).iterdir()
+        return place
+
     async def faults(self) -> list[str]:
         """What the ledger's proof finds."""
         return (await LedgerProof(self.store).run()).named
@@ -136,7 +142,7 @@ async def test_what_is_over_goes_whole_and_its_row_and_its_money_stay(
         "payment_events", "refund_events", "notices", "archives", "archived_subjects",
     }  # fmt: skip
     assert (after["payment_events"], after["refund_events"], after["notices"]) == (0, 0, 0)
-    place = shop.folder / ORDERS / "000001"
+    place = shop.only()
     assert [row["sequence"] for row in read_rows(place, PAYMENT_EVENTS, first)] == [1, 2, 3, 4]
     assert [row["event"] for row in read_rows(place, REFUND_EVENTS, refund)][-1] == "returned"
     assert read_rows(place, NOTICES, first)[0]["body"] == b'{"type":"payment.succeeded"}'
@@ -151,7 +157,7 @@ async def test_nothing_of_a_card_goes_into_an_archive(shop: OldShop) -> None:
     await shop.sell(1, pan_sealed=b"SEALEDPAN", pan_token=b"TOKENPAN", fingerprint=b"PRINT" * 4)
     await shop.reconcile()
     await shop.archive()
-    for file in (shop.folder / ORDERS / "000001").iterdir():
+    for file in shop.only().iterdir():
         data = file.read_bytes()
         assert not any(secret in data for secret in (b"SEALEDPAN", b"TOKENPAN", b"PRINTPRINT"))
 
@@ -163,7 +169,8 @@ async def test_run_again_it_finds_nothing_and_a_later_day_makes_the_next(shop: O
     assert (await shop.archive()).payments == 0
     await shop.sell(2, NOON_MS + 86_400_000)
     found = await shop.archive()
-    assert [one.name for one in found.archives] == ["000002"]
+    assert [one.first_day for one in found.archives] == ["2026-03-15"]
+    assert len(list((shop.folder / ORDERS).iterdir())) == 2
     assert await shop.faults() == []
 
 
@@ -190,7 +197,7 @@ async def test_stopped_before_its_commit_nothing_is_gone_and_the_next_run_writes
         with pytest.raises(KeyboardInterrupt):
             await shop.archive()
     assert await counts(look) == before
-    place = shop.folder / ORDERS / "000001"
+    place = shop.only()
     left = (place / "payments.parquet").read_bytes()
     assert (await shop.archive()).payments == 1
     assert (place / "payments.parquet").read_bytes() == left
@@ -214,12 +221,20 @@ async def test_a_file_that_reads_back_otherwise_keeps_everything(
     assert await counts(look) == before
 
 
-async def test_two_at_once_one_of_them_archives(shop: OldShop, look: Look) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+async def test_two_at_once_one_of_them_archives(
+    shop: OldShop, look: Look, tmp_path: Path, apart: bool
+) -> None:
+    """On one folder the second gives up; on folders of their own the database lets one win."""
     await shop.sell(1)
     await shop.reconcile()
-    runs = await asyncio.gather(shop.archive(), shop.archive(), return_exceptions=True)
-    assert sum(one.payments for one in runs if isinstance(one, Archived)) == 1
+    other = OldShop(shop.store, tmp_path / "other" if apart else shop.folder)
+    runs = await asyncio.gather(shop.archive(), other.archive(), return_exceptions=True)
+    (lost,) = [one for one in runs if not isinstance(one, Archived)]
+    assert isinstance(lost, Conflict)
     assert (await counts(look))["archives"] == 1
+    (won,) = [place for place, run in zip((shop, other), runs, strict=True) if run is not lost]
+    assert await verify_archives(shop.store, won.folder) == []
 
 
 @pytest.mark.parametrize(
@@ -302,7 +317,7 @@ async def test_the_proof_still_finds_a_line_that_is_missing(shop: OldShop) -> No
     )  # fmt: skip
     kept = await shop.store.archived(identity)
     assert kept is not None
-    assert (kept.version, kept.status, kept.archive) == (2, "succeeded", "000001")
+    assert (kept.version, kept.status, kept.archive) == (2, "succeeded", shop.only().name)
 
 
 async def test_only_what_is_recorded_may_be_removed(
@@ -329,7 +344,7 @@ async def test_a_changed_file_is_found(shop: OldShop) -> None:
     await shop.sell(1)
     await shop.reconcile()
     await shop.archive()
-    place = shop.folder / ORDERS / "000001"
+    place = shop.only()
     data = bytearray((place / "postings.parquet").read_bytes())
     data[20] ^= 1
     (place / "postings.parquet").write_bytes(data)

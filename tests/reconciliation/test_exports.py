@@ -15,6 +15,7 @@ from reconciliation.differences import MEANINGS, DifferenceKind
 from reconciliation.exports import (
     amount_text,
     differences_csv,
+    grouped,
     harmless,
     summary_csv,
     write_files,
@@ -38,6 +39,13 @@ def cells(data: bytes) -> list[list[str]]:
 )  # fmt: skip
 def test_amounts_are_yuan_made_of_integers(amount: int | None, unit: str, text: str) -> None:
     assert amount_text(amount, unit) == text
+
+
+def test_an_amount_is_grouped_as_people_read_it() -> None:
+    texts = ["0.00", "-0.01", "999.00", "1000.00", "-1234567.89", "1234.56789"]
+    assert [grouped(text) for text in texts] == [
+        "0.00", "-0.01", "999.00", "1,000.00", "-1,234,567.89", "1,234.56789",
+    ]  # fmt: skip
 
 
 @given(st.text())

@@ -43,8 +43,8 @@ def test_it_says_all_that_the_statement_says_in_both_languages(tmp_path: Path) -
     files = printed(tmp_path / "w", kept("m1"))
     text = text_of(files["statement-m1-CNY.pdf"])
     for words in (
-        "商户结算单", "老王豆浆铺（龘）", "2026-03-14", "1,200", "123456.78", "5.00", "7.00", "9.00",
-        "-1.00", "123442.78", "应付金额 Payable", "123441.78", "四舍六入五成双",
+        "商户结算单", "老王豆浆铺（龘）", "2026-03-14", "1,200", "123,456.78", "5.00", "7.00", "9.00",
+        "-1.00", "123,442.78", "应付金额 Payable", "123,441.78", "四舍六入五成双",
     ):  # fmt: skip
         assert words in text, words
 
