@@ -24,7 +24,7 @@ from reconciliation.night_records import Night, StoredDifference
 _MADE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _WIDTHS: Final = (22, 26, 16, 12, 36, 36, 14, 14, 8, 40, 32, 12, 14, 60)
 _OURS, _THEIRS = 6, 7
-_HEAD_HEIGHT: Final = 32
+_HEAD_HEIGHT: Final = 33
 """Two lines: not every program makes room by itself."""
 _SUMMARY: Final = (
     ("渠道账户", "Account"),

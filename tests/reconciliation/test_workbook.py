@@ -36,10 +36,10 @@ def test_a_summary_and_a_sheet_for_each_kind_that_was_found() -> None:
     assert summary["A3"].value == "合计 Total"
     assert summary["E3"].value == pytest.approx(19.9)
     assert summary.freeze_panes == "C2"
-    assert summary.row_dimensions[1].height == 32  # two lines of heading
+    assert summary.row_dimensions[1].height == 33  # two lines of heading
     sheet = book["金额不符 amount"]
     assert sheet.freeze_panes == "B3"
-    assert sheet.row_dimensions[2].height == 32
+    assert sheet.row_dimensions[2].height == 33
     assert (sheet["G3"].value, sheet["G3"].number_format) == (10, "#,##0.00")
     assert sheet["H3"].value in (None, "")
     assert sheet["A5"].value == "合计 Total: 2"
