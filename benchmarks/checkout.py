@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from benchmarks.postgres import PostgresServer
+from benchmarks.processes import Child, family, used_us
 from benchmarks.scene import Scene
 from benchmarks.windows import Load, Plan, Series, run_window
 
@@ -51,8 +52,7 @@ async def checkout(postgres: PostgresServer, plan: Plan, notes: list[str]) -> di
         for _ in range(plan.windows):
             await run_window(scene, [(Load(side), full)], plan)
             await run_window(scene, [(Load(side, RENDER_RATE), steady)], plan)
-            walk = {"rate": ORDER_RATE, "seconds": plan.seconds}
-            walks.append(await walkers.ask({"walk": walk}, plan.seconds + _PATIENCE_S))
+            walks.append(await _walk(scene, walkers, plan.seconds))
     for series in (full, steady):
         notes += [f"page refused: {why} ({count} ×)" for why, count in series.reasons.items()]
     notes += [f"walk: {why}" for walk in walks for why in walk["reasons"]]
@@ -63,12 +63,30 @@ async def checkout(postgres: PostgresServer, plan: Plan, notes: list[str]) -> di
         "scan_to_order_p99_ms": _median(walks, "p99_ms"),
         "errors": full.errors + steady.errors + sum(walk["errors"] for walk in walks),
         "scan_to_order_p50_ms": _median(walks, "p50_ms"),
+        "gateway_cpu_us_per_order": _median(walks, "cpu_us"),
+        "sandbox_cpu_us_per_order": _median(walks, "sandbox_cpu_us"),
+        "postgres_cpu_us_per_order": _median(walks, "postgres_cpu_us"),
         "p50_at_300_ms": steady.median("p50_ms"),
         "gateway_cpu_us_per_render": full.median("cpu_us"),
         "postgres_cpu_us_per_render": full.median("postgres_cpu_us"),
         "load_cpu_us_per_render": full.median("load_cpu_us"),
         "foreign_cpu_percent": full.median("foreign_cpu_percent"),
     }
+
+
+async def _walk(scene: Scene, walkers: Child, seconds: float) -> dict[str, Any]:
+    """The walkers' figures, and the CPU that each order took, µs."""
+    watched = {
+        "cpu_us": family(scene.gateway.pid),
+        "sandbox_cpu_us": family(scene.sandbox.pid),
+        "postgres_cpu_us": family(scene.postgres.pid),
+    }
+    before_us = {name: used_us(pids) for name, pids in watched.items()}
+    walk = {"rate": ORDER_RATE, "seconds": seconds}
+    figures = await walkers.ask({"walk": walk}, seconds + _PATIENCE_S)
+    orders = max(1, figures["orders"])
+    used = {name: (used_us(watched[name]) - was) / orders for name, was in before_us.items()}
+    return {**figures, **used}
 
 
 def _median(walks: list[dict[str, Any]], name: str) -> float:

@@ -32,6 +32,11 @@ def own_cpu_ns(pid: int) -> int:
     return total
 
 
+def used_us(pids: set[int]) -> float:
+    """CPU time of all threads of these processes so far, µs."""
+    return sum(map(own_cpu_ns, pids)) / 1000
+
+
 def machine_cpu_us() -> float:
     """CPU time of the whole machine so far, µs: everybody's, and what the host withheld."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]

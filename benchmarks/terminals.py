@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.postgres import PostgresServer
-from benchmarks.processes import BenchmarkError, Child, family, own_cpu_ns
+from benchmarks.processes import BenchmarkError, Child, family, used_us
 from benchmarks.scene import Scene
 from benchmarks.windows import Load, Plan, Series, run_window
 
@@ -77,15 +77,11 @@ async def _arrive(scene: Scene, crowd: Child) -> dict[str, Any]:
         "postgres_cpu_us": family(scene.postgres.pid),
         "crowd_cpu_us": {crowd.pid},
     }
-    before_us = {name: _used_us(pids) for name, pids in watched.items()}
+    before_us = {name: used_us(pids) for name, pids in watched.items()}
     figures = await crowd.ask({"arrive": {}}, _PATIENCE_S)
     signed_in = max(1, figures["approved"])
-    used = {name: (_used_us(watched[name]) - was) / signed_in for name, was in before_us.items()}
+    used = {name: (used_us(watched[name]) - was) / signed_in for name, was in before_us.items()}
     return {**figures, **used}
-
-
-def _used_us(pids: set[int]) -> float:
-    return sum(map(own_cpu_ns, pids)) / 1000
 
 
 def _median(arrivals: Sequence[Mapping[str, Any]], name: str) -> float:

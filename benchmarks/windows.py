@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.books import Heard
-from benchmarks.processes import family, machine_cpu_us, own_cpu_ns
+from benchmarks.processes import family, machine_cpu_us, used_us
 from benchmarks.scene import Scene, Side
 
 _HEAD_START_S: Final = 0.3
@@ -117,14 +117,10 @@ async def _cpu_between(
 ) -> tuple[dict[str, float], float]:
     """CPU time, µs, of each group between two moments, and everybody else's share, %."""
     await asyncio.sleep(from_s - time.monotonic())
-    before = {name: _used_us(pids) for name, pids in watched.items()}
-    others_before_us = machine_cpu_us() - _used_us(all_ours)
+    before = {name: used_us(pids) for name, pids in watched.items()}
+    others_before_us = machine_cpu_us() - used_us(all_ours)
     await asyncio.sleep(until_s - time.monotonic())
-    used = {name: _used_us(pids) - before[name] for name, pids in watched.items()}
-    others_us = machine_cpu_us() - _used_us(all_ours) - others_before_us
+    used = {name: used_us(pids) - before[name] for name, pids in watched.items()}
+    others_us = machine_cpu_us() - used_us(all_ours) - others_before_us
     capacity_us = (until_s - from_s) * 1e6 * (os.cpu_count() or 1)
     return used, max(0.0, 100 * others_us / capacity_us)
-
-
-def _used_us(pids: set[int]) -> float:
-    return sum(map(own_cpu_ns, pids)) / 1000

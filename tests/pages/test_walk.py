@@ -4,7 +4,7 @@ import pytest
 
 from domain.checkout import CheckoutStatus
 from domain.decline import Decline, DeclineReason
-from domain.errors import Unavailable, Unprocessable
+from domain.errors import OverLimit, Unavailable, Unprocessable
 from gateway.checkout.port import Start
 from gateway.http.pages.requests import Action
 from gateway.http.pages.tickets import SESSION_S
@@ -381,3 +381,17 @@ async def test_our_faults_are_plain_pages(
     assert fault.message not in page.text
     shop.pages.fault = None
     assert (await browser.press(form, amount="5")).state == "paying"
+
+
+@pytest.mark.parametrize(("language", "words"), [("zh-CN", "超过单笔限额"), ("en", "Too much.")])
+async def test_a_limit_says_which_in_the_payers_language(
+    shop: Shop, language: str, words: str
+) -> None:
+    """The shop's own limit, and the way back to another amount."""
+    browser = shop.browser(language=language)
+    form = await browser.log_in()
+    shop.pages.fault = OverLimit("limit_single", "Too much.", message_zh="超过单笔限额")
+    page = await browser.press(form, amount="500000")
+    assert (page.status, page.state) == (422, "refused")
+    assert words in page.text
+    assert f'href="/q/{PRINTED}"' in page.text

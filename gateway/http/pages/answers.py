@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from domain.errors import PosgateError, RequestError
+from domain.errors import OverLimit, RequestError
 from gateway.http.pages.languages import Language
 from gateway.http.pages.rendering import (
     OrderPage,
@@ -100,9 +100,10 @@ class Answers:
         return PageResponse(status=status, location=location, cookie=self._cookie(visit, session))
 
     def refused(self, visit: Visit, error: RequestError) -> PageResponse:
-        """The caller's fault, or a limit: its own sentence where it has one in this language."""
-        zh = getattr(error, "message_zh", "")
-        sentence = (zh if visit.language is Language.ZH else error.message) if zh else ""
+        """The caller's fault; a limit says in its own words which."""
+        sentence = ""
+        if isinstance(error, OverLimit):
+            sentence = error.message_zh if visit.language is Language.ZH else error.message
         page = Plain(state=State.REFUSED, sentence=sentence, begin_again=visit.home)
         return self.plain(visit, page)
 
@@ -113,8 +114,3 @@ class Answers:
         left_s = SESSION_S - (visit.now_ms - session.begun_at_ms) // 1000
         value = self._tickets.seal_session(visit.code_id, session)
         return set_cookie(visit.code_id, value, max(1, left_s))
-
-
-def is_ours(error: PosgateError) -> bool:
-    """Whether it is our fault, for now, and not the payer's."""
-    return not isinstance(error, RequestError)
