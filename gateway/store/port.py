@@ -102,10 +102,7 @@ class PaymentStore(Protocol):
     """Payments, durable and grouped."""
 
     async def claim(self, change: Claim) -> bool:
-        """Commit a claim; ``False`` when its key or hold is taken, or a day's sum is full.
-
-        Nothing is written then.
-        """
+        """Commit a claim; ``False`` when one of its guards refuses it (nothing is written)."""
         ...
 
     async def advance(self, change: Advance) -> bool:
