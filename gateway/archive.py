@@ -104,8 +104,9 @@ class ArchiveJob:
         cut_off_ms = _DAY.start_ms(before)
         after, until = id_bounds("pay_", 0, cut_off_ms)
         done = await self._done_nights(before)
-        while page := await self._store.archive_candidates(after, until, cut_off_ms, self._part):
-            after = page[-1].payment_id
+        while last := await self._store.archive_page_end(after, until, self._part):
+            page = await self._store.archive_candidates(after, last, cut_off_ms)
+            after = last
             chosen = [one for one in page if self._is_reconciled(one, done)]
             found.left["not reconciled"] += len(page) - len(chosen)
             if chosen:

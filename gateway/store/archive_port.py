@@ -15,10 +15,17 @@ from gateway.store.rows import Row
 class ArchiveStore(Protocol):
     """Old payments with their history, and the record of what was archived."""
 
+    async def archive_page_end(self, after: str, before: str, limit: int) -> str | None:
+        """The last of the next ``limit`` payments in (after, before); ``None``: there is none.
+
+        Pages are of all payments, so that those archived long ago cost no more than a page each.
+        """
+        ...
+
     async def archive_candidates(
-        self, after: str, before: str, quiet_since_ms: int, limit: int
+        self, after: str, last: str, quiet_since_ms: int
     ) -> Sequence[ArchiveCandidate]:
-        """Payments with ids in (after, before) that are over, by id.
+        """Payments with ids in (after, last] that are over, by id.
 
         Over is: final, without a move since ``quiet_since_ms``, an open refund, case, job,
         notice or difference, and not archived yet.

@@ -41,7 +41,7 @@ SELECT p.id, p.account_id, p.created_at_ms, p.version, p.status,
   coalesce((SELECT max(e.at_ms) FROM payment_events e WHERE e.payment_id = p.id),
     p.created_at_ms) AS last_at_ms
 FROM payments p
-WHERE p.id > ? AND p.id < ? AND p.status IN ({_texts([status.value for status in FINAL])})
+WHERE p.id > ? AND p.id <= ? AND p.status IN ({_texts([status.value for status in FINAL])})
   AND p.refunding_fen = 0 AND p.parked_reason = ''
   AND NOT EXISTS (SELECT 1 FROM archived_subjects a WHERE a.subject = p.id)
   AND NOT EXISTS (SELECT 1 FROM payment_events e WHERE e.payment_id = p.id AND e.at_ms >= ?)
@@ -53,8 +53,12 @@ WHERE p.id > ? AND p.id < ? AND p.status IN ({_texts([status.value for status in
   AND (p.account_id, p.channel_order_no) NOT IN (
     SELECT d.account_id, d.order_no FROM night_differences d
     WHERE d.state IN ('open', 'proposed', 'approved'))
-ORDER BY p.id LIMIT ?
+ORDER BY p.id
 """
+_PAGE_END: Final = (
+    "SELECT max(page.id) FROM (SELECT id FROM payments WHERE id > ? AND id < ? "
+    "ORDER BY id LIMIT ?) AS page"
+)
 _ARCHIVE_COLUMNS: Final = (
     "name", "first_day", "last_day", "payments", "refunds", "manifest_sha256", "archived_at_ms",
 )  # fmt: skip
@@ -85,11 +89,16 @@ class Archives:
 
     _database: Database
 
+    async def archive_page_end(self, after: str, before: str, limit: int) -> str | None:
+        """The last of the next payments with ids in (after, before); ``None``: there is none."""
+        end: str | None = (await self._database.rows(_PAGE_END, after, before, limit))[0][0]
+        return end
+
     async def archive_candidates(
-        self, after: str, before: str, quiet_since_ms: int, limit: int
+        self, after: str, last: str, quiet_since_ms: int
     ) -> Sequence[ArchiveCandidate]:
-        """Payments with ids in (after, before) that are over, by id."""
-        rows = await self._database.rows(_CANDIDATES, after, before, quiet_since_ms, limit)
+        """Payments with ids in (after, last] that are over, by id."""
+        rows = await self._database.rows(_CANDIDATES, after, last, quiet_since_ms)
         names = ArchiveCandidate.__slots__
         return [ArchiveCandidate(**dict(zip(names, row, strict=True))) for row in rows]
 
