@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import orjson
 import typer
@@ -90,6 +91,7 @@ class _Demo:
         self._sandbox: asyncio.subprocess.Process | None = None
         self._gateway: asyncio.subprocess.Process | None = None
         self._channels: dict[str, Any] = {}
+        self._printed_url = ""
         self._ids = RandomIds()
         self._is_serving = False
 
@@ -138,6 +140,7 @@ class _Demo:
                 channels=self._channels,
                 terminals=_USERS_TERMINALS + len(EXPECTED),
             )
+            self._printed_url = await place.print_code(opened)
         await self._start_gateway()
         return provisioned
 
@@ -225,7 +228,7 @@ class _Demo:
         Console().print(
             f"\nServing. API and its page: {base_url}/docs   POS: port "
             f"{self._addresses['pos']['port']}   channels: {self._channels['control_url']}/charges\n"
-            f"Payers' apps, for a browser: {self._channels['wallets']}/\n"
+            f"Pay as a payer, in a browser: {self._payers_page()}\n"
             f"Files and logs: {self._installation.folder}\n\n"
             "Try next, in another shell"
             + ("" if self._info_file else f" (start me with --info {info} first)")
@@ -238,6 +241,10 @@ class _Demo:
             highlight=False,
             soft_wrap=True,
         )
+
+    def _payers_page(self) -> str:
+        """Where a simulated app scans the demo's printed code."""
+        return f"{self._channels['wallets']}/?{urlencode({'code': self._printed_url})}"
 
     async def _keep_serving(
         self, stop: asyncio.Event, key: InstalledKey, terminals: list[InstalledTerminal]

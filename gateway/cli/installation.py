@@ -13,15 +13,18 @@ from typing import Final
 import orjson
 import yaml
 
+from domain.qr_code import RANDOM_BYTES, qr_code_id, qr_code_url
 from gateway.accounts import seal_secrets
 from gateway.cli.installed_account import Addresses
 from gateway.cli.installed_channels import CHANNELS
 from gateway.cli.local_ca import LocalCa, write_private
 from gateway.cli.session import Session
 from gateway.cli.tuning import Tuning
+from gateway.config import load
 from gateway.directory import api_key_context, master_context
 from gateway.sources import random_bytes
 from gateway.store.port import Account, ApiKey, Merchant, Terminal
+from gateway.store.shop_records import QrCode
 from signing.pos import CipherKey
 
 MERCHANT_NO: Final = "M0001"
@@ -71,7 +74,9 @@ class Installation:
 
     def _config(self) -> dict[str, object]:
         tuning = self.tuning
-        http: dict[str, object] = {"port": free_port()}
+        port = free_port()
+        scheme = "https" if tuning.tls else "http"
+        http: dict[str, object] = {"port": port, "public_url": f"{scheme}://127.0.0.1:{port}"}
         if tuning.tls:
             http["tls"] = {"certificate_file": "server.pem", "key_file": "server-key.pem"}
         return {
@@ -115,6 +120,20 @@ class Installation:
         installed = [terminal for _, terminal in made]
         await self._accounts(session, channels, now_ms)
         return key, installed
+
+    async def print_code(self, session: Session) -> str:
+        """A code of the merchant's counter, whose payers type the amount; what a phone scans."""
+        code = QrCode(
+            code_id=qr_code_id(random_bytes(RANDOM_BYTES)),
+            merchant_no=MERCHANT_NO,
+            store_id="",
+            terminal_id="",
+            name="Corner Shop",
+            amount_fen=0,
+            created_at_ms=session.clock.now_ms(),
+        )
+        await session.store.add_qr_code(code)
+        return qr_code_url(load(self.config_file).config.http.public_url, code.code_id)
 
     async def _api_key(self, session: Session, now_ms: int) -> InstalledKey:
         key = InstalledKey(session.ids.new("key_"), random_bytes(32).hex())

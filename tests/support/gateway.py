@@ -369,7 +369,9 @@ async def opened(
     shutil.copytree(template, folder)
     installation = Installation(folder, tuning)
     written = installation._config()
-    written["pos"], written["http"] = {"port": 0}, {**_mapping(written["http"]), "port": 0}
+    http = {**_mapping(written["http"]), "port": 0}
+    del http["public_url"]  # where that will be is not known yet
+    written["pos"], written["http"] = {"port": 0}, http
     installation.config_file.write_text(yaml.safe_dump(written))
     loaded = load(installation.config_file)
     assert loaded.config.sandbox is not None
