@@ -120,7 +120,6 @@ async def told(page: Page) -> Any:
 ENDS = {
     "wechat": {
         "pays": {"err_msg": "get_brand_wcpay_request:ok"},
-        "pays_later": {"err_msg": "get_brand_wcpay_request:ok"},
         "refused": {"err_msg": "get_brand_wcpay_request:fail"},
         "early": {"err_msg": "get_brand_wcpay_request:cancel"},
         "cancelled": {"err_msg": "get_brand_wcpay_request:cancel"},
@@ -129,14 +128,11 @@ ENDS = {
         "pays": {"resultCode": "9000"},
         "pays_later": {"resultCode": "8000"},
         "refused": {"resultCode": "4000"},
-        "early": {"resultCode": "6001"},
         "cancelled": {"resultCode": "6001"},
     },
     "unionpay": {
         "pays": {"paid": "00"},
-        "pays_later": {"paid": "00"},
         "refused": {"paid": ""},
-        "early": {"paid": ""},
         "cancelled": {"paid": ""},
     },
 }

@@ -2,11 +2,15 @@
 
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
+import orjson
 import pytest
 import pytest_asyncio
 from aiohttp import ClientError, ClientSession
@@ -95,6 +99,25 @@ async def test_the_long_form_pays_every_scenario(demo: Demo) -> None:
     """Those that wait for a payer too."""
     assert rows_of(demo.rows) == paid_by_code(CODES) | {("pos", "card", s) for s in CARD}
     assert all(row["expected"] == row["actual"] for row in demo.rows)
+
+
+async def test_a_person_can_pay_the_demos_printed_code(demo: Demo) -> None:
+    """A simulated app scans it, its payer is known, and our page asks for an amount."""
+    wallets = urlsplit(orjson.loads((demo.data / "sandbox.json").read_bytes())["wallets"])
+    with closing(sqlite3.connect(f"file:{demo.data / 'posgate.db'}?mode=ro", uri=True)) as store:
+        [(code_id,)] = store.execute("SELECT code_id FROM qr_codes").fetchall()
+    code = quote(f"{demo.info['api']['base_url']}/q/{code_id}", safe="")
+    site, path, cookie = wallets.geturl(), f"/?code={code}", ""
+    async with ClientSession() as http:
+        for status in (303, 302, 303, 200):
+            head = {"Host": f"wechat.localhost:{wallets.port}", "Cookie": cookie}
+            async with http.get(site + path, headers=head, allow_redirects=False) as answer:
+                shown = await answer.text()
+                assert answer.status == status, (path, shown)
+                cookie = cookie or answer.headers["Set-Cookie"].partition(";")[0]
+                path = answer.headers.get("Location", "")
+    assert 'data-state="ready"' in shown
+    assert 'src="/.wallet/wechat/bridge.js"' in shown
 
 
 async def test_the_info_file_has_the_contracts_shape(demo: Demo) -> None:
@@ -355,22 +378,3 @@ async def test_sigint_while_it_starts(tmp_path: Path) -> None:
         assert not early.info_file.exists()
     finally:
         early.kill_everything()
-
-
-async def test_a_person_can_pay_the_demos_printed_code(demo: Demo) -> None:
-    """A simulated app scans it, its payer is known, and our page asks for an amount."""
-    wallets = urlsplit(orjson.loads((demo.data / "sandbox.json").read_bytes())["wallets"])
-    with closing(sqlite3.connect(f"file:{demo.data / 'posgate.db'}?mode=ro", uri=True)) as store:
-        [(code_id,)] = store.execute("SELECT code_id FROM qr_codes").fetchall()
-    code = quote(f"{demo.info['api']['base_url']}/q/{code_id}", safe="")
-    site, path, cookie = wallets.geturl(), f"/?code={code}", ""
-    async with ClientSession() as http:
-        for status in (303, 302, 303, 200):
-            head = {"Host": f"wechat.localhost:{wallets.port}", "Cookie": cookie}
-            async with http.get(site + path, headers=head, allow_redirects=False) as answer:
-                shown = await answer.text()
-                assert answer.status == status, (path, shown)
-                cookie = cookie or answer.headers["Set-Cookie"].partition(";")[0]
-                path = answer.headers.get("Location", "")
-    assert 'data-state="ready"' in shown
-    assert 'src="/.wallet/wechat/bridge.js"' in shown
