@@ -533,6 +533,13 @@ async def test_a_code_that_did_not_come_is_fetched_by_the_repeat(cafe: Cafe) -> 
     assert len({request.order_no for request in cafe.wechat.requests}) == 1
 
 
+@pytest.mark.parametrize("wallets", [["unionpay_qr"], ["unionpay_qr", "card"]])
+async def test_wallets_that_are_not_open_make_no_checkout(cafe: Cafe, wallets: list[str]) -> None:
+    with pytest.raises(Unprocessable, match="merchant"):
+        await cafe.opened(wallets=wallets)
+    assert await cafe.store.jobs(None, "", 9) == []
+
+
 # --- numbers and presses
 
 
