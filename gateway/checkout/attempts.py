@@ -288,6 +288,8 @@ class Attempts:
         answered_by_ms = attempt.order.created_at_ms + int(
             (route.channel.timeout_s + LEASE_MARGIN_S) * 1000
         )
+        if status is Status.REVERSING:
+            return False  # whoever began it, or recovery, ends it: pressing on adds no call
         if status is Status.SUBMITTED and now_ms < answered_by_ms:
             return False  # its order may still be on the way: "not found" would prove nothing
         live = Live(attempt, bare_request(attempt.order))

@@ -225,6 +225,10 @@ async def test_nobody_takes_over_what_cannot_be_closed(
     assert begun.view.is_asking
     assert cafe.wechat.calls == []
     await quiet(cafe)
+    calls = len(cafe.alipay.calls)
+    for _ in range(3):  # pressing on makes nothing faster, and calls nobody
+        assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.ELSEWHERE
+    assert len(cafe.alipay.calls) == calls
     cafe.alipay.cancels = [CLOSED]
     await cafe.settle_due()
     assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
