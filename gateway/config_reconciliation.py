@@ -2,16 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from gateway.config_section import Section
 
 _Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class AccountRateSection(_Section):
+class AccountRateSection(Section):
     """What a channel account's contract says of its fee."""
 
     rate_ppm: _Ppm
@@ -22,7 +20,7 @@ class AccountRateSection(_Section):
     """By how much a billed fee may differ before it is a difference."""
 
 
-class ReconciliationSection(_Section):
+class ReconciliationSection(Section):
     """The nightly match: its files, its patience, and what it may take of the machine."""
 
     enabled: bool = False
@@ -45,5 +43,5 @@ class ReconciliationSection(_Section):
     """How much it may spill."""
     threads: Annotated[int, Field(ge=1, le=256)] = 2
     """Threads of the match."""
-    rates: dict[str, AccountRateSection] = {}
+    rates: dict[str, AccountRateSection] = {}  # noqa: RUF012 a model copies its defaults
     """By account: what its fee should be; an account that is not here has its fees unchecked."""

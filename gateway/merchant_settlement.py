@@ -10,12 +10,13 @@ Rules:
   is posted once for all tries.
 """
 
+import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from channels.bills import BillKind
 from domain.clock import Clock
@@ -23,8 +24,9 @@ from domain.ledger import Entry, Posting, merchant_payable
 from gateway.store.port import LedgerEntry, Store
 from reconciliation.days import BusinessDay
 from reconciliation.night_records import StoredRate, StoredStatement
-from reconciliation.settlement import SettledItem, settle
+from reconciliation.settlement import SettledItem, Statement, settle
 
+T = TypeVar("T")
 REVENUE: Final = "revenue:fees"
 _DAY: Final = BusinessDay(begins_h=0, due_h=0)
 
@@ -39,48 +41,58 @@ async def settle_day(
 ) -> Sequence[StoredStatement]:
     """Settle ``day`` from its postings, ordered by merchant and currency.
 
-    ``rows`` are ``PostedItems`` of the store; ``nights`` the folder where the nights left the
-    channels' fees.
+    ``rows`` are ``PostedItems`` of the store, read in a thread and never held all at once;
+    ``nights`` the folder where the nights left the channels' fees.
     """
     fees = _channel_fees(nights, day)
     kept = set()
     for statement in await store.statements(day):
         kept.add((statement.merchant_no, statement.currency))
         await _post_fee(store, clock, statement)  # whoever wrote it may have died before this
-    for (merchant_no, currency), items in groupby(rows, key=_whose):
-        if (merchant_no, currency) in kept:
-            continue
-        fee_mfen = fees.get((merchant_no, currency), 0)
-        statement = await _statement(store, clock, day, merchant_no, currency, items, fee_mfen)
-        if await store.add_statement(statement):
-            await _post_fee(store, clock, statement)  # else whoever wrote it posts it
+    loop = asyncio.get_running_loop()
+
+    def ask(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    def settle_all() -> None:
+        for (merchant_no, currency), items in groupby(rows, key=_whose):
+            if (merchant_no, currency) in kept:
+                continue
+            stored = ask(store.rates(merchant_no))
+            before = ask(store.last_statement(merchant_no, currency, day))
+            fee_mfen = fees.get((merchant_no, currency), 0)
+            statement = _statement(items, stored, before, fee_mfen, day)
+            whole = StoredStatement(
+                merchant_no=merchant_no,
+                day=day,
+                currency=currency,
+                statement=statement,
+                created_at_ms=clock.now_ms(),
+            )
+            ask(_keep(store, clock, whole))
+
+    await asyncio.to_thread(settle_all)
     return await store.statements(day)
 
 
-async def _statement(
-    store: Store,
-    clock: Clock,
-    day: date,
-    merchant_no: str,
-    currency: str,
+async def _keep(store: Store, clock: Clock, statement: StoredStatement) -> None:
+    if await store.add_statement(statement):
+        await _post_fee(store, clock, statement)  # else whoever wrote it posts it
+
+
+def _statement(
     rows: Iterable[Mapping[str, Any]],
+    stored: Sequence[StoredRate],
+    before: StoredStatement | None,
     fee_mfen: int,
-) -> StoredStatement:
-    stored = await store.rates(merchant_no)
-    before = await store.last_statement(merchant_no, currency, day)
-    statement = settle(
+    day: date,
+) -> Statement:
+    return settle(
         map(_item, rows),
         [one.rate for one in stored],
         channel_fee_mfen=fee_mfen,
         bears_channel_fee=_bears(stored, day),
         carried_in_fen=0 if before is None else before.statement.carried_out_fen,
-    )
-    return StoredStatement(
-        merchant_no=merchant_no,
-        day=day,
-        currency=currency,
-        statement=statement,
-        created_at_ms=clock.now_ms(),
     )
 
 

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,6 +21,7 @@ from domain.errors import InvalidRequest, NotFound, Unavailable
 from gateway.archive import ORDERS, ArchiveJob, verify_archives
 from gateway.archive_bills import archive_nights
 from gateway.archive_files import ArchiveFault, read_rows
+from gateway.cli.days import day_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -58,7 +59,7 @@ def run_archive(
     """
     if context.invoked_subcommand is not None:
         return
-    day = _day(before)
+    day = day_of(before, "--before")
 
     async def work(session: Session) -> dict[str, Any]:
         section = session.loaded.config.reconciliation
@@ -205,10 +206,3 @@ def _require_old(session: Session, before: date, keep_days: int) -> None:
             f"--before may be {youngest} at the latest",
             field="before",
         )
-
-
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 a day has no zone
-    except ValueError:
-        raise typer.BadParameter("--before: write YYYY-MM-DD") from None

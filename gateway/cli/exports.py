@@ -5,7 +5,7 @@ mounted folder) sees whole files only, and knows that a day is complete by its m
 """
 
 import asyncio
-from datetime import date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,6 +14,7 @@ import typer
 
 from domain.clock import beijing
 from gateway.archive_bills import night_folder
+from gateway.cli.days import day_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -47,7 +48,7 @@ def export_report(
 
     Example: posgate export report --date 2026-11-29 --by merchant_no,hour
     """
-    on, dimensions = _day(day), [name.strip() for name in by.split(",") if name.strip()]
+    on, dimensions = day_of(day), [name.strip() for name in by.split(",") if name.strip()]
 
     async def work(session: Session) -> list[dict[str, Any]]:
         accounts = {one.account_id: one.channel for one in await session.store.accounts()}
@@ -83,7 +84,7 @@ def export_ledger(
 
     Example: posgate export ledger --date 2026-11-29
     """
-    on = _day(day)
+    on = day_of(day)
 
     async def work(session: Session) -> list[dict[str, Any]]:
         entries = await _entries(session.store, on)
@@ -125,10 +126,3 @@ def _target(session: Session, on: date) -> Path:
 def _write(target: Path, files: dict[str, bytes]) -> list[dict[str, Any]]:
     write_files(target, files)
     return [{"file": str(target / name), "bytes": len(data)} for name, data in files.items()]
-
-
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 a day has no zone
-    except ValueError:
-        raise typer.BadParameter("write a day as YYYY-MM-DD") from None

@@ -9,7 +9,7 @@ import asyncio
 import json as standard_json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -24,6 +24,7 @@ from domain.clock import beijing, iso_utc
 from domain.errors import ConfigurationError, Conflict
 from gateway.accounts import open_account
 from gateway.batch_night import match_batches
+from gateway.cli.days import day_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -77,7 +78,7 @@ def run_nights(
         raise typer.BadParameter("--again goes with --date and --account")
     if bill is not None and not (day and account and bill.is_file()):
         raise typer.BadParameter("--bill names a file and goes with --date and --account")
-    asked = _day(day)
+    asked = day_of(day) if day else None
 
     async def work(session: Session) -> list[Night]:
         await Differences(session.store, session.clock).carry_out_approved()
@@ -119,7 +120,7 @@ def status(
     """
 
     async def work(session: Session) -> list[Night]:
-        last = _day(day) or beijing(session.clock.now_ms()).date()
+        last = day_of(day) if day else beijing(session.clock.now_ms()).date()
         return list(await session.store.nights(last - timedelta(days=days - 1), last))
 
     nights = in_session(config, work)
@@ -311,15 +312,6 @@ def _steps(*, quiet: bool) -> _Steps:
         return _Steps(None)
     columns = (TextColumn("{task.description:8}"), BarColumn(), TimeElapsedColumn())
     return _Steps(Progress(*columns, TimeRemainingColumn(), console=console, transient=True))
-
-
-def _day(text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 a day has no zone
-    except ValueError:
-        raise typer.BadParameter("--date: write YYYY-MM-DD") from None
 
 
 def _night_row(night: Night) -> dict[str, Any]:

@@ -8,7 +8,6 @@ begins later.
 import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ import typer
 
 from domain.clock import beijing
 from domain.errors import Conflict, InvalidRequest, NotFound
+from gateway.cli.days import day_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -45,13 +45,13 @@ def settle(
 
     Example: posgate settle --date 2026-11-29
     """
-    asked = _day(day)
+    asked = day_of(day)
 
     async def work(session: Session) -> Sequence[StoredStatement]:
         if asked >= beijing(session.clock.now_ms()).date():
             raise InvalidRequest("day_not_over", f"{asked} is not over", field="date")
         source = order_source(session.loaded.store_url())
-        rows = await asyncio.to_thread(lambda: list(source.posted_items(*day_window(asked))))
+        rows = source.posted_items(*day_window(asked))
         section = session.loaded.config.reconciliation
         nights = session.loaded.path(section.folder)
         kept = await settle_day(session.store, session.clock, asked, rows, nights)
@@ -95,7 +95,7 @@ def add_rate(
     try:
         rate = MerchantRate(
             rate_ppm=ppm,
-            since=_day(since),
+            since=day_of(since, "--since"),
             min_fen=minimum,
             cap_fen=cap,
             channel=channel,
@@ -168,10 +168,3 @@ def _rate_row(kept: StoredRate) -> dict[str, Any]:
         "returns_fee": rate.returns_fee,
         "bears_channel_fee": kept.bears_channel_fee,
     }
-
-
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 a day has no zone
-    except ValueError:
-        raise typer.BadParameter("write a day as YYYY-MM-DD") from None
