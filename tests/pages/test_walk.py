@@ -254,6 +254,32 @@ async def test_time_ran_out(shop: Shop) -> None:
     assert (await browser.follow(page)).state == "expired"
 
 
+async def test_where_an_order_has_ended_a_printed_code_alone_begins_another(shop: Shop) -> None:
+    """A live code was for the one order: a link back to it would be dead."""
+    live_id = shop.live_order()
+    late = Decline(DeclineReason.NOT_PAID_IN_TIME)
+    for code, code_id, begins in (("good1", PRINTED, True), ("good2", LIVE, False)):
+        browser = shop.browser()
+        typed = {"amount": "5"} if code_id == PRINTED else {}
+        page = await browser.press(await browser.log_in(code_id, code), code_id, **typed)
+        order_id = shop.pages.orders[-1].checkout_id if begins else live_id
+        shop.pages.move(order_id, CheckoutStatus.CLOSED, decline=late)
+        ended = await browser.follow(page, code_id)
+        assert (ended.state, 'id="begin"' in ended.text) == ("expired", begins)
+
+
+async def test_a_payer_who_cancelled_sees_one_button_to_pay(shop: Shop) -> None:
+    """The order is his again; a second button beside it would only be a riddle."""
+    browser = shop.browser()
+    page = await browser.press(await browser.log_in(), amount="5")
+    no = Decline(DeclineReason.CANCELLED)
+    shop.pages.move(shop.pages.orders[0].checkout_id, CheckoutStatus.WAITING, decline=no)
+    again = await browser.follow(page)
+    assert again.state == "failed"
+    assert 'id="press"' in again.text
+    assert 'id="begin"' not in again.text
+
+
 async def test_the_wallets_return_finds_the_page_again(shop: Shop) -> None:
     """A form from the wallet's site, without a cookie: it leads to the order's page."""
     browser = shop.browser("unionpay_qr")

@@ -21,7 +21,7 @@ from domain.errors import Conflict
 from domain.money import MAX_AMOUNT_FEN, MoneyError, parse_yuan
 from gateway.checkout.port import Begun, CheckoutPages, CheckoutView, Payer, Press, Start
 from gateway.http.pages.answers import Answers, Visit
-from gateway.http.pages.counters import Counter, Counters, payer_of
+from gateway.http.pages.counters import Counter, Counters, is_live, payer_of
 from gateway.http.pages.orders import mark_of, state_of
 from gateway.http.pages.rendering import REMARK_LENGTH, OrderPage, Payable, Plain
 from gateway.http.pages.requests import JSON, PageResponse, fields_of, form_of
@@ -227,7 +227,7 @@ class Presses:
             bridge=_BRIDGES[session.wallet] if is_ready else "",
             parameters=_parameters(begun) if begun is not None and is_ready else _NO_PARAMETERS,
             form=form,
-            begin_again=visit.home if state in _ENDED else "",
+            begin_again=_begin_again(visit, state) if not form else "",
         )
         return self._answers.order(visit, page, session, view.checkout_id)
 
@@ -238,6 +238,11 @@ class Presses:
 _WATCHED: Final = frozenset((State.PAYING, State.ASKING, State.FAILED, State.ELSEWHERE, State.BUSY))
 """States that may change while the page is open."""
 _ENDED: Final = frozenset((State.FAILED, State.CLOSED, State.EXPIRED, State.RETURNED, State.BUSY))
+
+
+def _begin_again(visit: Visit, state: State) -> str:
+    """Where a new order can be begun: at a printed code; a live one was for this order alone."""
+    return visit.home if state in _ENDED and not is_live(visit.code_id) else ""
 
 
 def _begun_state(begun: Begun, visit: Visit) -> State:
