@@ -159,8 +159,8 @@ MUTANTS = (
     _mutant(
         "a refund's repeat with other content is taken for the same",
         "gateway/refunds.py",
-        "    if order.payment_id != payment_id or order.fingerprint != ask.fingerprint:\n",
-        "    if order.payment_id != payment_id:\n",
+        "    if not is_its_own or order.fingerprint != ask.fingerprint:\n",
+        "    if not is_its_own:\n",
     ),
     _mutant(
         "refunds under way are not counted",
