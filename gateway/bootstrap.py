@@ -8,7 +8,7 @@ no thread and no HTTP client is there then.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from channels.http import HttpClient
 from channels.port import ChannelServices, Download, NotSent, Send, no_download
@@ -23,7 +23,6 @@ from gateway.http.door import ApiDoor
 from gateway.http.event_streams import EventStreams
 from gateway.http.nonces import Nonces, make_nonces
 from gateway.http.operations import Operations
-from gateway.http.pages.assembly import page_server
 from gateway.http.pos_carrier import CarrierBounds, PosCarrier
 from gateway.http.server import ApiServer
 from gateway.keys import open_sealer
@@ -40,6 +39,9 @@ from gateway.store.engine import StoreOptions, store_for
 from gateway.store.port import Store
 from gateway.tls import server_context
 from signing.keywrap import Sealer
+
+if TYPE_CHECKING:
+    from gateway.http.pages.server import PageServer
 
 __all__ = ["Bound", "Gateway", "Seams"]
 
@@ -294,8 +296,16 @@ class Gateway:
                 feed=self.core.feed, write_timeout_s=self._loaded.config.events.write_timeout_s
             ),
             max_body_bytes=max_body_bytes,
-            pages=page_server(self.core.page_door, self._loaded.config.pages),
+            pages=self._make_pages(),
         )
+
+    def _make_pages(self) -> "PageServer | None":
+        door = self.core.page_door
+        if door is None:
+            return None
+        from gateway.http.pages.assembly import page_server  # noqa: PLC0415 (who has pages pays)
+
+        return page_server(door, self._loaded.config.pages)
 
     def _watch(self, core: Core) -> None:
         """Everything bounded shows how full it is."""

@@ -6,6 +6,7 @@ starts a task or waits. ``gateway/bootstrap.py`` opens what this stands on and s
 
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from gateway.advices import AdviceMemory
 from gateway.checkout.assembly import checkout_rooms_on
@@ -23,8 +24,6 @@ from gateway.http.auth import Authenticator
 from gateway.http.checkout_calls import CheckoutCalls
 from gateway.http.door import ApiDoor
 from gateway.http.event_calls import EventCalls
-from gateway.http.pages.assembly import page_door
-from gateway.http.pages.door import PageDoor
 from gateway.http.payment_calls import PaymentCalls
 from gateway.http.refund_calls import RefundCalls
 from gateway.inbound import Inbound, InboundBounds
@@ -42,6 +41,9 @@ from gateway.pos.listener import ListenerBounds, PosListener
 from gateway.recovery import Recovery
 from gateway.refund_settlement import RefundSettlement
 from gateway.refunds import Refunds
+
+if TYPE_CHECKING:
+    from gateway.http.pages.door import PageDoor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Core:
     pos_listener: PosListener
     api_door: ApiDoor
     feed: Feed
-    page_door: PageDoor | None
+    page_door: "PageDoor | None"
     """``None`` where no ``http.public_url`` is configured."""
 
 
@@ -377,10 +379,12 @@ def _api_door(
     )
 
 
-def _page_door(ground: Ground, checkouts: Checkouts) -> PageDoor | None:
+def _page_door(ground: Ground, checkouts: Checkouts) -> "PageDoor | None":
     public_url = ground.config.http.public_url
     if not public_url:
         return None
+    from gateway.http.pages.assembly import page_door  # noqa: PLC0415 (who has pages pays)
+
     return page_door(
         public_url=public_url,
         section=ground.config.pages,

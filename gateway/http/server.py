@@ -9,7 +9,7 @@ connection, closes the idle ones, and says so with the last answer on each of th
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
@@ -20,8 +20,10 @@ from gateway.http.door import ApiDoor
 from gateway.http.errors import status_of
 from gateway.http.event_streams import EventStreams
 from gateway.http.operations import Operations
-from gateway.http.pages.server import PageServer
 from gateway.inbound import Inbound
+
+if TYPE_CHECKING:
+    from gateway.http.pages.server import PageServer
 
 _BODY_GRACE_S: Final = 30
 _BELOW: Final = "/{below:(?s:.+)}"
@@ -39,7 +41,7 @@ class ApiServer:
         operations: Operations,
         streams: EventStreams,
         max_body_bytes: int,
-        pages: PageServer | None = None,
+        pages: "PageServer | None" = None,
     ) -> None:
         self._door = door
         self._inbound = inbound

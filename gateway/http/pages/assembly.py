@@ -1,4 +1,8 @@
-"""The payers' door put together from the configuration."""
+"""The payers' door put together from the configuration.
+
+Rule: what payers are shown is drawn with Jinja2 and segno, a tenth of a second of every start
+that has no use for them; so this module is imported where ``http.public_url`` is set, not before.
+"""
 
 from collections.abc import Callable
 from ipaddress import ip_network
@@ -51,8 +55,6 @@ def page_door(
     )
 
 
-def page_server(door: PageDoor | None, section: PagesSection) -> PageServer | None:
-    """Its routes, if it is open."""
-    if door is None:
-        return None
+def page_server(door: PageDoor, section: PagesSection) -> PageServer:
+    """Its routes."""
     return PageServer(door=door, proxies=[ip_network(entry) for entry in section.proxies])
