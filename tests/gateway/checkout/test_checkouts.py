@@ -7,22 +7,17 @@ from typing import Any
 import orjson
 import pytest
 
-from channels.inbound import InboundRequest, PaymentWord
 from channels.payer_orders import OrderAnswer
-from channels.port import Answer, Verdict
+from channels.port import Verdict
 from domain.checkout import CheckoutStatus
 from domain.decline import DeclineReason
 from domain.errors import Conflict, NotFound, Unprocessable
-from domain.payment import Event, Payment, Status
-from domain.settle import Decision
-from gateway.cases import Cases
+from domain.payment import Event, Status
 from gateway.checkout.port import Payer, Press, Start
-from gateway.inbound import Inbound, InboundBounds
-from gateway.refunds import RefundAsk
-from gateway.store.port import JobKind, Store
+from gateway.store.port import JobKind
 from tests.gateway.checkout.cafe import ANN, BOB, PUBLIC_URL, STANDS, Cafe
-from tests.gateway.scripted import ACTING, CLOSED, LOST, MISSING, NO, PAID, RETURNED
-from tests.support.waiting import eventually
+from tests.gateway.checkout.walks import hears, paying, quiet
+from tests.gateway.scripted import ACTING, CLOSED, LOST, MISSING, PAID, RETURNED, SILENT
 
 PRESS = Press(
     merchant_no="M1",
@@ -37,50 +32,6 @@ UNANSWERED = OrderAnswer(verdict=Verdict.UNKNOWN)
 REFUSED = OrderAnswer(
     verdict=Verdict.DECLINED, reason=DeclineReason.NOT_PERMITTED, channel_code="NO_AUTH"
 )
-
-
-@pytest.fixture
-def cafe(store: Store) -> Cafe:
-    return Cafe(store)
-
-
-async def paying(cafe: Cafe, key: str = "k1", payer: Payer = ANN) -> Payment:
-    """A checkout that a payer has begun to pay."""
-    base = await cafe.opened(key)
-    begun = await cafe.checkouts.begin(base.order.id, payer)
-    assert begun.start is Start.READY
-    return base
-
-
-async def hears(cafe: Cafe, attempt: Payment, answer: Answer) -> None:
-    """The channel tells by itself what became of an attempt."""
-    word = PaymentWord(order_no=attempt.order.channel_order_no, answer=answer)
-    route = cafe.routes.of_account(attempt.order.account_id)
-    inbound = Inbound(
-        store=cafe.store,
-        routes=cafe.routes,
-        settlement=cafe.settlement,
-        refund_settlement=cafe.refund_settlement,
-        tell=cafe.payments.tell_first,
-        clock=cafe.clock,
-        metrics=cafe.metrics,
-        log=cafe.log,
-        bounds=InboundBounds(answer_within_s=4, max_in_flight=8),
-    )
-    channel: Any = route.channel
-    channel.words[b"word"] = word
-    reply = await inbound.receive(
-        route.channel_name,
-        route.account_id,
-        InboundRequest(method="POST", path_and_query="/", headers={}, body=b"word"),
-    )
-    assert reply is not None
-    assert reply.status == 200
-
-
-async def quiet(cafe: Cafe) -> None:
-    """Nothing goes on in the background any more."""
-    await eventually(lambda: not cafe.payments._tasks)
 
 
 async def test_a_checkout_waits_and_nothing_is_at_any_channel(cafe: Cafe) -> None:
@@ -218,7 +169,7 @@ async def test_nobody_takes_over_what_cannot_be_closed(
     """The channel does not answer: the second wallet is told "elsewhere", and nothing begins."""
     monkeypatch.setattr("gateway.checkout.attempts._TAKE_OVER_WAIT_S", 0.05)
     base = await paying(cafe)
-    cafe.alipay.queries, cafe.alipay.cancels = [LOST], [_SILENT]
+    cafe.alipay.queries, cafe.alipay.cancels = [LOST], [SILENT]
     cafe.clock.later_s = 21
     begun = await cafe.checkouts.begin(base.order.id, BOB)
     assert begun.start is Start.ELSEWHERE
@@ -232,9 +183,6 @@ async def test_nobody_takes_over_what_cannot_be_closed(
     cafe.alipay.cancels = [CLOSED]
     await cafe.settle_due()
     assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
-
-
-_SILENT = replace(CLOSED, verdict=Verdict.UNKNOWN, was_paid=None)
 
 
 async def test_a_second_payment_goes_back_by_itself(cafe: Cafe) -> None:
@@ -312,139 +260,6 @@ async def test_an_invented_id_is_nobodys(cafe: Cafe) -> None:
         await cafe.payments.find("M1", f"{base.order.id}-1")
 
 
-# --- the merchant ends it
-
-
-async def test_a_cancelled_checkout_that_nobody_pays_is_closed_at_once(cafe: Cafe) -> None:
-    base = await cafe.opened()
-    await cafe.checkouts.cancel(base)
-    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
-    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.OVER
-    assert [(one.type, one.sequence) for one in await cafe.told(base)] == [("payment.closed", 1)]
-    assert cafe.alipay.calls == []
-    assert (await cafe.proof()).named == []
-
-
-async def test_a_cancel_undoes_the_attempt_and_tells_once(cafe: Cafe) -> None:
-    base = await paying(cafe)
-    undone = await cafe.checkouts.cancel(base)
-    assert undone.standing.status is Status.REVERSING
-    await quiet(cafe)
-    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
-    [notice] = await cafe.told(base)
-    shown = orjson.loads(notice.body)["payment"]
-    assert (notice.type, shown["error"]["code"]) == ("payment.closed", "cancelled")
-    assert (await cafe.proof()).named == []
-
-
-async def test_a_cancel_of_a_paid_one_returns_it(cafe: Cafe) -> None:
-    base = await paying(cafe)
-    await hears(cafe, await cafe.attempt(base), PAID)
-    cafe.alipay.cancels = [RETURNED]
-    await cafe.checkouts.cancel(await cafe.now(base))
-    await quiet(cafe)
-    assert await cafe.stands(base) == (CheckoutStatus.REVERSED, "reversed")
-    told = [(one.type, one.sequence) for one in await cafe.told(base)]
-    assert told == [("payment.succeeded", 1), ("payment.reversed", 2)]
-    seen = await cafe.checkouts.seen(await cafe.now(base))
-    assert seen.standing.returned_fen == 1990
-    assert (await cafe.proof()).named == []
-
-
-async def test_money_that_comes_after_the_end_goes_back_and_is_told(cafe: Cafe) -> None:
-    base = await paying(cafe)
-    await cafe.checkouts.cancel(base)
-    await quiet(cafe)
-    await hears(cafe, await cafe.attempt(base), PAID)
-    assert await cafe.stands(base) == (CheckoutStatus.CLOSING, "reversing")
-    cafe.alipay.cancels = [RETURNED]
-    await cafe.settle_due()
-    assert await cafe.stands(base) == (CheckoutStatus.REVERSED, "reversed")
-    told = [(one.type, one.sequence) for one in await cafe.told(base)]
-    assert told == [("payment.closed", 1), ("payment.reversed", 2)]
-    assert (await cafe.proof()).named == []
-
-
-async def test_a_cancel_races_a_begin(cafe: Cafe) -> None:
-    """Whichever is first: closed in the end, and nothing is left open at a channel."""
-    for number in range(6):
-        base = await cafe.opened(f"race{number}")
-        await asyncio.gather(cafe.checkouts.begin(base.order.id, ANN), cafe.checkouts.cancel(base))
-        await quiet(cafe)
-        assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
-        if (await cafe.row(base)).attempts:
-            assert (await cafe.attempt(base)).standing.status is Status.CLOSED
-    assert (await cafe.proof()).named == []
-
-
-# --- its time is over
-
-
-async def test_the_time_of_one_that_nobody_pays_ends_it(cafe: Cafe) -> None:
-    base = await cafe.opened()
-    await cafe.end_due()
-    assert await cafe.stands(base) == (CheckoutStatus.WAITING, "pending")
-    cafe.clock.later_s = 301
-    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.OVER
-    await cafe.end_due()
-    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
-    [notice] = await cafe.told(base)
-    assert orjson.loads(notice.body)["payment"]["error"]["code"] == "not_paid_in_time"
-    assert await cafe.store.jobs(JobKind.CHECKOUT, "", 9) == []
-
-
-async def test_the_time_alone_ends_nothing_that_may_be_paid(cafe: Cafe) -> None:
-    """Only the channel's answer does: asked once more, then closed there."""
-    base = await paying(cafe)
-    cafe.alipay.queries = [ACTING]
-    cafe.clock.later_s = 301
-    await cafe.end_due()
-    assert await cafe.stands(base) == (CheckoutStatus.PAYING, "pending")
-    await cafe.settle_due()
-    assert cafe.alipay.calls == ["create_page_order", "query", "cancel"]
-    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
-    assert [one.type for one in await cafe.told(base)] == ["payment.closed"]
-    assert await cafe.store.jobs(JobKind.CHECKOUT, "", 9) == []
-
-
-async def test_what_is_paid_at_the_last_moment_stands(cafe: Cafe) -> None:
-    base = await paying(cafe)
-    cafe.alipay.queries = [PAID]
-    cafe.clock.later_s = 301
-    await cafe.settle_due()
-    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
-    await cafe.end_due()
-    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
-
-
-async def test_an_attempt_waits_for_its_payer_however_often_it_is_asked_about(cafe: Cafe) -> None:
-    """Long past a till's patience and the channel's schedule, "not found" included."""
-    base = await paying(cafe)
-    cafe.alipay.queries = [MISSING, MISSING, MISSING, ACTING, LOST, ACTING]
-    for later_s in (30, 60, 90, 120, 200, 290):
-        cafe.clock.later_s = later_s
-        await cafe.settle_due()
-    assert cafe.alipay.calls.count("query") == 6
-    assert "cancel" not in cafe.alipay.calls
-    assert (await cafe.row(base)).status is CheckoutStatus.PAYING
-
-
-async def test_one_that_was_taken_over_when_its_time_ends(cafe: Cafe) -> None:
-    """The attempt is being undone already: the checkout ends with it."""
-    base = await paying(cafe)
-    cafe.alipay.queries, cafe.alipay.cancels = [ACTING], [_SILENT]
-    await cafe.checkouts.release(base.order.id, ANN)
-    assert await cafe.stands(base) == (CheckoutStatus.PAYING, "pending")
-    cafe.clock.later_s = 301
-    await cafe.end_due()
-    assert await cafe.stands(base) == (CheckoutStatus.CLOSING, "reversing")
-    cafe.alipay.cancels = [CLOSED]
-    await quiet(cafe)
-    await cafe.settle_due()
-    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
-    assert (await cafe.proof()).named == []
-
-
 # --- asked by the page
 
 
@@ -460,45 +275,6 @@ async def test_the_page_asks_the_channel_at_most_every_two_seconds(cafe: Cafe) -
     assert view is not None
     assert view.status is CheckoutStatus.PAID
     assert cafe.alipay.calls.count("query") == 2
-
-
-# --- refunds
-
-
-async def refund(cafe: Cafe, base: Payment, number: str = "r1", amount_fen: int = 500) -> Any:
-    ask = RefundAsk(merchant_refund_no=number, amount_fen=amount_fen, reason="", fingerprint=b"f")
-    return await cafe.refunds.create("M1", base.order.id, ask)
-
-
-async def test_a_refund_of_a_checkout_is_one_of_its_attempt(cafe: Cafe) -> None:
-    base = await paying(cafe)
-    await hears(cafe, await cafe.attempt(base), PAID)
-    made, replayed = await refund(cafe, base)
-    await eventually(lambda: not cafe.refunds.in_flight())
-    again, is_known = await refund(cafe, base)
-    assert (replayed, is_known, again.order) == (False, True, made.order)
-    seen = await cafe.checkouts.seen(await cafe.now(base))
-    assert (seen.standing.status, seen.standing.returned_fen) == (Status.SUCCEEDED, 500)
-    told = await cafe.told(base)
-    assert [(one.type, one.sequence) for one in told] == [
-        ("payment.succeeded", 1),
-        ("refund.succeeded", 2),
-    ]
-    assert orjson.loads(told[1].body)["refund"]["payment_id"] == base.order.id
-    with pytest.raises(Conflict, match="refunded"):
-        await cafe.checkouts.cancel(await cafe.now(base))
-    with pytest.raises(Unprocessable, match="1490"):
-        await refund(cafe, base, "r2", 1491)
-    assert (await cafe.proof()).named == []
-
-
-async def test_what_nobody_paid_is_not_refunded(cafe: Cafe) -> None:
-    base = await cafe.opened()
-    with pytest.raises(Conflict, match="pending"):
-        await refund(cafe, base)
-    await cafe.checkouts.begin(base.order.id, ANN)
-    with pytest.raises(Conflict, match="pending"):
-        await refund(cafe, base)
 
 
 # --- one wallet's own code
@@ -577,30 +353,3 @@ async def test_an_altered_press_makes_nothing(cafe: Cafe, change: dict[str, Any]
     with pytest.raises(Unprocessable):
         await cafe.checkouts.press(replace(PRESS, **change))
     assert await cafe.store.jobs(None, "", 9) == []
-
-
-# --- a person decides
-
-
-async def test_a_parked_attempt_is_the_checkouts_case(cafe: Cafe) -> None:
-    """Another amount: nobody else begins, and the person's word moves both."""
-
-    base = await paying(cafe)
-    await hears(cafe, await cafe.attempt(base), replace(PAID, amount_fen=1))
-    seen = await cafe.checkouts.seen(await cafe.now(base))
-    assert seen.standing.parked_reason == "amount_mismatch"
-    cafe.clock.later_s = 60
-    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.ELSEWHERE
-    cases = Cases(store=cafe.store, clock=cafe.clock, notices=cafe.notices)
-    [case] = [one async for one in cases.listed(is_open=True)]
-    await cases.resolve(case.case_id, Decision.PAID, by="wang", why="the bank says so")
-    assert await cafe.stands(base) == (CheckoutStatus.PAID, "succeeded")
-    assert [one.type for one in await cafe.told(base)] == ["payment.succeeded"]
-    assert (await cafe.proof()).named == []
-
-
-async def test_a_declined_attempt_is_not_announced(cafe: Cafe) -> None:
-    base = await paying(cafe)
-    await hears(cafe, await cafe.attempt(base), NO)
-    assert await cafe.stands(base) == (CheckoutStatus.WAITING, "pending")
-    assert await cafe.told(base) == []

@@ -1,0 +1,50 @@
+"""Walks of a checkout that several tests begin with."""
+
+from typing import Any
+
+from channels.inbound import InboundRequest, PaymentWord
+from channels.port import Answer
+from domain.payment import Payment
+from gateway.checkout.port import Payer, Start
+from gateway.inbound import Inbound, InboundBounds
+from tests.gateway.checkout.cafe import ANN, Cafe
+from tests.support.waiting import eventually
+
+
+async def paying(cafe: Cafe, key: str = "k1", payer: Payer = ANN) -> Payment:
+    """A checkout that a payer has begun to pay."""
+    base = await cafe.opened(key)
+    begun = await cafe.checkouts.begin(base.order.id, payer)
+    assert begun.start is Start.READY
+    return base
+
+
+async def hears(cafe: Cafe, attempt: Payment, answer: Answer) -> None:
+    """The channel tells by itself what became of an attempt."""
+    word = PaymentWord(order_no=attempt.order.channel_order_no, answer=answer)
+    route = cafe.routes.of_account(attempt.order.account_id)
+    inbound = Inbound(
+        store=cafe.store,
+        routes=cafe.routes,
+        settlement=cafe.settlement,
+        refund_settlement=cafe.refund_settlement,
+        tell=cafe.payments.tell_first,
+        clock=cafe.clock,
+        metrics=cafe.metrics,
+        log=cafe.log,
+        bounds=InboundBounds(answer_within_s=4, max_in_flight=8),
+    )
+    channel: Any = route.channel
+    channel.words[b"word"] = word
+    reply = await inbound.receive(
+        route.channel_name,
+        route.account_id,
+        InboundRequest(method="POST", path_and_query="/", headers={}, body=b"word"),
+    )
+    assert reply is not None
+    assert reply.status == 200
+
+
+async def quiet(cafe: Cafe) -> None:
+    """Nothing goes on in the background any more."""
+    await eventually(lambda: not cafe.payments._tasks)
