@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from channels.payer_orders import PayerAnswer
-from domain.checkout import is_checkout
 from domain.payment import Payment
 from gateway.checkout.attempts import Attempts
 from gateway.checkout.closing import Closing
@@ -36,13 +35,6 @@ class Checkouts:
     async def cancel(self, base: Payment) -> Payment:
         """See :meth:`Closing.cancel`."""
         return await self._closing.cancel(base)
-
-    async def money_of(self, payment: Payment) -> Payment:
-        """The payment whose books have the money: a checkout's current attempt, if any."""
-        if not is_checkout(payment.order):
-            return payment
-        found = await self._desk.found(payment.order.id)
-        return found.attempt or found.base
 
     async def seen(self, payment: Payment) -> Payment:
         """See :class:`gateway.checkout.port.CheckoutPayments`."""
