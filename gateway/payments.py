@@ -328,8 +328,11 @@ class Payments:
         channel = self._routes.channel(order.account_id)
         if channel is None:
             raise Unavailable("account gone")
-        is_answered = payment.standing.status is not Status.SUBMITTED
+        asked = payment.standing
         begun = await self._settlement.begin_undo(live, channel, Event.UNDO, _CANCELLED)
+        # by what was moved, not by what was read: it may have been answered since, and moved twice
+        skipped = live.payment.standing.version > asked.version + 1
+        is_answered = asked.status is not Status.SUBMITTED or skipped
         _refuse_refunded(live.payment)
         self.tell_first(live.payment)
         if live.payment.standing.status is Status.REVERSING:

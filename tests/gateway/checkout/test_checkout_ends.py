@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from channels.payer_orders import OrderAnswer
 from domain.checkout import CheckoutStatus
 from domain.errors import Conflict, Unprocessable
 from domain.payment import Payment, Status
@@ -15,7 +16,7 @@ from gateway.cases import Cases
 from gateway.checkout.port import Start
 from gateway.refunds import RefundAsk
 from gateway.store.port import JobKind
-from tests.gateway.checkout.cafe import ANN, BOB, Cafe
+from tests.gateway.checkout.cafe import ANN, BOB, STANDS, Cafe
 from tests.gateway.checkout.walks import hears, paying, quiet
 from tests.gateway.scripted import ACTING, CLOSED, LOST, MISSING, NO, PAID, RETURNED, SILENT
 from tests.support.waiting import eventually
@@ -71,6 +72,37 @@ async def test_money_that_comes_after_the_end_goes_back_and_is_told(cafe: Cafe) 
     told = [(one.type, one.sequence) for one in await cafe.told(base)]
     assert told == [("payment.closed", 1), ("payment.reversed", 2)]
     assert (await cafe.proof()).named == []
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_a_cancel_that_read_an_order_on_its_way(cafe: Cafe, is_answered: bool) -> None:
+    """Answered since: undone at once, for its sender has gone. Still on its way: its sender's."""
+    on_its_way, answered = asyncio.Event(), asyncio.Event()
+
+    async def held() -> OrderAnswer:
+        on_its_way.set()
+        await answered.wait()
+        return STANDS
+
+    cafe.alipay.orders = [held]
+    base = await cafe.opened()
+    pressed = asyncio.ensure_future(cafe.checkouts.begin(base.order.id, ANN))
+    await on_its_way.wait()
+    read = await cafe.attempt(base)
+    assert read.standing.status is Status.SUBMITTED
+    if is_answered:
+        answered.set()
+        await pressed
+    await cafe.payments.cancel(read)
+    await quiet(cafe)
+    assert ("cancel" in cafe.alipay.calls) is is_answered
+    expected = CheckoutStatus.CLOSED if is_answered else CheckoutStatus.CLOSING
+    assert (await cafe.row(base)).status is expected
+    answered.set()
+    assert (await pressed).start is (Start.READY if is_answered else Start.OVER)
+    await quiet(cafe)
+    assert await cafe.stands(base) == (CheckoutStatus.CLOSED, "closed")
+    assert cafe.alipay.calls.count("cancel") == 1
 
 
 async def test_a_cancel_races_a_begin(cafe: Cafe) -> None:
