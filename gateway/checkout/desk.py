@@ -18,7 +18,7 @@ from domain.clock import Clock
 from domain.errors import Unprocessable
 from domain.payment import FINAL, Payment, Status
 from gateway.checkout.bounds import CheckoutBounds
-from gateway.checkout.following import checkout_of
+from gateway.checkout.following import checkout_of, with_payment
 from gateway.checkout.live_code import Windows, make_token, read_token
 from gateway.checkout.port import CheckoutView, LiveCode, Payer
 from gateway.routes import Route, Routes
@@ -70,17 +70,20 @@ class Desk:
             Unavailable: the store is away, or does not show it.
         """
         base, checkout = await checkout_of(self._store, checkout_id)
+        return await self._with_attempt(base, checkout)
+
+    async def look(self, checkout_id: str) -> Found | None:
+        """A checkout, or ``None`` where no such one exists."""
+        checkout = await self._store.checkout(checkout_id)
+        if checkout is None:
+            return None
+        return await self._with_attempt(await with_payment(self._store, checkout), checkout)
+
+    async def _with_attempt(self, base: Payment, checkout: Checkout) -> Found:
         attempt = None
         if checkout.attempts:
             attempt = await self._store.payment(checkout.current_id)
         return Found(base, checkout, attempt)
-
-    async def look(self, checkout_id: str) -> Found | None:
-        """A checkout, or ``None`` where no such one exists."""
-        base = await self._store.payment(checkout_id)
-        if base is None or not is_checkout(base.order):
-            return None
-        return await self.found(checkout_id)
 
     async def seen(self, payment: Payment) -> Payment:
         """See :class:`gateway.checkout.port.CheckoutPayments`."""

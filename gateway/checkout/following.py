@@ -6,6 +6,7 @@ nothing: the checkout does, in one sequence that the attempt's refunds go on wit
 """
 
 from dataclasses import replace
+from typing import Final
 
 from domain.checkout import OPEN, Checkout, CheckoutEvent, is_attempt, shown_id
 from domain.checkout_step import CheckoutStep, checkout_step, event_of, seen_payment
@@ -16,6 +17,8 @@ from domain.settle import Step
 from gateway.notices import NoticeWriter
 from gateway.store.port import Advance, CheckoutMove, Store
 
+_NOT_SHOWN: Final = "the store does not show a checkout that it acknowledged"
+
 
 async def checkout_of(store: Store, payment_id: str) -> tuple[Payment, Checkout]:
     """A checkout with its payment, by its own id or an attempt's.
@@ -23,12 +26,22 @@ async def checkout_of(store: Store, payment_id: str) -> tuple[Payment, Checkout]
     Raises:
         Unavailable: the store is away, or does not show them.
     """
-    checkout_id = shown_id(payment_id)
-    checkout = await store.checkout(checkout_id)
-    base = await store.payment(checkout_id)  # in this order: it is never older than the former
-    if checkout is None or base is None:
-        raise Unavailable("the store does not show a checkout that it acknowledged")
-    return base, checkout
+    checkout = await store.checkout(shown_id(payment_id))
+    if checkout is None:
+        raise Unavailable(_NOT_SHOWN)
+    return await with_payment(store, checkout), checkout
+
+
+async def with_payment(store: Store, checkout: Checkout) -> Payment:
+    """The payment of a checkout that was read: read after it, so that it is never older.
+
+    Raises:
+        Unavailable: the store is away, or does not show it.
+    """
+    base = await store.payment(checkout.id)
+    if base is None:
+        raise Unavailable(_NOT_SHOWN)
+    return base
 
 
 async def followed(
