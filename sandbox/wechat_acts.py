@@ -92,6 +92,7 @@ class Wish:
     openid: str = field(default="", repr=False)
     code: str = field(default="", repr=False)
     expires_at_ms: int = 0
+    is_national: bool = False
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
@@ -211,6 +212,7 @@ def _new(wish: Wish, pays_at_ms: int, gives_up_at_ms: int, now_ms: int) -> Order
         fingerprint=wish.fingerprint,
         notify_url=wish.notify_url,
         device=wish.device,
+        is_national=wish.is_national,
     )
 
 
@@ -273,6 +275,7 @@ class RefundWish:
     total_fen: int
     refund_fen: int
     notify_url: str = ""
+    is_national: bool = False
 
 
 def refund(wish: RefundWish, state: WeChatState, now_ms: int) -> tuple[Order, Refund]:
@@ -294,7 +297,7 @@ def refund(wish: RefundWish, state: WeChatState, now_ms: int) -> tuple[Order, Re
         raise Refusal("INVALID_REQUEST", "申请退款金额大于订单可退金额")
     done_at_ms = now_ms + state.config.refund_after_ms
     made = state.books.give_back(order, wish.out_refund_no, wish.refund_fen, done_at_ms, now_ms)
-    made.notify_url = wish.notify_url
+    made.notify_url, made.is_national = wish.notify_url, wish.is_national
     state.books.look_again(done_at_ms, Happened(order, made))
     return order, made
 

@@ -61,6 +61,7 @@ class Refund:
     done_at_ms: int
     notify_url: str = ""
     is_abnormal: bool = False
+    is_national: bool = False
 
     def is_done(self, now_ms: int) -> bool:
         """Whether the payer has the money."""
@@ -69,7 +70,10 @@ class Refund:
 
 @dataclass(slots=True)
 class Order:
-    """One order. ``fingerprint`` is everything that a repeat must say again."""
+    """One order. ``fingerprint`` is everything that a repeat must say again.
+
+    ``is_national``: asked for by the national scheme, and told by it too (a refund's alike).
+    """
 
     out_trade_no: str
     sub_mchid: str
@@ -86,6 +90,7 @@ class Order:
     fingerprint: tuple[str, ...] = field(repr=False)
     notify_url: str = ""
     device: str = ""
+    is_national: bool = False
     decline: tuple[str, str] | None = None
     paid_at_ms: int = 0
     is_closed: bool = False

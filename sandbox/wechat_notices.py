@@ -1,7 +1,8 @@
 """What the simulated WeChat Pay tells its merchants unasked (``channels.md`` B2).
 
 Rules: a notice has one id and is encrypted and signed anew at each sending, under the platform
-certificate or under the public key, by turns of its orders: a merchant holds both. Its
+certificate or under the public key, by turns of its orders: a merchant holds both; what was
+asked for by the national scheme is told under the national key, sealed with SM4. Its
 resource is encrypted under the APIv3 key. APIv2's codes (micropay) bring none, since they name
 no ``notify_url``. 200 or 204 takes it. A forged one is the vendor's own probe: a signature
 that begins :data:`PROBE`.
@@ -53,6 +54,8 @@ def notice_of(what: Happened, state: WeChatState) -> Notice:
     order, refund = what.order, what.refund
     turn = int(order.transaction_id[-1]) % 2
     signer = state.keys.by_public_key if turn else state.keys.by_certificate
+    if (order if refund is None else refund).is_national:
+        signer = state.keys.national or signer
 
     def write(now_ms: int, spoil: Spoil) -> NoticeRequest:
         return write_notice(what, state, signer, now_ms, spoil)

@@ -26,7 +26,7 @@ from sandbox.wechat_acts import (
     reverse,
 )
 from sandbox.wechat_books import Order, Refund, TradeType
-from sandbox.wechat_keys import rfc3339
+from sandbox.wechat_keys import SM_SCHEME, rfc3339
 from sandbox.wechat_state import WeChatState
 from sandbox.wechat_v2 import STATE_TEXT
 
@@ -78,6 +78,10 @@ class Call(Protocol):
     @property
     def body(self) -> dict[str, Any]:
         """The JSON."""
+
+    @property
+    def scheme(self) -> str:
+        """What the request was signed with."""
 
 
 def make_order(call: Call, state: WeChatState, now_ms: int) -> Node:
@@ -148,6 +152,7 @@ def make_refund(call: Call, state: WeChatState, now_ms: int) -> Node:
             total_fen=_fen(amount, "total"),
             refund_fen=_fen(amount, "refund"),
             notify_url=_optional(body, "notify_url"),
+            is_national=call.scheme == SM_SCHEME,
         ),
         state,
         now_ms,
@@ -262,6 +267,7 @@ def _wish(call: Call, state: WeChatState, now_ms: int) -> Wish:
         openid=openid,
         code=_text(payer, "auth_code", 32) if kind == "codepay" else "",
         expires_at_ms=_expiry(body, now_ms),
+        is_national=call.scheme == SM_SCHEME,
     )
 
 

@@ -3,7 +3,9 @@
 Rules (reference ``channels.md`` B2): the list is encrypted with the APIv3 key, so that only
 WeChat Pay and we can have made it, and it is signed under one of the certificates that it
 holds or that we hold already. A list of which one does not open or does not fit is refused as
-a whole. What has expired, or is not valid yet, is left out.
+a whole. What has expired, or is not valid yet, is left out. Certificates of the national
+algorithms must be asked for: without ``algorithm_type`` the list has RSA's alone (the
+vendor's page 获取国家商用密码证书和密钥).
 """
 
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ from channels.wechat.v3 import (
     text_of,
 )
 from signing.wechat import (
+    SM_SCHEME,
     PlatformKey,
     Stamp,
     WechatCipherError,
@@ -34,11 +37,13 @@ from signing.wechat import (
 )
 
 _MOST_CERTIFICATES: Final = 32
+_NATIONAL: Final = "algorithm_type=SM2"
 
 
 def build_certificates(account: WechatAccount, keys: PlatformKeys, stamped: Stamped) -> HttpRequest:
-    """The list of those that are valid now."""
-    return request_of(CERTIFICATES, {}, account, keys, stamped)
+    """The list of those that are valid now, of the algorithms that the account signs with."""
+    query = _NATIONAL if account.key.scheme == SM_SCHEME else ""
+    return request_of(CERTIFICATES, {}, account, keys, stamped, query=query)
 
 
 def read_certificates(

@@ -5,7 +5,6 @@ come back. The till's codes run over APIv2 and over APIv3's codepay, as a mercha
 service provider.
 """
 
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -376,45 +375,3 @@ async def test_bills_of_the_simulators_own_charges(
     assert funds.totals().payments_fen == 4 * 1990
     with pytest.raises(BillPending):
         await shop.channel.fetch_bill("trade", date(2027, 1, 1), tmp_path)
-
-
-def sm2_pair() -> tuple[bytes, bytes]:
-    """A private key and its public half, PEM, of OpenSSL's own making."""
-    command = ["openssl", "genpkey", "-algorithm", "SM2"]
-    secret = subprocess.run(command, check=True, capture_output=True).stdout
-    command = ["openssl", "pkey", "-pubout"]
-    public = subprocess.run(command, check=True, capture_output=True, input=secret).stdout
-    return secret, public
-
-
-async def test_the_national_algorithms_from_end_to_end(config: SandboxConfig) -> None:
-    """Signed with SM2, answered with SM2, paid, refunded, billed."""
-    (ours, our_public), (theirs, their_public) = sm2_pair(), sm2_pair()
-    national = WeChatNationalKeys(
-        merchant_serial="5D1A",
-        merchant_public_key_pem=our_public,
-        platform_serial="PUB_KEY_ID_SM_0001",
-        platform_private_key_pem=theirs,
-    )
-    shop = Shop(
-        config,
-        national,
-        {
-            "merchant_private_key": ours,
-            "platform_public_key": their_public,
-            "client_key": private(wechat_kit().merchant),
-        },
-        scheme="SM2",
-        codepay="true",
-        merchant_serial="5D1A",
-        platform_public_key_id="PUB_KEY_ID_SM_0001",
-    )
-    request = shop.request()
-    assert (await shop.channel.pay(request)).verdict is OK
-    refund = shop.refund_request(request.order_no, 500)
-    assert (await shop.channel.refund(refund)).verdict is P
-    shop.clock.ms += 16_000
-    assert (await shop.channel.query_refund(refund)).verdict is OK
-    shop.method = "jsapi"
-    made = await shop.channel.create_page_order(shop.order(payer_id="oPAYER0000000000000000001"))
-    assert (made.verdict, made.parameters["signType"]) == (OK, "SM2")
