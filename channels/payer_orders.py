@@ -45,7 +45,8 @@ class OrderAnswer:
     """What the channel made: ``code`` to show as a QR code, or ``parameters`` for a page.
 
     ``parameters`` are exactly what the wallet's JS bridge is given, signed where it wants
-    that; ``page_url`` where the payer is sent instead (H5).
+    that; ``page_url`` where the payer is sent instead (H5). ``answered``, ``unwritable`` and
+    ``unlisted`` are those of ``channels.port.Answer``.
     """
 
     verdict: Verdict
@@ -58,16 +59,22 @@ class OrderAnswer:
     channel_message: str = ""
     advice: Advice | None = None
     answered: bool = False
+    unwritable: bool = False
+    unlisted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayerAnswer:
-    """Who the payer is, by the wallet's own name; set for ``SUCCEEDED`` only."""
+    """Who the payer is, by the wallet's own name; set for ``SUCCEEDED`` only.
+
+    ``unlisted``: no table of ours knows its code; it is counted.
+    """
 
     verdict: Verdict
     payer_id: str = field(default="", repr=False)
     channel_code: str = ""
     channel_message: str = ""
+    unlisted: bool = False
 
 
 @runtime_checkable
@@ -108,13 +115,17 @@ class FaceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceAnswer:
-    """What the device's SDK is given to go on; good for ``expires_in_s`` seconds."""
+    """What the device's SDK is given to go on; good for ``expires_in_s`` seconds.
+
+    ``unlisted``: no table of ours knows its code.
+    """
 
     verdict: Verdict
     device_data: str = field(default="", repr=False)
     expires_in_s: int = 0
     channel_code: str = ""
     channel_message: str = ""
+    unlisted: bool = False
 
 
 @runtime_checkable

@@ -61,8 +61,7 @@ class Answer:
     ``answered`` an ``UNKNOWN`` that the channel itself said, verified: it is not away;
     ``unlisted`` one whose code no table of ours knows: it is counted, and logged by its code;
     ``hopeless`` one that asking again will not change: the undo begins at once.
-    ``reference`` and ``auth_code`` are F37 and F38 of a card answer, ``icc_data`` its F55,
-    ``card_organisation`` its 63.1.
+    ``reference``, ``auth_code``, ``icc_data``, ``card_organisation``: a card's F37, 38, 55, 63.1.
     """
 
     verdict: Verdict
@@ -180,7 +179,7 @@ class RefundAnswer:
     this number. ``not_found`` marks an ``UNKNOWN`` answer that says "no such refund", or
     comes in the place of a channel that cannot be asked: sending it again under the same
     number is safe, and all that can be done. ``amount_fen`` and ``refund_no`` are
-    the channel's words (``None`` and ``""`` where it said none).
+    the channel's words (``None`` and ``""`` where it said none); ``unwritable`` as in ``Answer``.
     """
 
     verdict: Verdict
@@ -191,6 +190,7 @@ class RefundAnswer:
     channel_message: str = ""
     advice: Advice | None = None
     not_found: bool = False
+    unwritable: bool = False
     answered: bool = False
     unlisted: bool = False
 

@@ -20,10 +20,19 @@ from typing import Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from channels.alipay.codes import GATEWAY_REFUSALS
-from channels.alipay.later_codes import CANCEL_IMPOSSIBLE, CANCEL_SUB_CODES, REFUND_SUB_CODES
+from channels.alipay.codes import GATEWAY_CODES
+from channels.alipay.later_codes import (
+    BILL_SUB_CODES,
+    CANCEL_IMPOSSIBLE,
+    CANCEL_SUB_CODES,
+    CLOSE_SUB_CODES,
+    QUERY_SUB_CODES,
+    REFUND_SUB_CODES,
+    ROYALTY_SUB_CODES,
+)
 from channels.alipay.outcome import Listed
 from channels.alipay.pay_codes import ORDER_SUB_CODES, PAY_SUB_CODES
+from channels.alipay.payer_codes import FACE_SUB_CODES, PAYER_SUB_CODES
 from channels.codes import CODE_TABLE, TABLE_VERSION
 from channels.port import Setting, Verdict
 from channels.registry import plugins
@@ -354,12 +363,13 @@ def _over_limits() -> str:
 
 
 def _alipay() -> str:
-    gateway = ", ".join(f"`{code}`" for code in sorted(GATEWAY_REFUSALS))
     of_orders = {code: row for code, row in ORDER_SUB_CODES.items() if code not in PAY_SUB_CODES}
     return (
         _listed(PAY_SUB_CODES)
-        + f"\nSigned refusals of Alipay's gateway itself ({gateway}) are `configuration`.\n\n"
-        "Only `alipay.trade.create` and `alipay.trade.precreate` know also:\n\n"
+        + "\nEvery other `code` of Alipay's gateway; its own refusals count only where they are "
+        "signed:\n\n"
+        + _listed(GATEWAY_CODES, "`code`")
+        + "\nOnly `alipay.trade.create` and `alipay.trade.precreate` know also:\n\n"
         + _listed(of_orders)
         + "\nTo `alipay.trade.cancel`, where none of them ends anything:\n\n"
         + _listed(CANCEL_SUB_CODES)
@@ -367,20 +377,37 @@ def _alipay() -> str:
         "means: an unpaid trade is closed, a paid one refunded whole; where that is refused too, "
         "the payment is parked for a person.\n\n"
         "And to `alipay.trade.refund`, where the gateway's own refusals are **unknown**, since "
-        "the money is owed and the number serves again:\n\n" + _listed(REFUND_SUB_CODES)
+        "the money is owed and the number serves again:\n\n"
+        + _listed(REFUND_SUB_CODES)
+        + _alipay_beside()
     )
 
 
-def _listed(listed: Mapping[str, Listed]) -> str:
+def _alipay_beside() -> str:
+    """What is said of Alipay's methods that no cashier waits for."""
+    named = {
+        "alipay.trade.query` and `alipay.trade.fastpay.refund.query": QUERY_SUB_CODES,
+        "alipay.trade.close": CLOSE_SUB_CODES,
+        "alipay.trade.order.settle": ROYALTY_SUB_CODES,
+        "alipay.system.oauth.token": PAYER_SUB_CODES,
+        "zoloz.authentication.customer.smilepay.initialize": FACE_SUB_CODES,
+        "alipay.data.dataservice.bill.downloadurl.query": BILL_SUB_CODES,
+    }
+    return "".join(f"\nTo `{name}`:\n\n{_listed(table)}" for name, table in named.items())
+
+
+def _listed(listed: Mapping[str, Listed], head: str = "`sub_code` (ACQ.)") -> str:
     """A table of codes with what each makes us do, and what the cashier reads."""
     rows = []
     for code, row in listed.items():
         reason, advice = row.outcome.reason, row.outcome.advice
         is_final = row.outcome.verdict is Verdict.DECLINED and reason is not None
         meaning = _code(reason.value) if is_final and reason is not None else "unknown"
+        if row.outcome.verdict in (Verdict.SUCCEEDED, Verdict.PENDING):
+            meaning = row.outcome.verdict.value
         doing = "" if advice is None else advice.value
         rows.append([_code(code.removeprefix("ACQ.")), meaning, doing, row.text.en, row.text.zh])
-    return _table(["`sub_code` (ACQ.)", "`error.code`", "Advice", "The cashier reads", ""], rows)
+    return _table([head, "`error.code`", "Advice", "The cashier reads", ""], rows)
 
 
 def _codes_of(names: Iterable[str]) -> str:

@@ -116,6 +116,6 @@ def is_failure(answer: Answer | UndoAnswer | RefundAnswer | BalanceAnswer) -> bo
     verdict = answer.verdict
     if verdict is not _UNKNOWN and verdict is not _NOT_SENT:
         return False
-    if answer.answered or (isinstance(answer, (Answer, BalanceAnswer)) and answer.unwritable):
+    if answer.answered or (not isinstance(answer, UndoAnswer) and answer.unwritable):
         return False
     return isinstance(answer, (UndoAnswer, BalanceAnswer)) or not answer.not_found

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 from channels.card import CardAction, CardData
 from channels.card_abilities import BalanceAnswer, Balances, balance_of, takes_action
 from channels.own_line import own_line_of
+from channels.payer_orders import PayerAnswer
 from channels.port import (
     Answer,
     Channel,
@@ -48,6 +49,7 @@ _REFUND_NOT_ASKED: Final = RefundAnswer(verdict=Verdict.UNKNOWN, channel_message
 _BALANCE_NOT_ASKED: Final = BalanceAnswer(verdict=Verdict.NOT_SENT, channel_message=_AWAY)
 _R = TypeVar("_R")
 _A = TypeVar("_A", Answer, UndoAnswer, RefundAnswer, BalanceAnswer)
+_Coded = Answer | UndoAnswer | RefundAnswer | BalanceAnswer | PayerAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +142,7 @@ class Guard:
     def heard(self, answer: Answer | UndoAnswer | RefundAnswer | BalanceAnswer, mark: int) -> None:
         """What a call came to; ``mark`` is what :attr:`breaker` showed when it began."""
         if answer.unlisted:
-            self._metrics.unlisted(self._account_id)
-            self._log.warning(
-                "unlisted code",
-                account_id=self._account_id,
-                code=answer.channel_code,
-                detail=answer.channel_message,
-            )
+            self.unlisted(answer)
         breaker = self.breaker
         before = breaker.state
         if is_failure(answer):
@@ -155,6 +151,16 @@ class Guard:
             breaker.answered()
         if breaker.state is not before:
             self._turned()
+
+    def unlisted(self, answer: _Coded) -> None:
+        """An answer with a code that no table of the adapter knows."""
+        self._metrics.unlisted(self._account_id)
+        self._log.warning(
+            "unlisted code",
+            account_id=self._account_id,
+            code=answer.channel_code,
+            detail=answer.channel_message,
+        )
 
     def _turned(self) -> None:
         state = self.breaker.state

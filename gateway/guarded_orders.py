@@ -20,17 +20,19 @@ _AWAY: Final = PayerAnswer(
 async def _ordered(guard: Guard, call: Awaitable[OrderAnswer]) -> OrderAnswer:
     mark = guard.breaker.mark
     answer = await (call if guard.budget is None else guard.budget.urgently(call))
-    guard.heard(_told(answer.verdict, answer), mark)
+    guard.heard(_told(answer), mark)
     return answer
 
 
-def _told(verdict: Verdict, answer: OrderAnswer | PayerAnswer) -> Answer:
+def _told(answer: OrderAnswer) -> Answer:
     """What the breaker hears of it."""
     return Answer(
-        verdict=verdict,
+        verdict=answer.verdict,
         channel_code=answer.channel_code,
         channel_message=answer.channel_message,
-        answered=isinstance(answer, OrderAnswer) and answer.answered,
+        answered=answer.answered,
+        unwritable=answer.unwritable,
+        unlisted=answer.unlisted,
     )
 
 
@@ -63,7 +65,10 @@ class GuardedPages:
         if guard.is_down():
             return _AWAY
         call = self._pages.payer_of(code)
-        return await (call if guard.budget is None else guard.budget.urgently(call))
+        answer = await (call if guard.budget is None else guard.budget.urgently(call))
+        if answer.unlisted:
+            guard.unlisted(answer)
+        return answer
 
     async def create_page_order(self, request: OrderRequest) -> OrderAnswer:
         """An order for this payer."""

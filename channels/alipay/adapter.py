@@ -182,7 +182,8 @@ class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
         try:
             built = build_refund(request, self._account, *self._moment())
         except Exception as fault:  # an amount or a text that cannot be written
-            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
+            message = type(fault).__name__
+            return RefundAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
         try:
             answer = read_refund(await self._send(built), self._account, request)
         except NotSent as fault:

@@ -21,6 +21,7 @@ from channels.alipay.calls import AlipayCalls, what
 from channels.alipay.codes import SUCCESS
 from channels.alipay.distrust import Distrusted
 from channels.alipay.envelope import message_of, request_of, text_of, verified
+from channels.alipay.later_codes import BILL_SUB_CODES
 from channels.bills import BillAbsent, BillPending, BillUnavailable, FetchedBill
 from channels.port import HttpRequest, HttpResponse
 
@@ -65,14 +66,17 @@ def read_bill_url(response: HttpResponse, account: AlipayAccount, *, is_late: bo
         if problem:
             raise BillUnavailable(f"the bill's URL {problem}")
         return url
-    match sub_code.rpartition(".")[2].upper().replace("-", "_"):
+    bare = sub_code.rpartition(".")[2].upper().replace("-", "_")
+    match bare:
         case "NO_BILL_DATA":
             raise BillAbsent("nothing happened that day")
         case "BILL_NOT_EXIST" if is_late:
             raise BillAbsent("there is no bill of that day")
         case "BILL_NOT_EXIST":
             raise BillPending("the bill is not made yet")
-    raise BillUnavailable(f"{sub_code or code} {message_of(fields)}".strip())
+    listed = BILL_SUB_CODES.get(bare)
+    why = listed.text.en if listed else message_of(fields)
+    raise BillUnavailable(f"{sub_code or code} {why}".strip())
 
 
 class AlipayBillFetch(AlipayCalls):

@@ -20,16 +20,35 @@ from types import MappingProxyType
 from typing import Final
 
 from channels.alipay.later_codes import REFUND_SUB_CODES
-from channels.alipay.outcome import ALARM, ASK, SET_UP, Outcome, Table, texts_of
+from channels.alipay.outcome import ALARM, ASK, SET_UP, Outcome, Row, Table, table, texts_of
 from channels.alipay.pay_codes import ORDER_SUB_CODES, PAY_SUB_CODES
+from channels.port import Verdict
 from domain.decline import CashierText, ChannelTexts
 
 SUCCESS: Final = "10000"
 USER_PAYING: Final = "10003"
 BUSINESS_FAILED: Final = "40004"
-BUSY: Final = frozenset({"20000", "40005"})
-"""Out of order, and called too often: neither says what became of the request."""
-GATEWAY_REFUSALS: Final = frozenset({"20001", "40001", "40002", "40003", "40006"})
+"""The sub code says what."""
+
+# fmt: off
+_GATEWAY: Final[tuple[Row, ...]] = (
+    (SUCCESS, Outcome(Verdict.SUCCEEDED), "Paid.", "支付成功"),
+    (USER_PAYING, Outcome(Verdict.PENDING), "The payer is typing the password.", "等待用户输入密码"),
+    # out of order, and called too often: neither says what became of the request
+    ("20000", ASK, "Alipay is out of order. The result is being asked for.", "支付宝服务不可用，正在查询结果"),
+    ("40005", ASK, "Alipay is called too often. The result is being asked for.", "调用过于频繁，正在查询结果"),
+    ("20001", SET_UP, "The authorisation at Alipay is not right: set-up fault.", "支付宝授权无效，请联系管理员"),
+    ("40001", SET_UP, "Alipay misses a parameter: set-up fault.", "缺少必选参数，请联系管理员"),
+    ("40002", SET_UP, "Alipay refuses a parameter: set-up fault.", "参数非法，请联系管理员"),
+    ("40003", SET_UP, "The application lacks a permission at Alipay.", "应用权限不足，请联系管理员"),
+    ("40006", SET_UP, "The service provider or the shop lacks a permission at Alipay.", "商户权限不足，请联系管理员"),
+)
+# fmt: on
+GATEWAY_CODES: Final[Table] = table(_GATEWAY, prefix="")
+"""Every ``code`` but 40004, and what it makes of a payment."""
+GATEWAY_REFUSALS: Final = frozenset(
+    code for code, row in GATEWAY_CODES.items() if row.outcome is SET_UP
+)
 TRADE_NOT_EXIST: Final = "ACQ.TRADE_NOT_EXIST"
 _OF_THE_GATEWAY: Final = ("isp.", "aop.")
 
@@ -40,7 +59,9 @@ def _by_either_name(texts: dict[str, CashierText]) -> Mapping[str, CashierText]:
 
 
 TEXTS: Final = ChannelTexts(
-    payments=_by_either_name({**texts_of(ORDER_SUB_CODES), **texts_of(PAY_SUB_CODES)}),
+    payments=_by_either_name(
+        {**texts_of(GATEWAY_CODES), **texts_of(ORDER_SUB_CODES), **texts_of(PAY_SUB_CODES)}
+    ),
     refunds=_by_either_name(dict(texts_of(REFUND_SUB_CODES))),
 )
 
@@ -67,12 +88,13 @@ def outcome_of(listed: Table, code: str, sub_code: str, gateway: Outcome = ALARM
     if code == BUSINESS_FAILED:
         row = listed.get(bare(sub_code))
         return None if row is None else row.outcome
-    if code in BUSY:
+    row = GATEWAY_CODES.get(code)
+    if row is None or row.outcome.verdict in (Verdict.SUCCEEDED, Verdict.PENDING):
+        return None  # neither is looked up here: a yes is read, not listed
+    if row.outcome is ASK:
         return ASK
-    if code in GATEWAY_REFUSALS:
-        # whoever does not know what happened may have passed the request on
-        return ASK if sub_code.startswith("isp.") or "unknow" in sub_code else gateway
-    return None
+    # whoever does not know what happened may have passed the request on
+    return ASK if sub_code.startswith("isp.") or "unknow" in sub_code else gateway
 
 
 def pay_outcome(code: str, sub_code: str) -> Outcome | None:

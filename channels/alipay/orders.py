@@ -54,7 +54,9 @@ class AlipayOrders(AlipayCalls):
     async def create_page_order(self, request: OrderRequest) -> OrderAnswer:
         """``alipay.trade.create``."""
         if not request.payer_id:
-            return OrderAnswer(verdict=Verdict.NOT_SENT, channel_message="no payer")
+            return OrderAnswer(
+                verdict=Verdict.NOT_SENT, unwritable=True, channel_message="no payer"
+            )
         return await self._make(request, build_create, read_create)
 
     async def begin_face(self, request: FaceRequest) -> FaceAnswer:
@@ -69,7 +71,8 @@ class AlipayOrders(AlipayCalls):
         try:
             built = build(request, self._account, *self._moment())
         except Exception as fault:  # an amount or a text that cannot be written
-            return OrderAnswer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
+            message = type(fault).__name__
+            return OrderAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
         try:
             return read(await self._send(built), self._account, request.order_no)
         except NotSent as fault:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import quote
 
 from channels.alipay.account import AlipayAccount, Transport
-from channels.alipay.codes import BUSINESS_FAILED, GATEWAY_REFUSALS, SUCCESS, is_answer, outcome_of
+from channels.alipay.codes import SUCCESS, is_answer, outcome_of
 from channels.alipay.distrust import Distrusted
 from channels.alipay.envelope import (
     Fields,
@@ -24,6 +24,7 @@ from channels.alipay.envelope import (
 )
 from channels.alipay.outcome import ASK, SET_UP
 from channels.alipay.pay_codes import ORDER_SUB_CODES
+from channels.alipay.payer_codes import FACE_SUB_CODES, PAYER_SUB_CODES
 from channels.alipay.wire import extended, subject_text
 from channels.payer_orders import (
     FaceAnswer,
@@ -105,8 +106,10 @@ def _read_order(
             channel_message=fault.why,
             advice=Advice.CONFIGURATION if fault.misconfigured else None,
         )
-    outcome = outcome_of(ORDER_SUB_CODES, code, sub_code, SET_UP) or ASK
+    found = outcome_of(ORDER_SUB_CODES, code, sub_code, SET_UP)
+    outcome = found or ASK
     return OrderAnswer(
+        unlisted=found is None,
         verdict=outcome.verdict,
         reason=outcome.reason,
         advice=outcome.advice,
@@ -162,9 +165,11 @@ def read_token(response: HttpResponse, account: AlipayAccount) -> PayerAnswer:
     payer_id = text_of(fields, "user_id") or text_of(fields, "open_id")
     if code in ("", SUCCESS) and payer_id:
         return PayerAnswer(verdict=Verdict.SUCCEEDED, payer_id=payer_id, channel_code=SUCCESS)
-    is_no = code in GATEWAY_REFUSALS or code == BUSINESS_FAILED
+    listed = PAYER_SUB_CODES.get(sub_code)
+    found = listed.outcome if listed else outcome_of(PAYER_SUB_CODES, code, sub_code, SET_UP)
     return PayerAnswer(
-        verdict=Verdict.DECLINED if is_no else Verdict.UNKNOWN,
+        verdict=(found or ASK).verdict,
+        unlisted=found is None,
         channel_code=sub_code or code,
         channel_message=message_of(fields),
     )
@@ -193,9 +198,10 @@ def read_face(response: HttpResponse, account: AlipayAccount) -> FaceAnswer:
             expires_in_s=_FACE_LIFE_S,
             channel_code=SUCCESS,
         )
-    is_no = code in GATEWAY_REFUSALS or code == BUSINESS_FAILED
+    found = outcome_of(FACE_SUB_CODES, code, sub_code, SET_UP)
     return FaceAnswer(
-        verdict=Verdict.DECLINED if is_no else Verdict.UNKNOWN,
+        verdict=(found or ASK).verdict,
+        unlisted=found is None and code != SUCCESS,
         channel_code=sub_code or code,
         channel_message=message_of(fields),
     )

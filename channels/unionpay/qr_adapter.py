@@ -207,7 +207,8 @@ class UnionPayQrChannel:
         try:
             built = build_refund(request, account)
         except Exception as fault:  # an amount or a text that cannot be written
-            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
+            message = type(fault).__name__
+            return RefundAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
         try:
             return read_refund(await self._send(built), account, request, self._now_ms())
         except NotSent as fault:
@@ -261,7 +262,8 @@ class UnionPayQrChannel:
         try:
             built = build()
         except Exception as fault:  # an amount or a text that cannot be written
-            return OrderAnswer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
+            message = type(fault).__name__
+            return OrderAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
         try:
             return read(await self._send(built))
         except NotSent as fault:

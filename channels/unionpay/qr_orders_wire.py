@@ -168,6 +168,7 @@ def _refused(fields: Fields) -> OrderAnswer:
         channel_code=code,
         channel_message=message_of(fields),
         answered=bool(code),
+        unlisted=code not in PAY_CODES,
     )
 
 

@@ -352,4 +352,5 @@ def _as_answer(answer: OrderAnswer) -> Answer:
         channel_message=answer.channel_message,
         advice=answer.advice,
         answered=answer.answered,
+        unwritable=answer.unwritable,
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from channels.alipay.plugin import PLUGIN
-from channels.port import ChannelAccount, HttpResponse, Verdict
+from channels.port import ChannelAccount, HttpResponse, RefundRequest, Verdict, refunds_of
 from domain.errors import ConfigurationError
 from gateway.breaker import is_failure
 from tests.channels.rigs import (
@@ -153,7 +153,20 @@ async def test_a_text_that_cannot_be_written_is_not_sent() -> None:
         created_at_ms=0,
         auth_code=request.auth_code,
     )
-    assert (await rig.channel.pay(odd)).verdict is Verdict.NOT_SENT
+    tried = await rig.channel.pay(odd)
+    assert (tried.verdict, tried.unwritable) == (Verdict.NOT_SENT, True)
+    refund = RefundRequest(
+        refund_no="R1",
+        payment=ref_of(request),
+        amount_fen=5,
+        currency="CNY",
+        reason="\ud800",
+        created_at_ms=0,
+    )
+    refunds = refunds_of(rig.channel)
+    assert refunds is not None
+    returned = await refunds.refund(refund)
+    assert (returned.verdict, returned.unwritable) == (Verdict.NOT_SENT, True)
     assert not rig.requests
 
 

@@ -169,6 +169,22 @@ async def test_a_refused_order(
     peer.fields = {"code": "40004", "sub_code": sub_code}
     answer = await codes(peer).create_code(ORDER)
     assert (answer.verdict, answer.reason, answer.channel_code) == (verdict, reason, sub_code)
+    assert answer.unlisted == (sub_code == "ACQ.NEW")
+
+
+async def test_an_order_that_cannot_be_written_says_so() -> None:
+    """It was not sent, and says nothing of Alipay."""
+    peer = Peer(KEYED)
+    pages = pages_of(peer.channel)
+    assert pages is not None
+    odd = replace(ORDER, subject="\ud800")
+    for answer in (
+        await codes(peer).create_code(odd),
+        await pages.create_page_order(odd),
+        await pages.create_page_order(replace(ORDER, payer_id="")),
+    ):
+        assert (answer.verdict, answer.unwritable) == (Verdict.NOT_SENT, True)
+    assert peer.requests == []
 
 
 @pytest.mark.parametrize(

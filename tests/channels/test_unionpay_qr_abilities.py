@@ -226,6 +226,12 @@ async def test_an_order_that_cannot_be_trusted_is_unknown_and_a_listed_no_is_one
     refused = await channel.create_code(order())
     assert refused.verdict is Verdict.DECLINED
     assert refused.reason is not None
+    assert not refused.unlisted
+    rig.says("Z9")
+    strange = await channel.create_code(order())
+    assert (strange.verdict, strange.unlisted) == (Verdict.UNKNOWN, True)
+    unwritable = await channel.create_code(order(subject="\ud800"))
+    assert (unwritable.verdict, unwritable.unwritable) == (Verdict.NOT_SENT, True)
     rig.will_be_unreachable()
     assert (await channel.create_code(order())).verdict is Verdict.NOT_SENT
     assert (await channel.create_page_order(order())).verdict is Verdict.NOT_SENT

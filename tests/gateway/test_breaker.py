@@ -146,8 +146,9 @@ def test_what_a_failure_is(verdict: Verdict) -> None:
 
 def test_what_could_not_be_written_says_nothing_of_the_channel() -> None:
     """One terminal that sends nonsense must not close an account to all others."""
-    assert not is_failure(Answer(verdict=Verdict.NOT_SENT, unwritable=True))
-    assert is_failure(Answer(verdict=Verdict.NOT_SENT))
+    for kind in (Answer, RefundAnswer):
+        assert not is_failure(kind(verdict=Verdict.NOT_SENT, unwritable=True))
+        assert is_failure(kind(verdict=Verdict.NOT_SENT))
 
 
 def test_what_the_channel_itself_said_is_an_answer_though_it_settles_nothing() -> None:
