@@ -126,6 +126,11 @@ class Trade:
             self.closed = True
         self._tell("refunded", self.number_of(out_request_no), now_ms)
 
+    def reopen(self) -> None:
+        """The payer's money was on its way when it was closed unpaid."""
+        if not self.paid_at_ms:
+            self.closed, self.expires_at_ms, self.cancel_action = False, NEVER, ""
+
     def cancel(self, now_ms: int) -> str:
         """Undo it whatever its state; the action taken, the same one on every repeat."""
         if not self.cancel_action:

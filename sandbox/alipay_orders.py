@@ -160,6 +160,8 @@ class OpenOrders:
                 trade = self._scanned(order, payer, now_ms)
         if trade is None:
             return None
+        if payer.act is Scenario.CROSSED:
+            trade.reopen()
         why = _cannot_pay(trade, payer)
         if why or payer.act is Scenario.NEVER_PAYS:
             return _told(trade, why)

@@ -29,6 +29,8 @@ class Scenario(enum.Enum):
     LOST_RESPONSE_CHARGED = "lost_response_charged"
     LOST_RESPONSE_NOT_CHARGED = "lost_response_not_charged"
     NEVER_PAYS = "never_pays"
+    CROSSED = "crossed"
+    """A payer's money that was on its way when the channel closed the order: it comes late."""
 
 
 @dataclass(frozen=True, slots=True)

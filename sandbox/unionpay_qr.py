@@ -89,6 +89,8 @@ class UnionPayQrState:
         order = self.books.by_code(payer.code or payer.order, now_ms)
         if order is None or not order.code:
             return None
+        if payer.act is Scenario.CROSSED:
+            self.books.reopen(order)
         return _paid_by(order, payer, self.user_paying_after_ms, now_ms)
 
 
@@ -234,7 +236,8 @@ def _paid_by(order: Order, payer: Payer, later_ms: int, now_ms: int) -> WalletAn
             subject=order.subject,
         )
 
-    if order.reversed or now_ms > order.expires_at_ms:
+    is_late = now_ms > order.expires_at_ms and payer.act is not Scenario.CROSSED
+    if order.reversed or is_late:
         return answer(False, "closed")
     if order.done:
         return answer(False, "paid")

@@ -131,6 +131,12 @@ class UnionPayBooks:
             self._by_code[order.code] = order
         self._waiting.add(key)
 
+    def reopen(self, order: Order) -> None:
+        """The payer's money was on its way when it was reversed unpaid."""
+        if not order.done:
+            order.reversed = False
+            self._waiting.add((order.order_id, order.txn_time))
+
     def new_query_id(self, now_ms: int) -> str:
         """21 digits."""
         return f"{beijing(now_ms):%Y%m%d%H%M%S}{len(self._orders) + 1:06}8"

@@ -3,7 +3,8 @@
 Rules: a channel with orders that a payer completes brings a :data:`Wallet`; the control
 server's ``POST /pay`` asks each channel's in turn whose code it is. What the payer does is
 a scenario's word, as with the codes of a till: ``approved`` pays, ``user_paying`` pays some
-seconds later, ``declined`` is refused by the wallet, ``never_pays`` only opens the order.
+seconds later, ``declined`` is refused by the wallet, ``never_pays`` only opens the order;
+``crossed`` pays even an order that was closed unpaid, as if the money had been on its way then.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,13 @@ from dataclasses import dataclass, field
 
 from sandbox.scenarios import Scenario
 
-ACTS = (Scenario.APPROVED, Scenario.USER_PAYING, Scenario.DECLINED, Scenario.NEVER_PAYS)
+ACTS = (
+    Scenario.APPROVED,
+    Scenario.USER_PAYING,
+    Scenario.DECLINED,
+    Scenario.NEVER_PAYS,
+    Scenario.CROSSED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ ACTS: Final[Mapping[str, Scenario]] = {
     "pays": Scenario.APPROVED,
     "pays_later": Scenario.USER_PAYING,
     "refused": Scenario.DECLINED,
+    "crossed": Scenario.CROSSED,
 }
 _PAGE_WORDS: Final = frozenset(("appId", "timeStamp", "nonceStr", "package", "signType", "paySign"))
 _SIGN_TYPES: Final[Mapping[str, str]] = {"RSA": RSA_SCHEME, "SM2": SM_SCHEME}

@@ -150,6 +150,10 @@ class Order:
         self.paid_at_ms = now_ms
         return True
 
+    def reopen(self) -> None:
+        """The payer's money was on its way when it was closed unpaid."""
+        self.is_closed = False
+
     def give_back(self, refund: Refund) -> None:
         """Return money once under its number."""
         if self.promised_fen + refund.amount_fen > self.charged_fen:

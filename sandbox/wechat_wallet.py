@@ -43,8 +43,10 @@ class OpenOrders:
         if order is None:
             return None
         order.settle(now_ms)
+        if payer.act is Scenario.CROSSED and order.state is TradeState.CLOSED:
+            order.reopen()
         why = _cannot_pay(order, payer)
-        if not why and payer.act is Scenario.APPROVED:
+        if not why and payer.act in (Scenario.APPROVED, Scenario.CROSSED):
             order.pay(payer.payer_id or order.openid or PAYER_ID, now_ms)
             self._books.look_again(now_ms, Happened(order))
         elif not why and payer.act is Scenario.USER_PAYING:

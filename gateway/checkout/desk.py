@@ -6,13 +6,14 @@ keyed hash: the wallet's name of a payer is stored nowhere.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import orjson
 
 from channels.payer_orders import PayerAnswer
 from channels.port import Verdict
-from domain.checkout import OPEN, Checkout, CheckoutStatus, is_attempt, is_checkout
+from domain.checkout import OPEN, Checkout, CheckoutStatus, attempt_id, is_attempt, is_checkout
 from domain.checkout_step import seen_payment
 from domain.clock import Clock
 from domain.errors import Unprocessable
@@ -26,6 +27,8 @@ from gateway.store.port import Store
 from signing.keywrap import Sealer
 
 _ASKING = frozenset({Status.UNKNOWN, Status.REVERSING})
+_FORMER_AT_MOST: Final = 8
+"""Attempts that were given up which a payer is looked for in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +181,34 @@ class Desk:
             return False
         return attempt.order.pan_token == self.payer_token(payer)
 
+    def _is_left_alone(self, found: Found) -> bool:
+        attempt = found.attempt
+        if attempt is None or not found.is_under_way() or attempt.standing.parked_reason:
+            return False
+        age_ms = self._clock.now_ms() - attempt.order.created_at_ms
+        is_old = age_ms >= self._bounds.take_over_after_s * 1000
+        return is_old and attempt.standing.status is not Status.REVERSING
+
     # --- views
 
     async def view(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
         """See :class:`gateway.checkout.port.CheckoutPages`."""
         found = await self.look(checkout_id)
-        return None if found is None else self.view_of(found, payer)
+        if found is None:
+            return None
+        seen = self.view_of(found, payer)
+        if payer is None or seen.is_mine or found.checkout.attempts < 2:
+            return seen
+        theirs = await self._former(found.checkout, payer)
+        is_paid_twice = any(former.standing.paid_at_ms for former in theirs)
+        return replace(seen, has_given_up=bool(theirs), is_paid_twice=is_paid_twice)
+
+    async def _former(self, checkout: Checkout, payer: Payer) -> list[Payment]:
+        """The attempts of this payer's that were given up, of the latest."""
+        last = checkout.attempts - 1
+        numbers = range(max(1, last - _FORMER_AT_MOST + 1), last + 1)
+        found = [await self._store.payment(attempt_id(checkout.id, one)) for one in numbers]
+        return [one for one in found if one is not None and self.is_of(one, payer)]
 
     def view_of(self, found: Found, payer: Payer | None = None) -> CheckoutView:
         """A checkout as its page shows it."""
@@ -219,6 +244,7 @@ class Desk:
             wallet=wallet,
             is_asking=asking or checkout.status is CheckoutStatus.CLOSING,
             is_mine=self.is_of(attempt, payer),
+            may_take_over=self._is_left_alone(found) and not self.is_of(attempt, payer),
             paid_at_ms=standing.paid_at_ms,
             returned_fen=returned_fen,
             decline=decline,

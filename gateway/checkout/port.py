@@ -67,8 +67,11 @@ class CheckoutView:
     ``wallets`` are the channels that can be paid here from a page; ``wallet`` is that of the
     attempt that is paying or has paid (``""``: none). ``is_asking``: the channel was asked
     and has not answered, or an undo is under way; "still asking" is all that is true then.
-    ``is_mine``: that attempt is the payer's whom the view was asked for. ``version`` rises with every change. ``decline`` is why the last attempt was not paid,
-    or why the checkout is over.
+    ``is_mine``: that attempt is the payer's whom the view was asked for. ``has_given_up``: it is
+    not, but a former one was; ``is_paid_twice``: that was paid all the same, and goes back.
+    ``may_take_over``: that attempt is another's and was left alone for so long that a press has
+    it closed. ``version`` rises with every change. ``decline`` is why the last attempt was not paid, or
+    why the checkout is over.
     """
 
     checkout_id: str
@@ -89,6 +92,9 @@ class CheckoutView:
     wallet: str = ""
     is_asking: bool = False
     is_mine: bool = False
+    may_take_over: bool = False
+    has_given_up: bool = False
+    is_paid_twice: bool = False
     paid_at_ms: int = 0
     returned_fen: int = 0
     decline: Decline | None = None

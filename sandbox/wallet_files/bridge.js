@@ -24,6 +24,7 @@
     pays_later: say("pays, and it takes some seconds", "支付，但需要几秒钟"),
     refused: say("is refused by the bank", "被银行拒绝"),
     lost: say("pays, then loses the connection", "支付后网络中断"),
+    crossed: say("pays, though the order was closed meanwhile", "支付，即使订单已被关闭"),
     early: say("closes the box too early, and it is paid all the same", "过早关闭窗口，但仍完成支付"),
   };
   const style = `

@@ -98,6 +98,18 @@ class Counter:
         with closing(sqlite3.connect(file, uri=True)) as database:
             return dict(database.execute("SELECT id, door FROM payments"))
 
+    async def comes_back(self, payment: dict[str, Any]) -> tuple[int, int]:
+        """What the channel charged for an order, and gave back, once it gave back anything."""
+        charge = (0, 0)
+
+        async def is_back() -> bool:
+            nonlocal charge
+            charge = await self.running.place.charge(payment)
+            return charge[1] > 0
+
+        await eventually(is_back)
+        return charge
+
     async def charged(self) -> int:
         """What all the channels hold of payers' money."""
         return sum(

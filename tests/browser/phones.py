@@ -7,6 +7,7 @@ running sandbox. Nothing here knows the page's inside; the tests do.
 """
 
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,12 @@ class Phone:
     async def amount_asked(self) -> str:
         """What the app's box says is to be paid."""
         return await self.page.inner_text("#wallet-amount", timeout=PATIENCE_MS)
+
+    async def opened(self) -> str:
+        """What the page handed to the app's bridge: the order that the app knows."""
+        handed = await self.page.locator("#order").get_attribute("data-parameters") or "{}"
+        words: dict[str, str] = json.loads(handed)
+        return words.get("tradeNO", "") or words.get("package", "")
 
     async def cancels(self) -> None:
         """Close the app's box without paying."""

@@ -253,6 +253,40 @@ async def test_another_wallet_takes_over_what_was_given_up(
     await paid_once(counter, payment, "alipay")
 
 
+@pytest.mark.parametrize(("first", "second"), [("unionpay", "wechat"), ("alipay", "unionpay")])
+async def test_both_wallets_manage_to_pay_one_order(
+    running: Running, phones: PhoneShop, counter: Counter, first: str, second: str
+) -> None:
+    """The first was closed at its channel and is paid all the same: that money goes back by itself."""
+    before = await counter.charged()
+    payment = await counter.live()
+    code = payment["method"]["code"]
+    slow = await phones.phone(APPS[first], language=LANGUAGES[first])
+    quick = await phones.phone(APPS[second], language=LANGUAGES[second])
+    await scan_and_press(slow, code)
+    await slow.amount_asked()
+    closed = await counter.payment(payment["id"])
+    order = "" if first == "unionpay" else await slow.opened()
+    assert await scan(quick, code) == "elsewhere"
+    assert await quick.page.locator("#press").count() == 0
+    counter.clock.pass_by(21)  # now it was left alone for long enough: another may take over
+    await quick.page.click("#press")
+    await quick.pays()
+    await quick.state("paid")
+    await paid_once(counter, payment, second)
+    if first == "unionpay":
+        await slow.pays("crossed")
+    else:  # the app's own window does not go away with the page, as the box here does
+        await running.place.ask("POST", "/pay", {"order": order, "as": "crossed"})
+    assert await slow.state("twice") == "twice"
+    await slow.picture(f"twice-{first}")
+    assert await counter.comes_back(closed) == (1990, 1990)
+    assert await counter.charged() == before + 1990
+    await paid_once(counter, payment, second)
+    check_clean(slow, running)
+    check_clean(quick, running)
+
+
 async def test_a_double_press_and_the_back_button_make_one_order(
     running: Running, phones: PhoneShop, counter: Counter
 ) -> None:

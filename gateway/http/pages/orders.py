@@ -1,7 +1,8 @@
 """What a payer is shown of an order: from a checkout as it stands to a state of the page. Pure.
 
 Rules: total over the checkout's states. "Paid" is said to whoever's attempt paid; to
-everybody else it is "already paid". What is being asked or undone is "still asking",
+everybody else it is "already paid", but to a payer whose own attempt was given up and paid
+all the same: that money is on its way back, and he is told so. What is being asked or undone is "still asking",
 never "failed".
 """
 
@@ -17,6 +18,8 @@ _S = CheckoutStatus
 
 def state_of(view: CheckoutView, now_ms: int) -> State:
     """The state of the page of the payer for whom ``view`` was asked."""
+    if view.is_paid_twice:
+        return State.TWICE
     match view.status:
         case _S.WAITING:
             return State.EXPIRED if now_ms >= view.expires_at_ms else State.FAILED
@@ -44,4 +47,5 @@ def _ran_out(view: CheckoutView) -> bool:
 
 def mark_of(view: CheckoutView) -> str:
     """Changes whenever the page of this order would: what its watch compares."""
-    return f"{view.version}.{view.status.value}.{int(view.is_asking)}{int(view.is_mine)}"
+    flags = (view.is_asking, view.is_mine, view.may_take_over, view.is_paid_twice)
+    return f"{view.version}.{view.status.value}.{''.join(str(int(flag)) for flag in flags)}"

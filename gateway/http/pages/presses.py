@@ -209,6 +209,7 @@ class Presses:
         state = state_of(view, visit.now_ms) if begun is None else _begun_state(begun, visit)
         is_ready = begun is not None and begun.start is Start.READY
         may_press = state is State.FAILED and view.status is CheckoutStatus.WAITING
+        may_press |= state is State.ELSEWHERE and view.may_take_over
         form = self._tickets.new_form(visit.code_id, session, visit.now_ms) if may_press else ""
         page = OrderPage(
             state=state,
@@ -220,7 +221,7 @@ class Presses:
             amount_fen=view.amount_fen,
             mark=_mark(begun, view),
             wallet=session.wallet,
-            is_watched=state in _WATCHED,
+            is_watched=state in _WATCHED or (state is State.TAKEN and view.has_given_up),
             sentence=_why(state, view, visit),
             paid_at_ms=view.paid_at_ms if state is State.PAID else 0,
             order_no=view.merchant_order_no,
@@ -237,7 +238,9 @@ class Presses:
 
 _WATCHED: Final = frozenset((State.PAYING, State.ASKING, State.FAILED, State.ELSEWHERE, State.BUSY))
 """States that may change while the page is open."""
-_ENDED: Final = frozenset((State.FAILED, State.CLOSED, State.EXPIRED, State.RETURNED, State.BUSY))
+_ENDED: Final = frozenset(
+    (State.FAILED, State.CLOSED, State.EXPIRED, State.RETURNED, State.TWICE, State.BUSY)
+)
 
 
 def _begin_again(visit: Visit, state: State) -> str:

@@ -27,6 +27,7 @@ class State(enum.Enum):
     ELSEWHERE = "elsewhere"
     TAKEN = "taken"
     RETURNED = "returned"
+    TWICE = "twice"
     DISABLED = "disabled"
     UNKNOWN = "unknown"
     APPS = "apps"
@@ -51,6 +52,7 @@ HEADS: Final[Mapping[State, CashierText]] = MappingProxyType(
         _S.ELSEWHERE: _T("Being paid elsewhere", "正在由他人支付"),
         _S.TAKEN: _T("Already paid", "订单已支付"),
         _S.RETURNED: _T("The money goes back", "款项已退回"),
+        _S.TWICE: _T("Your money goes back", "您的款项将退回"),
         _S.DISABLED: _T("This code is no longer in use", "此收款码已停用"),
         _S.UNKNOWN: _T("There is nothing to pay here", "此页面不存在"),
         _S.APPS: _T("Scan to pay", "扫码付款"),
@@ -92,6 +94,11 @@ SENTENCES: Final[Mapping[State, CashierText]] = MappingProxyType(
         _S.RETURNED: _T(
             "This payment was cancelled, and your money is on its way back.",
             "此笔付款已撤销，款项将原路退回",
+        ),
+        _S.TWICE: _T(
+            "This order was no longer yours to pay. What you paid all the same goes back to you "
+            "by itself; you need not do anything.",
+            "此订单已不由您支付，您的这笔付款将自动原路退回，无需任何操作",
         ),
         _S.DISABLED: _T("Ask the shop how to pay.", "请向店员咨询付款方式"),
         _S.UNKNOWN: _T(
