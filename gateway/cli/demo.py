@@ -221,11 +221,10 @@ class _Demo:
         )
 
     def _what_next(self, *, as_json: bool) -> None:
-        if as_json:
-            return
+        """For a person, so beside a table that is for a program."""
         base_url = self._addresses["api"]["base_url"]
         info = self._info_file or "demo.json"
-        Console().print(
+        Console(stderr=as_json).print(
             f"\nServing. API and its page: {base_url}/docs   POS: port "
             f"{self._addresses['pos']['port']}   channels: {self._channels['control_url']}/charges\n"
             f"Pay as a payer, in a browser: {self._payers_page()}\n"

@@ -103,6 +103,12 @@ class Demo:
         """The table that it printed."""
         return orjson.loads((self.folder / "out").read_bytes())
 
+    def printed(self, words: str) -> str:
+        """What follows ``words`` on the line that the demo printed for a person."""
+        said = (self.folder / "err").read_text()
+        [line] = [line for line in said.splitlines() if words in line]
+        return line.partition(words)[2].strip()
+
     async def end(self, number: int = signal.SIGINT) -> int:
         """Send a signal; the exit status."""
         if self.process.returncode is None:

@@ -1,16 +1,15 @@
 """The demo and the contract's ``--info`` file, from outside."""
 
+import html
 import os
+import re
 import signal
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-import orjson
 import pytest
 import pytest_asyncio
 from aiohttp import ClientError, ClientSession
@@ -101,16 +100,23 @@ async def test_the_long_form_pays_every_scenario(demo: Demo) -> None:
     assert all(row["expected"] == row["actual"] for row in demo.rows)
 
 
-async def test_a_person_can_pay_the_demos_printed_code(demo: Demo) -> None:
-    """A simulated app scans it, its payer is known, and our page asks for an amount."""
-    wallets = urlsplit(orjson.loads((demo.data / "sandbox.json").read_bytes())["wallets"])
-    with closing(sqlite3.connect(f"file:{demo.data / 'posgate.db'}?mode=ro", uri=True)) as store:
-        [(code_id,)] = store.execute("SELECT code_id FROM qr_codes").fetchall()
-    code = quote(f"{demo.info['api']['base_url']}/q/{code_id}", safe="")
-    site, path, cookie = wallets.geturl(), f"/?code={code}", ""
+_APP = re.compile(r'<a class="(\w+)" href="([^"]+)">')
+"""An app that the sandbox offers, and where it scans."""
+
+
+async def test_a_person_can_pay_where_the_demo_says(demo: Demo) -> None:
+    """The printed address: the choice of an app; it scans, its payer is known, our page asks."""
+    printed = urlsplit(demo.printed("Pay as a payer, in a browser: "))
+    async with ClientSession() as http, http.get(printed.geturl()) as answer:
+        assert answer.status == 200
+        apps = dict(_APP.findall(await answer.text()))
+    assert apps.keys() == {"wechat", "alipay", "unionpay"}
+    app, cookie = urlsplit(html.unescape(apps["wechat"])), ""
+    assert (app.hostname, app.port) == ("wechat.localhost", printed.port)
+    site, path = f"{printed.scheme}://{printed.netloc}", f"{app.path}?{app.query}"
     async with ClientSession() as http:
         for status in (303, 302, 303, 200):
-            head = {"Host": f"wechat.localhost:{wallets.port}", "Cookie": cookie}
+            head = {"Host": app.netloc, "Cookie": cookie}
             async with http.get(site + path, headers=head, allow_redirects=False) as answer:
                 shown = await answer.text()
                 assert answer.status == status, (path, shown)

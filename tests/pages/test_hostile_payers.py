@@ -2,7 +2,7 @@
 
 Whatever is invented or altered (id, token, state, amount, notify, user agent) changes nothing
 and shows a plain page. Row 7 (SSRF) is about addresses that we call: no address comes from a
-payer; row 9 (inventory) is held by the OpenAPI document's own tests.
+payer; row 9 (inventory) needs the whole server: ``tests/http/test_inventory.py``.
 """
 
 import re

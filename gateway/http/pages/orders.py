@@ -18,8 +18,10 @@ _S = CheckoutStatus
 
 def state_of(view: CheckoutView, now_ms: int) -> State:
     """The state of the page of the payer for whom ``view`` was asked."""
-    if view.is_paid_twice:
-        return State.TWICE
+    return State.TWICE if view.is_paid_twice else _by_status(view, now_ms)
+
+
+def _by_status(view: CheckoutView, now_ms: int) -> State:
     match view.status:
         case _S.WAITING:
             return State.EXPIRED if now_ms >= view.expires_at_ms else State.FAILED

@@ -12,7 +12,7 @@ from channels.port import Verdict
 from domain.checkout import CheckoutStatus
 from domain.decline import DeclineReason
 from domain.errors import Conflict, NotFound, Unprocessable
-from domain.payment import Event, Status
+from domain.payment import Event, Payment, Status
 from gateway.checkout.port import Payer, Press, Start
 from gateway.store.port import JobKind
 from tests.gateway.checkout.cafe import ANN, BOB, PUBLIC_URL, STANDS, Cafe
@@ -203,6 +203,38 @@ async def test_a_second_payment_goes_back_by_itself(cafe: Cafe) -> None:
     lines = await cafe.store.postings(first.order.id)
     assert sum(line.amount_fen for line in lines if line.account.startswith("merchant:")) == 0
     assert (await cafe.proof()).named == []
+
+
+async def test_only_who_paid_twice_is_told_so(cafe: Cafe) -> None:
+    """From the moment that his own money is known of; a payer who gave up for nothing is not."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+    await cafe.checkouts.release(base.order.id, ANN)
+    await cafe.checkouts.begin(base.order.id, BOB)
+    await hears(cafe, await cafe.attempt(base, 2), PAID)
+    assert await _former(cafe, base, ANN) == (True, False)
+    await hears(cafe, await cafe.attempt(base, 1), PAID)
+    assert await _former(cafe, base, ANN) == (True, True)
+    assert await _former(cafe, base, BOB) == (False, False)
+    assert await _former(cafe, base, replace(ANN, payer_id="of-eve")) == (False, False)
+    assert await _former(cafe, base, None) == (False, False)
+
+
+async def _former(cafe: Cafe, base: Payment, payer: Payer | None) -> tuple[bool, bool]:
+    view = await cafe.checkouts.view(base.order.id, payer)
+    assert view is not None
+    return view.has_given_up, view.is_paid_twice
+
+
+async def test_a_press_is_offered_once_another_was_left_alone(cafe: Cafe) -> None:
+    """As soon as a press would take over, and to nobody whose own attempt it is."""
+    base = await paying(cafe)
+    for later_s, offered in ((19, False), (21, True)):
+        cafe.clock.later_s = later_s
+        for payer, may in ((BOB, offered), (ANN, False)):
+            view = await cafe.checkouts.view(base.order.id, payer)
+            assert view is not None
+            assert view.may_take_over is may, (later_s, payer.wallet)
 
 
 async def test_an_unknown_order_is_made_again_under_its_number(cafe: Cafe) -> None:
