@@ -166,6 +166,7 @@ def _config(till_wait_s: float) -> Config:
             "payments": {"till_wait_s": till_wait_s},
             "recovery": {"interval_s": 4.0, "lease_s": 20.0},
             "notifications": {"interval_s": 5.0},
+            "checkouts": {"interval_s": 5.0},
         }
     )
 

@@ -71,7 +71,8 @@ class FaultyDatabase:
             if dice < faults.fail_before:
                 raise Unavailable("the store failed")
             done = await method(*values, **named)
-            await asyncio.sleep(0.0 if hangs_before else hang_s)
+            if hang_s > 0 and not hangs_before:
+                await asyncio.sleep(hang_s)
             if dice > 1 - faults.fail_after:
                 raise Unavailable("the store failed, perhaps after the commit")
             return done
