@@ -3,12 +3,13 @@
 import importlib.util
 import itertools
 import re
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click.testing
 import typer.main
-from typer.testing import CliRunner
 
 from gateway.cli.main import application
 
@@ -88,9 +89,15 @@ def named_commands() -> set[tuple[str, ...]]:
     return found
 
 
+@cache
+def whole_command() -> Any:
+    """The command line, put together once: that takes longer than asking it anything."""
+    return typer.main.get_command(application())
+
+
 def resolve(words: tuple[str, ...]) -> tuple[str, ...]:
     """The command that ``words`` begin with; words after a command are its arguments."""
-    command: Any = typer.main.get_command(application())
+    command = whole_command()
     path: list[str] = []
     for word in words:
         children = getattr(command, "commands", None)
@@ -112,11 +119,11 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 def test_every_named_command_exists_and_helps() -> None:
     """``--help`` of each command that a document names ends with status 0 and an example."""
-    runner = CliRunner()
+    runner = click.testing.CliRunner()
     commands = {resolve(words) for words in named_commands()}
     assert ("terminal", "sign-in") in commands
     for command in commands:
-        result = runner.invoke(application(), [*command, "--help"])
+        result = runner.invoke(whole_command(), [*command, "--help"])
         assert result.exit_code == 0, command
         assert "posgate" in result.output
 
@@ -124,7 +131,7 @@ def test_every_named_command_exists_and_helps() -> None:
 def test_every_command_is_documented() -> None:
     """No command exists that no document names."""
     named = {resolve(words) for words in named_commands()}
-    existing = leaves(typer.main.get_command(application()))
+    existing = leaves(whole_command())
     assert [leaf for leaf in existing if leaf not in named] == []
 
 
