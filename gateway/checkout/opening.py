@@ -126,6 +126,7 @@ class Opening:
             channel="",
             terminal_id=press.terminal_id,
             store_id=press.store_id,
+            notify_url=press.notify_url,
             metadata_json=orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode(),
         )
 

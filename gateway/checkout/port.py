@@ -46,7 +46,7 @@ class Press:
 
     ``press_key`` is 1-64 of ``A-Z a-z 0-9 _ -`` and new with every page that is shown.
     ``code_id`` is the printed code's, ``remark`` what the payer wrote, ``shop_name`` what the
-    payer reads.
+    payer reads; ``notify_url`` is the code's own, empty where its merchant is not told.
     """
 
     merchant_no: str
@@ -58,6 +58,7 @@ class Press:
     store_id: str = ""
     terminal_id: str = ""
     remark: str = field(default="", repr=False)
+    notify_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

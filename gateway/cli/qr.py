@@ -1,7 +1,8 @@
-"""``posgate qr create|list|show|disable``: printed codes.
+"""``posgate qr create|list|show|notify|disable``: printed codes.
 
-Rules: a code's number is drawn from the system's random source; its picture holds the
-address of ``http.public_url`` and nothing else. Disabling works from the next scan on: the
+Rules: where a merchant is told of payments is judged here as it is at the API, and again
+when it is called. A code's number is drawn from the system's random source; its picture holds
+the address of ``http.public_url`` and nothing else. Disabling works from the next scan on: the
 page reads the store each time.
 """
 
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from domain.clock import iso_utc
-from domain.errors import ConfigurationError, NotFound
+from domain.errors import ConfigurationError, NotFound, Unprocessable
 from domain.money import MAX_AMOUNT_FEN
 from domain.qr_code import RANDOM_BYTES, is_qr_code_id, qr_code_id, qr_code_url
 from gateway.cli.provisioning import MerchantOption
@@ -23,6 +24,8 @@ from gateway.cli.session import (
     in_session,
     show,
 )
+from gateway.delivery import outbound_policy
+from gateway.outbound import refusal
 from gateway.posters import SIZES_MM, poster_pdf
 from gateway.qr_images import qr_png, qr_svg
 from gateway.sources import random_bytes
@@ -38,6 +41,9 @@ _PAGE: Final = 500
 SvgOption = Annotated[Path | None, typer.Option(help="Write the code as SVG.")]
 PngOption = Annotated[Path | None, typer.Option(help="Write the code as PNG.")]
 PdfOption = Annotated[Path | None, typer.Option(help="Write a poster to print, as PDF.")]
+NotifyOption = Annotated[
+    str, typer.Option("--notify-url", help="Where the merchant is told of payments by it.")
+]
 SizeOption = Annotated[str, typer.Option(help=f"The poster's: {', '.join(SIZES_MM)}.")]
 
 
@@ -50,6 +56,7 @@ def create_code(
     amount: Annotated[
         int, typer.Option(min=0, max=MAX_AMOUNT_FEN, help="In fen; 0: the payer types it.")
     ] = 0,
+    notify_url: NotifyOption = "",
     svg: SvgOption = None,
     png: PngOption = None,
     pdf: PdfOption = None,
@@ -68,6 +75,7 @@ def create_code(
 
     async def work(session: Session) -> dict[str, Any]:
         public_url = _public_url(session)
+        _check_notify_url(session, notify_url)
         merchant = await _merchant(session, merchant_no)
         code = QrCode(
             code_id=qr_code_id(random_bytes(RANDOM_BYTES)),
@@ -77,6 +85,7 @@ def create_code(
             name=name or merchant.name[:MAX_NAME],
             amount_fen=amount,
             created_at_ms=session.clock.now_ms(),
+            notify_url=notify_url,
         )
         # drawn first: what cannot be drawn leaves no code behind
         pictures = _pictures(code, public_url, svg=svg, png=png, pdf=pdf, size=size)
@@ -142,6 +151,22 @@ def show_code(
     show([in_session(config, work)], as_json=json)
 
 
+@codes.command("notify")
+def notify_of_code(
+    code_id: str, notify_url: NotifyOption = "", config: ConfigOption = DEFAULT_CONFIG
+) -> None:
+    """Change where payments by a printed code are told of; without an address, nowhere.
+
+    Example: posgate qr notify abcdefghijklmnopqrstuvwxyz --notify-url https://shop.example/paid
+    """
+
+    async def work(session: Session) -> None:
+        _check_notify_url(session, notify_url)
+        await session.store.tell_qr_code(_number(code_id), notify_url)
+
+    in_session(config, work)
+
+
 @codes.command("disable")
 def disable_code(code_id: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Stop a printed code at once; whoever scans it is told so.
@@ -165,6 +190,13 @@ def _check_size(size: str) -> None:
 def _check_text(text: str, longest: int, option: str) -> None:
     if len(text) > longest or not text.isprintable():
         raise typer.BadParameter(f"at most {longest} printable characters", param_hint=option)
+
+
+def _check_notify_url(session: Session, url: str) -> None:
+    policy = outbound_policy(session.loaded.config.notifications)
+    reason = refusal(url, policy) if url else ""
+    if reason:
+        raise Unprocessable("notify_url_refused", f"--notify-url {reason}", field="notify_url")
 
 
 def _public_url(session: Session) -> str:
@@ -220,6 +252,7 @@ def _row(code: QrCode, public_url: str) -> dict[str, Any]:
         "name": code.name,
         "amount_fen": code.amount_fen or None,
         "url": qr_code_url(public_url, code.code_id) if public_url else None,
+        "notify_url": code.notify_url or None,
         "created_at": iso_utc(code.created_at_ms),
         "disabled": code.disabled,
     }

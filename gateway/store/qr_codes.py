@@ -23,6 +23,7 @@ _COLUMNS: Final = (
     "amount_fen",
     "created_at_ms",
     "disabled",
+    "notify_url",
 )
 _MERCHANT: Final = ("merchant_no", "name", "pos_merchant_id", "created_at_ms", "disabled")
 _INSERT: Final = insert("qr_codes", _COLUMNS)
@@ -39,6 +40,7 @@ _OF_MERCHANT: Final = (
     "ORDER BY code_id LIMIT ?"
 )
 _DISABLE: Final = "UPDATE qr_codes SET disabled = ? WHERE code_id = ? RETURNING code_id"
+_TELL: Final = "UPDATE qr_codes SET notify_url = ? WHERE code_id = ? RETURNING code_id"
 _KNOWN_MERCHANT: Final = "SELECT merchant_no FROM merchants WHERE merchant_no = ?"
 
 
@@ -91,18 +93,12 @@ class QrCodes:
         if not await self._database.rows(_DISABLE, True, code_id):
             raise NotFound("not_found", "no such code")
 
+    async def tell_qr_code(self, code_id: str, notify_url: str) -> None:
+        """Where payments by it are told of, from the next press on; empty: nowhere."""
+        if not await self._database.rows(_TELL, notify_url, code_id):
+            raise NotFound("not_found", "no such code")
+
 
 def _code(row: Row) -> QrCode:
-    code_id, merchant_no, store_id, terminal_id, name, amount_fen, created_at_ms, disabled = row[
-        : len(_COLUMNS)
-    ]
-    return QrCode(
-        code_id=code_id,
-        merchant_no=merchant_no,
-        store_id=store_id,
-        terminal_id=terminal_id,
-        name=name,
-        amount_fen=amount_fen,
-        created_at_ms=created_at_ms,
-        disabled=bool(disabled),
-    )
+    values = dict(zip(_COLUMNS, row, strict=False))
+    return QrCode(**{**values, "disabled": bool(values["disabled"])})

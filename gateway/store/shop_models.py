@@ -7,6 +7,7 @@ _NAME = 64
 _CODE = 32
 _DAY = 10
 _TEXT = 255
+_URL = 512
 
 
 class QrCodeRow(Model):
@@ -20,6 +21,7 @@ class QrCodeRow(Model):
     amount_fen = fields.BigIntField()
     created_at_ms = fields.BigIntField()
     disabled = fields.BooleanField()
+    notify_url = fields.CharField(max_length=_URL, db_default="")
 
     class Meta:
         table = "qr_codes"

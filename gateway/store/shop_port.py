@@ -26,6 +26,9 @@ class QrCodeStore(Protocol):
         ...
 
     async def disable_qr_code(self, code_id: str) -> None: ...
+    async def tell_qr_code(self, code_id: str, notify_url: str) -> None:
+        """Where payments by a code are told of, from the next press on; empty: nowhere."""
+        ...
 
 
 class LimitStore(Protocol):

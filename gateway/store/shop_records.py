@@ -11,7 +11,8 @@ class QrCode:
     """A printed code; ``code_id`` is what its address ends with (``domain/qr_code.py``).
 
     ``name`` is what the payer reads; ``store_id`` and ``terminal_id`` are what payments by
-    it carry (empty: none). ``amount_fen`` 0 leaves the amount to the payer.
+    it carry (empty: none). ``amount_fen`` 0 leaves the amount to the payer. ``notify_url`` is
+    where the merchant's software is told of them (empty: nowhere).
     """
 
     code_id: str
@@ -22,6 +23,7 @@ class QrCode:
     amount_fen: int
     created_at_ms: int
     disabled: bool = False
+    notify_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,3 +113,18 @@ def test_the_pictures_of_a_code_are_written_again_alike(posgate: Run, tmp_path: 
     assert first[2].startswith(b"%PDF")
     posgate("qr", "show", code["code_id"], *options)
     assert [file.read_bytes() for file in files] == first
+
+
+def test_a_code_may_say_where_its_payments_are_told(posgate: Run) -> None:
+    """Kept and changed; an address that would never be called makes no code and changes none."""
+    told = ("--notify-url", "https://shop.example/paid")
+    (code,) = posgate("qr", "create", "--merchant-no", "M1", *told, "--json")
+    assert code["notify_url"] == told[1]
+    for refused in ("https://10.0.0.8/x", "https://shop.internal/x", "ftp://shop.example", "x"):
+        posgate("qr", "create", "--merchant-no", "M1", "--notify-url", refused, status=1)
+        posgate("qr", "notify", code["code_id"], "--notify-url", refused, status=1)
+    assert posgate("qr", "list", "--json") == [code]
+    posgate("qr", "notify", code["code_id"], "--notify-url", "https://shop.example/new")
+    assert posgate("qr", "list", "--json")[0]["notify_url"] == "https://shop.example/new"
+    posgate("qr", "notify", code["code_id"])
+    assert posgate("qr", "list", "--json") == [code | {"notify_url": None}]

@@ -105,6 +105,7 @@ class Shop:
             name=name,
             amount_fen=0,
             created_at_ms=0,
+            notify_url="https://shop.example/paid",
         )
         self.codes[code_id] = merchant, replace(code, **changes)  # type: ignore[arg-type]  # names of fields
 

@@ -118,6 +118,7 @@ async def test_api3_no_field_of_the_form_reaches_what_is_not_the_payers(shop: Sh
     page = await browser.ask(Action.PAY, PRINTED, form=sent)
     assert page.state == "paying"
     (press,) = shop.pages.presses
+    assert press.notify_url == "https://shop.example/paid"
     assert (press.merchant_no, press.store_id, press.terminal_id) == ("M0001", "S1", "")
     assert press.shop_name == press.subject == HOSTILE_NAME
     (payer,) = shop.pages.begun_by

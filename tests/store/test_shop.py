@@ -25,6 +25,7 @@ CODE = QrCode(
     name="奶茶店 一号",
     amount_fen=0,
     created_at_ms=2,
+    notify_url="https://shop.example/paid",
 )
 CLERK = Operator(
     merchant_no=MERCHANT, operator_id="01", name="王", pin_hash="hash", created_at_ms=3
@@ -70,6 +71,17 @@ async def test_a_code_comes_with_its_merchant(store: Store) -> None:
     )
     with pytest.raises(NotFound):
         await store.disable_qr_code("c" * 26)
+
+
+async def test_where_a_code_tells_can_be_changed(store: Store) -> None:
+    """To another address, and to none; nothing else of it changes."""
+    await store.add_merchant(SHOP)
+    await store.add_qr_code(CODE)
+    for url in ("https://shop.example/new", ""):
+        await store.tell_qr_code(CODE.code_id, url)
+        assert await store.qr_code(CODE.code_id) == (SHOP, replace(CODE, notify_url=url))
+    with pytest.raises(NotFound):
+        await store.tell_qr_code("c" * 26, "")
 
 
 async def test_codes_are_listed_in_pages(store: Store) -> None:

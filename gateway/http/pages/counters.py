@@ -36,6 +36,7 @@ class Counter:
     amount_fen: int
     store_id: str = ""
     terminal_id: str = ""
+    notify_url: str = ""
     order: CheckoutView | None = None
 
 
@@ -84,6 +85,7 @@ class Counters:
             amount_fen=code.amount_fen,
             store_id=code.store_id,
             terminal_id=code.terminal_id,
+            notify_url=code.notify_url,
         )
 
     async def _live(self, code_id: str, session: Session | None) -> Counter | State:

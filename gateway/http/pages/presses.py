@@ -104,6 +104,7 @@ class Presses:
             store_id=counter.store_id,
             terminal_id=counter.terminal_id,
             remark=typed.remark,
+            notify_url=counter.notify_url,
         )
         try:
             order = await self._pages.press(press)

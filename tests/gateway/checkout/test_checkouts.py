@@ -380,6 +380,24 @@ async def test_a_press_is_one_order_whatever_the_browser_says_the_second_time(ca
     assert await cafe.payments.find_by_order("M1", "press-1") == base
 
 
+@pytest.mark.parametrize("url", ["https://shop.example/paid", ""])
+async def test_a_printed_codes_payment_is_told_where_its_code_says(cafe: Cafe, url: str) -> None:
+    """One sequence, with its refund, at the address of the press; and nobody where there is none."""
+    view = await cafe.checkouts.press(replace(PRESS, notify_url=url))
+    again = replace(PRESS, notify_url="https://shop.example/changed-meanwhile")
+    assert (await cafe.checkouts.press(again)).checkout_id == view.checkout_id
+    base = await cafe.store.payment(view.checkout_id)
+    await cafe.checkouts.begin(base.order.id, ANN)
+    await hears(cafe, await cafe.attempt(base), PAID)
+    told = await cafe.told(base)
+    expected = [("payment.succeeded", 1, url)] if url else []
+    assert [(one.type, one.sequence, one.url) for one in told] == expected
+    for one in told:
+        payment = orjson.loads(one.body)["payment"]
+        assert (payment["status"], payment["store_id"]) == ("succeeded", None)
+        assert payment["metadata"] == {"qr_code": PRESS.code_id, "remark": "少冰"}
+
+
 @pytest.mark.parametrize("change", [{"press_key": "no key"}, {"press_key": ""}, {"amount_fen": 0}])
 async def test_an_altered_press_makes_nothing(cafe: Cafe, change: dict[str, Any]) -> None:
     with pytest.raises(Unprocessable):
