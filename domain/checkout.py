@@ -182,7 +182,7 @@ ATTEMPT_DOOR: Final = "checkout"
 CODE_ATTEMPT: Final = "qr"
 PAGE_ATTEMPT: Final = "jsapi"
 """The ``Order.method`` of an attempt, as its channel knows it."""
-_ATTEMPT_MARK: Final = "-"
+ATTEMPT_MARK: Final = "-"
 _KEY_MARK: Final = ":"
 """No merchant's number has a colon, and no number of ours a hyphen."""
 
@@ -216,7 +216,7 @@ class Checkout:
 
 def attempt_id(checkout_id: str, number: int) -> str:
     """The id of an attempt."""
-    return f"{checkout_id}{_ATTEMPT_MARK}{number}"
+    return f"{checkout_id}{ATTEMPT_MARK}{number}"
 
 
 def attempt_key(base: Order, number: int) -> str:
@@ -226,7 +226,7 @@ def attempt_key(base: Order, number: int) -> str:
 
 def shown_id(payment_id: str) -> str:
     """The id that a merchant knows a payment by: an attempt's is its checkout's."""
-    return payment_id.partition(_ATTEMPT_MARK)[0]
+    return payment_id.partition(ATTEMPT_MARK)[0]
 
 
 def shown_key(order: Order) -> str:

@@ -51,6 +51,11 @@ class CheckoutStep:
     notice: str = ""
 
 
+def concerns_checkout(status: Status) -> bool:
+    """Whether an attempt's move to ``status`` can be anything for its checkout at all."""
+    return status is Status.REVERSING or status in _OF_ATTEMPT
+
+
 def event_of(
     checkout: Checkout, attempt: Order, previous: Status, status: Status, cause: Event, at_ms: int
 ) -> CheckoutEvent | None:

@@ -35,7 +35,8 @@ from domain.errors import ChannelDown, Conflict, NotFound
 from domain.payment import Order, Payment, Status
 from gateway.booking import LEASE_MARGIN_S
 from gateway.checkout.bounds import CheckoutBounds
-from gateway.checkout.desk import Desk, Found
+from gateway.checkout.desk import Desk
+from gateway.checkout.following import Found
 from gateway.checkout.payer_settlement import PayerSettlement
 from gateway.checkout.port import Begun, CheckoutView, Payer, Start
 from gateway.draft import Draft
@@ -55,10 +56,15 @@ _NOT_PAID: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What making an order at a channel came to."""
+    """What making an order at a channel came to.
+
+    ``found`` is the checkout with an order that stands, as it was just committed; ``None``:
+    whatever else came of it may have moved the checkout, which has to be looked up.
+    """
 
     attempt: Payment
     answer: OrderAnswer
+    found: Found | None = None
 
 
 class Attempts:
@@ -135,7 +141,7 @@ class Attempts:
 
     async def _made(self, checkout_id: str, made: Made, payer: Payer) -> Begun:
         """What the payer is told once the order was made, by where its attempt stands now."""
-        found, answer = await self._found(checkout_id), made.answer
+        found, answer = made.found or await self._found(checkout_id), made.answer
         view = self._desk.view_of(found, payer)
         match made.attempt.standing.status:
             case Status.PENDING if answer.verdict is Verdict.SUCCEEDED:
@@ -187,7 +193,10 @@ class Attempts:
             return _as_answer(heard)
 
         await self._payments.run(live, make)
-        return Made(live.payment, heard)
+        attempt, now = live.payment, None
+        if heard.verdict is Verdict.SUCCEEDED and attempt.standing.status is Status.PENDING:
+            now = replace(found, checkout=_begun(found.checkout), attempt=attempt)
+        return Made(attempt, heard, now)
 
     async def _go_on(self, found: Found, payer: Payer, route: Route) -> Begun:
         """The same payer again: the same order, made again."""
@@ -305,20 +314,20 @@ class Attempts:
 
     # --- is it paid?
 
-    async def ask(self, checkout_id: str) -> CheckoutView | None:
+    async def ask(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
         """See :class:`gateway.checkout.port.CheckoutPages`."""
         found = await self._desk.look(checkout_id)
         if found is None:
             return None
         attempt = found.attempt
         if attempt is None or not found.is_under_way() or not self._may_ask(attempt.order.id):
-            return self._desk.view_of(found)
+            return await self._desk.shown(found, payer)
         route = self._desk.account(attempt.order.account_id)
         if route is not None and attempt.standing.status is not Status.REVERSING:
             await self._settlement.ask_once(
                 Live(attempt, bare_request(attempt.order)), route.channel
             )
-        return self._desk.view_of(await self._found(checkout_id))
+        return await self._desk.shown(await self._found(checkout_id), payer)
 
     def _may_ask(self, attempt_id_: str) -> bool:
         now_s, asked = self._clock.monotonic_s(), self._asked_s

@@ -78,6 +78,6 @@ class Checkouts:
         """The payer gave up."""
         return await self._attempts.release(checkout_id, payer)
 
-    async def ask(self, checkout_id: str) -> CheckoutView | None:
+    async def ask(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
         """Ask the channel now."""
-        return await self._attempts.ask(checkout_id)
+        return await self._attempts.ask(checkout_id, payer)

@@ -18,8 +18,8 @@ from domain.decline import Decline, DeclineReason
 from domain.errors import Unavailable
 from domain.payment import UNSETTLED, Event, Payment, Status
 from gateway.checkout.bounds import CheckoutBounds
-from gateway.checkout.desk import Desk, Found
-from gateway.checkout.following import closing_move
+from gateway.checkout.desk import Desk
+from gateway.checkout.following import Found, closing_move
 from gateway.logs import Log
 from gateway.notices import NoticeWriter
 from gateway.payments import Payments

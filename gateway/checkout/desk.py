@@ -6,7 +6,7 @@ keyed hash: the wallet's name of a payer is stored nowhere.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import orjson
@@ -17,9 +17,9 @@ from domain.checkout import OPEN, Checkout, CheckoutStatus, attempt_id, is_attem
 from domain.checkout_step import seen_payment
 from domain.clock import Clock
 from domain.errors import Unprocessable
-from domain.payment import FINAL, Payment, Status
+from domain.payment import Payment, Status
 from gateway.checkout.bounds import CheckoutBounds
-from gateway.checkout.following import checkout_of, with_payment
+from gateway.checkout.following import Found, checkout_of
 from gateway.checkout.live_code import Windows, make_token, read_token
 from gateway.checkout.port import CheckoutView, LiveCode, Payer
 from gateway.routes import Route, Routes
@@ -29,20 +29,6 @@ from signing.keywrap import Sealer
 _ASKING = frozenset({Status.UNKNOWN, Status.REVERSING})
 _FORMER_AT_MOST: Final = 8
 """Attempts that were given up which a payer is looked for in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A checkout with its payment and its current attempt, read one after the other."""
-
-    base: Payment
-    checkout: Checkout
-    attempt: Payment | None
-
-    def is_under_way(self) -> bool:
-        """Whether nobody can begin: the current attempt may be paid, or is being undone."""
-        attempt, is_paying = self.attempt, self.checkout.status is CheckoutStatus.PAYING
-        return is_paying and attempt is not None and attempt.standing.status not in FINAL
 
 
 class Desk:
@@ -72,21 +58,12 @@ class Desk:
         Raises:
             Unavailable: the store is away, or does not show it.
         """
-        base, checkout = await checkout_of(self._store, checkout_id)
-        return await self._with_attempt(base, checkout)
+        return await checkout_of(self._store, checkout_id)
 
     async def look(self, checkout_id: str) -> Found | None:
         """A checkout, or ``None`` where no such one exists."""
-        checkout = await self._store.checkout(checkout_id)
-        if checkout is None:
-            return None
-        return await self._with_attempt(await with_payment(self._store, checkout), checkout)
-
-    async def _with_attempt(self, base: Payment, checkout: Checkout) -> Found:
-        attempt = None
-        if checkout.attempts:
-            attempt = await self._store.payment(checkout.current_id)
-        return Found(base, checkout, attempt)
+        read = await self._store.checkout_with_payments(checkout_id)
+        return None if read is None else Found(*read)
 
     async def seen(self, payment: Payment) -> Payment:
         """See :class:`gateway.checkout.port.CheckoutPayments`."""
@@ -194,8 +171,10 @@ class Desk:
     async def view(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
         """See :class:`gateway.checkout.port.CheckoutPages`."""
         found = await self.look(checkout_id)
-        if found is None:
-            return None
+        return None if found is None else await self.shown(found, payer)
+
+    async def shown(self, found: Found, payer: Payer | None) -> CheckoutView:
+        """A checkout as its page shows it, with what became of this payer's former attempts."""
         seen = self.view_of(found, payer)
         if payer is None or seen.is_mine or found.checkout.attempts < 2:
             return seen
@@ -207,8 +186,8 @@ class Desk:
         """The attempts of this payer's that were given up, of the latest."""
         last = checkout.attempts - 1
         numbers = range(max(1, last - _FORMER_AT_MOST + 1), last + 1)
-        found = [await self._store.payment(attempt_id(checkout.id, one)) for one in numbers]
-        return [one for one in found if one is not None and self.is_of(one, payer)]
+        found = await self._store.payments([attempt_id(checkout.id, one) for one in numbers])
+        return [one for one in found if self.is_of(one, payer)]
 
     def view_of(self, found: Found, payer: Payer | None = None) -> CheckoutView:
         """A checkout as its page shows it."""

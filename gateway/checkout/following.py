@@ -5,43 +5,55 @@ moved meanwhile (the caller then computes the move anew). An attempt tells its m
 nothing: the checkout does, in one sequence that the attempt's refunds go on with.
 """
 
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
 
-from domain.checkout import OPEN, Checkout, CheckoutEvent, is_attempt, shown_id
-from domain.checkout_step import CheckoutStep, checkout_step, event_of, seen_payment
+from domain.checkout import (
+    OPEN,
+    Checkout,
+    CheckoutEvent,
+    CheckoutStatus,
+    is_attempt,
+    shown_id,
+)
+from domain.checkout_step import (
+    CheckoutStep,
+    checkout_step,
+    concerns_checkout,
+    event_of,
+    seen_payment,
+)
 from domain.decline import Decline
 from domain.errors import Unavailable
-from domain.payment import Event, Payment
+from domain.payment import FINAL, Event, Payment
 from domain.settle import Step
 from gateway.notices import NoticeWriter
 from gateway.store.port import Advance, CheckoutMove, Store
 
-_NOT_SHOWN: Final = "the store does not show a checkout that it acknowledged"
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkout with its payment and its current attempt, as they stood at one moment."""
+
+    checkout: Checkout
+    base: Payment
+    attempt: Payment | None
+
+    def is_under_way(self) -> bool:
+        """Whether nobody can begin: the current attempt may be paid, or is being undone."""
+        attempt, is_paying = self.attempt, self.checkout.status is CheckoutStatus.PAYING
+        return is_paying and attempt is not None and attempt.standing.status not in FINAL
 
 
-async def checkout_of(store: Store, payment_id: str) -> tuple[Payment, Checkout]:
-    """A checkout with its payment, by its own id or an attempt's.
+async def checkout_of(store: Store, payment_id: str) -> Found:
+    """A checkout with its payments, by its own id or an attempt's.
 
     Raises:
         Unavailable: the store is away, or does not show them.
     """
-    checkout = await store.checkout(shown_id(payment_id))
-    if checkout is None:
-        raise Unavailable(_NOT_SHOWN)
-    return await with_payment(store, checkout), checkout
-
-
-async def with_payment(store: Store, checkout: Checkout) -> Payment:
-    """The payment of a checkout that was read: read after it, so that it is never older.
-
-    Raises:
-        Unavailable: the store is away, or does not show it.
-    """
-    base = await store.payment(checkout.id)
-    if base is None:
-        raise Unavailable(_NOT_SHOWN)
-    return base
+    read = await store.checkout_with_payments(shown_id(payment_id))
+    if read is None:
+        raise Unavailable("the store does not show a checkout that it acknowledged")
+    return Found(*read)
 
 
 async def followed(
@@ -56,7 +68,10 @@ async def followed(
     if not is_attempt(order):
         return move, None
     silent = Step(replace(now, notices=before.standing.notices), move.postings)
-    base, checkout = await checkout_of(store, order.id)
+    if not concerns_checkout(now.status):
+        return silent, None
+    found = await checkout_of(store, order.id)
+    base, checkout = found.base, found.checkout
     previous = before.standing.status
     event = event_of(checkout, order, previous, now.status, cause, at_ms)
     if event is None:

@@ -26,7 +26,8 @@ from domain.money import CNY, MAX_AMOUNT_FEN
 from domain.payment import Event, Payment, Standing
 from gateway.checkout.attempts import Attempts
 from gateway.checkout.bounds import CheckoutBounds
-from gateway.checkout.desk import Desk, Found
+from gateway.checkout.desk import Desk
+from gateway.checkout.following import Found
 from gateway.checkout.port import CheckoutView, Press
 from gateway.draft import Draft, order_of
 from gateway.limits import Judge, asked_of
@@ -87,24 +88,28 @@ class Opening:
             self._refuse(asked)
             await self._keep_within_limits(draft)
             shop = {"shop": asked.shop_name}
-            base, is_new = await self._claim(draft, asked.wallets, "", shop)
+            base, made = await self._claim(draft, asked.wallets, "", shop)
         else:
-            base, is_new = known, False
+            base, made = known, None
         if len(asked.wallets) == 1:
             base = await self._with_code(base, asked.wallets[0])
-        return base, not is_new
+        return base, made is None
 
     async def press(self, press: Press) -> CheckoutView:
         """See :class:`gateway.checkout.port.CheckoutPages`."""
-        draft = self._pressed(press)
-        known = await self._known(draft)
-        if known is None:
-            if not self._desk.wallets(press.merchant_no):
+        draft, is_open = self._pressed(press), bool(self._desk.wallets(press.merchant_no))
+        base, made = None, None
+        if not is_open or self._limits.concern(draft.merchant_no) or not self._payments.accepting():
+            base = await self._known(draft)  # a repeat is answered whatever keeps new ones out
+        if base is None:
+            if not is_open:
                 raise Unprocessable("channel_not_open", "no wallet can be paid with here")
             await self._keep_within_limits(draft)
             page = {"shop": press.shop_name, "remark": press.remark}
-            known, _ = await self._claim(draft, (), press.code_id, page)
-        return self._desk.view_of(await self._desk.found(known.order.id))
+            base, made = await self._claim(draft, (), press.code_id, page)
+        if made is not None:
+            return self._desk.view_of(Found(made, base, None))
+        return self._desk.view_of(await self._desk.found(base.order.id))
 
     def _pressed(self, press: Press) -> Draft:
         if not is_merchant_number(press.press_key):
@@ -163,8 +168,8 @@ class Opening:
 
     async def _claim(
         self, draft: Draft, wallets: tuple[str, ...], code_id: str, page: dict[str, str]
-    ) -> tuple[Payment, bool]:
-        """Make it durable; ``False`` when somebody else made it meanwhile."""
+    ) -> tuple[Payment, Checkout | None]:
+        """Make it durable; ``None`` when somebody else made it before."""
         if not self._payments.accepting():
             raise Unavailable("shutting down: send the payment again")
         now_ms = self._clock.now_ms()
@@ -198,11 +203,11 @@ class Opening:
             moves=CheckoutMove(checkout=checkout, due_at_ms=checkout.expires_at_ms),
         )
         if await self._store.claim(claim):
-            return Payment(order, standing), True
+            return Payment(order, standing), checkout
         known = await self._known(draft)
         if known is None:
             raise Unavailable("the store refused a number that it does not show")
-        return known, False
+        return known, None
 
     async def _with_code(self, base: Payment, wallet: str) -> Payment:
         """The checkout once its wallet's code is kept, or could not be made now."""

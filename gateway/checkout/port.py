@@ -192,8 +192,8 @@ class CheckoutPages(Protocol):
         """
         ...
 
-    async def ask(self, checkout_id: str) -> CheckoutView | None:
-        """Ask the channel now whether it is paid (the page is back from the wallet).
+    async def ask(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
+        """Ask the channel now whether it is paid (the page is back from the wallet), and look.
 
         At most once in two seconds for each attempt; in between it only reads.
         """

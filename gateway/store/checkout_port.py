@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from domain.checkout import Checkout
+from domain.payment import Payment
 from gateway.store.records import CheckoutMove
 
 
@@ -11,6 +12,15 @@ class CheckoutStore(Protocol):
 
     async def checkout(self, checkout_id: str) -> Checkout | None:
         """A checkout by the id of its payment."""
+        ...
+
+    async def checkout_with_payments(
+        self, checkout_id: str
+    ) -> tuple[Checkout, Payment, Payment | None] | None:
+        """A checkout, its payment and its current attempt, as they stood at one moment.
+
+        By the id of its payment; ``None``: no such checkout.
+        """
         ...
 
     async def move_checkout(self, move: CheckoutMove) -> bool:

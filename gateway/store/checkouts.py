@@ -7,12 +7,13 @@ locked in this order everywhere, and whichever moved meanwhile refuses the whole
 
 from typing import Final
 
-from domain.checkout import Checkout, CheckoutStatus
+from domain.checkout import ATTEMPT_MARK, Checkout, CheckoutStatus
+from domain.payment import Payment
 from gateway.store import statements as sql
 from gateway.store.database import Database, Step
 from gateway.store.limits import is_too_much, spend_steps
 from gateway.store.records import Advance, CheckoutMove, Claim, JobKind
-from gateway.store.rows import Row, job_id
+from gateway.store.rows import PAYMENT_COLUMNS, Row, job_id, read_payment
 from gateway.store.steps import advance_guard, advance_rest, claim_guard, claim_rest, open_job
 
 CHECKOUT_LANE: Final = "checkouts"
@@ -34,6 +35,14 @@ _MOVE: Final = (
     "WHERE id = ? AND merchant_no = ? AND version = ?"
 )
 _BY_ID: Final = f"SELECT {', '.join(_COLUMNS)} FROM checkouts WHERE id = ?"
+_WITH_PAYMENTS: Final = (
+    f"SELECT {', '.join(f'c.{column}' for column in _COLUMNS)}, "
+    f"{', '.join(f'b.{column}' for column in PAYMENT_COLUMNS)}, "
+    f"{', '.join(f'a.{column}' for column in PAYMENT_COLUMNS)} "
+    "FROM checkouts c JOIN payments b ON b.id = c.id "
+    f"LEFT JOIN payments a ON a.id = c.id || '{ATTEMPT_MARK}' || c.attempts WHERE c.id = ?"
+)
+_FIRST_OF_ATTEMPT: Final = len(_COLUMNS) + len(PAYMENT_COLUMNS)
 
 
 class Checkouts:
@@ -45,6 +54,21 @@ class Checkouts:
         """A checkout by the id of its payment."""
         rows = await self._database.rows(_BY_ID, checkout_id)
         return _read(rows[0]) if rows else None
+
+    async def checkout_with_payments(
+        self, checkout_id: str
+    ) -> tuple[Checkout, Payment, Payment | None] | None:
+        """A checkout, its payment and its current attempt, as they stood at one moment."""
+        rows = await self._database.rows(_WITH_PAYMENTS, checkout_id)
+        if not rows:
+            return None
+        row = tuple(rows[0])
+        attempt = row[_FIRST_OF_ATTEMPT:]
+        return (
+            _read(row[: len(_COLUMNS)]),
+            read_payment(row[len(_COLUMNS) : _FIRST_OF_ATTEMPT]),
+            None if attempt[0] is None else read_payment(attempt),
+        )
 
     async def move_checkout(self, move: CheckoutMove) -> bool:
         """Commit a checkout's move; ``False`` when it or its payment moved meanwhile."""

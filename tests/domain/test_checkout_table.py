@@ -26,7 +26,7 @@ from domain.checkout import (
     shown_id,
     shown_key,
 )
-from domain.checkout_step import checkout_step, event_of
+from domain.checkout_step import checkout_step, concerns_checkout, event_of
 from domain.decline import Decline, DeclineReason
 from domain.payment import Event, Order, Payment, Standing, Status
 from domain.settle import Happened, step
@@ -115,6 +115,21 @@ def test_what_an_attempt_does_is_its_checkouts_only_while_it_is_current() -> Non
     first, now = order_of_attempt(1), checkout(CheckoutStatus.PAYING, attempts=2)
     for status in Status:
         assert event_of(now, first, Status.CLOSED, status, Event.PAID, 1) is None
+
+
+def test_what_cannot_concern_a_checkout_is_nothing_for_it() -> None:
+    """Whatever the checkout and the cause: so it need not be looked up."""
+    attempt = order_of_attempt(1)
+    told = {
+        status: event_of(checkout(stands, is_single=single), attempt, before, status, cause, DEADLINE)
+        for status in Status if not concerns_checkout(status)
+        for stands in CheckoutStatus for single in (False, True)
+        for before in Status for cause in Event
+    }  # fmt: skip
+    assert set(told) == {Status.CREATED, Status.SUBMITTED, Status.PENDING, Status.UNKNOWN} | {
+        Status.AUTHORIZED
+    }
+    assert set(told.values()) == {None}
 
 
 @pytest.mark.parametrize(

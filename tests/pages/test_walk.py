@@ -300,8 +300,9 @@ async def test_back_from_the_wallet_the_channel_is_asked(shop: Shop) -> None:
     page = await browser.press(await browser.log_in(), amount="5")
     await browser.look(page)
     assert "ask" not in shop.pages.calls
-    await browser.look(page, more="&ask=1")
+    asked = await browser.look(page, more="&ask=1")
     assert "ask" in shop.pages.calls
+    assert asked.state == "paying"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,23 @@ async def test_an_attempt_moves_its_checkout(store: Store) -> None:
     assert await store.payment_by_channel_order("a1", claim.order.channel_order_no) == attempt
 
 
+async def test_a_checkout_is_read_with_its_payments(store: Store) -> None:
+    """Its own payment and its current attempt, neither an earlier one nor another's."""
+    assert await store.checkout_with_payments(BASE.id) is None
+    assert await store.claim(opening())
+    base = await store.payment(BASE.id)
+    assert await store.checkout_with_payments(BASE.id) == (ROW, base, None)
+    for number in (1, 2):
+        claim = beginning(number, version=number + 1)
+        assert await store.claim(claim)
+        assert claim.moves is not None
+        attempt = await store.payment(attempt_id(BASE.id, number))
+        assert attempt is not None
+        expected = (claim.moves.checkout, base, attempt)
+        assert await store.checkout_with_payments(BASE.id) == expected
+    assert await store.checkout_with_payments(attempt_id(BASE.id, 1)) is None
+
+
 async def test_an_attempt_of_a_checkout_that_moved_is_not_there(store: Store) -> None:
     assert await store.claim(opening())
     assert await store.claim(beginning(1))

@@ -175,7 +175,6 @@ class FakeCheckouts:
             self._move(checkout_id, status=CheckoutStatus.WAITING, wallet="")
         return self._seen(kept, payer)
 
-    async def ask(self, checkout_id: str) -> CheckoutView | None:
+    async def ask(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
         self.calls.append("ask")
-        kept = self._kept.get(checkout_id)
-        return None if kept is None else kept.view
+        return await self.view(checkout_id, payer)

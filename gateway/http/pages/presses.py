@@ -173,9 +173,8 @@ class Presses:
         checkout_id, payer = self._named(visit, asked.get("o", "")), payer_of(visit.session)
         if not checkout_id or payer is None:
             return _told({"state": State.UNKNOWN.value}, 404)
-        if asked.get("ask"):
-            await self._pages.ask(checkout_id)
-        view = await self._pages.view(checkout_id, payer)
+        look = self._pages.ask if asked.get("ask") else self._pages.view
+        view = await look(checkout_id, payer)
         if view is None:
             return _told({"state": State.UNKNOWN.value}, 404)
         state = state_of(view, visit.now_ms)

@@ -12,10 +12,11 @@ from tests.support.waiting import eventually
 
 
 async def paying(cafe: Cafe, key: str = "k1", payer: Payer = ANN) -> Payment:
-    """A checkout that a payer has begun to pay."""
+    """A checkout that a payer has begun to pay; nothing goes on in the background any more."""
     base = await cafe.opened(key)
     begun = await cafe.checkouts.begin(base.order.id, payer)
     assert begun.start is Start.READY
+    await quiet(cafe)
     return base
 
 
