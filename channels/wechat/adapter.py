@@ -125,7 +125,7 @@ class WechatChannel(PayerOrders, BillFetch):
             return Answer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     async def query(self, ref: PaymentRef) -> Answer:
-        """By our number, over the version that the payment was made with."""
+        """By our number (by WeChat Pay's without it), over the version it was made with."""
         try:
             return await self._query(ref)
         except Exception as fault:
@@ -136,11 +136,12 @@ class WechatChannel(PayerOrders, BillFetch):
         if not self._is_by_v3(ref):
             built = v2_wire.build_query(ref, self._account, stamped.nonce)
             answer = await self._calls.send(built)
-            return v2_wire.read_query(answer, self._account, ref.order_no)
+            return v2_wire.read_query(answer, self._account, ref.order_no, ref.trade_no)
         built = v3_wire.build_query(ref, self._account, self._keys, stamped)
         answer = await self._calls.send_v3(built)
+        now_ms = self._calls.now_ms()
         return v3_wire.read_query(
-            answer, self._account, self._keys, ref.order_no, self._calls.now_ms()
+            answer, self._account, self._keys, ref.order_no, now_ms, ref.trade_no
         )
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:

@@ -102,6 +102,10 @@ TEXTS: Final = ChannelTexts(
                 "WeChat Pay refuses this refund: check its amount and the order.",
                 "微信支付拒绝退款，请核对退款金额和订单状态",
             ),
+            "ERROR": CashierText(
+                "WeChat Pay refuses this refund: its merchant platform tells why.",
+                "微信支付拒绝退款，具体原因请在商户平台查看",
+            ),
             "REFUND_FEE_INVALID": CashierText(
                 "The amount is more than can be refunded.", "退款金额超过可退金额"
             ),

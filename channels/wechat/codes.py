@@ -115,8 +115,21 @@ TRADE_STATES: Final[Mapping[str, Outcome]] = MappingProxyType(
 )
 """By ``trade_state`` of either version's query."""
 
-REVERSE_IMPOSSIBLE_V2: Final = frozenset({"REVERSE_EXPIRE"})
-"""Reversals that no repetition can mend: what is paid is refunded instead."""
+_TOO_OLD: Final = Outcome(Verdict.DECLINED)
+
+REVERSE_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
+    {
+        "USERPAYING": UNKNOWN,
+        "TRADE_ERROR": UNKNOWN,  # too early, or refunded since: the query tells
+        "INVALID_TRANSACTIONID": UNKNOWN,
+        "ORDERNOTEXIST": UNKNOWN,
+        # no repetition can mend it: what is paid is refunded instead
+        "REVERSE_EXPIRE": _TOO_OLD,
+        **dict.fromkeys(_BUSY_V2, UNKNOWN),
+        **dict.fromkeys(_SET_UP_V2, _ALARM),
+    }
+)
+"""By ``err_code`` of a reversal; it is done by ``recall=N`` alone, never by a code."""
 
 REFUND_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
     {
@@ -226,9 +239,45 @@ QUERY_V3: Final[V3Codes] = MappingProxyType(
     }
 )
 
-CLOSE_IS_OVER: Final = frozenset({(400, "ORDER_CLOSED"), (403, "ORDER_CLOSED")})
-CLOSE_FINDS_NONE: Final = frozenset({(404, "ORDER_NOT_EXIST"), (404, "ORDERNOTEXIST")})
-REVERSE_IMPOSSIBLE_V3: Final = frozenset({(403, "REVERSE_EXPIRED"), (400, "REVERSE_EXPIRED")})
+_UNDO_V3: Final[V3Codes] = {
+    (202, "USERPAYING"): UNKNOWN,
+    (202, "USER_PAYING"): UNKNOWN,
+    (403, "USER_PAYING"): UNKNOWN,
+    (400, "TRADE_ERROR"): UNKNOWN,
+    (403, "TRADE_ERROR"): UNKNOWN,
+    (400, "PARAM_ERROR"): _ALARM,
+    (400, "INVALID_REQUEST"): _ALARM,
+    (401, "SIGN_ERROR"): _ALARM,
+    (403, "NO_AUTH"): _ALARM,
+    (400, "MCH_NOT_EXISTS"): _ALARM,
+    (404, "MCH_NOT_EXISTS"): _ALARM,
+    (400, "APPID_MCHID_NOT_MATCH"): _ALARM,
+    (404, "ORDER_NOT_EXIST"): _NOT_FOUND,
+    (404, "ORDERNOTEXIST"): _NOT_FOUND,
+}
+
+CLOSE_V3: Final[V3Codes] = MappingProxyType(
+    {
+        **_UNDO_V3,
+        (400, "ORDER_CLOSED"): Outcome(Verdict.SUCCEEDED),
+        (403, "ORDER_CLOSED"): Outcome(Verdict.SUCCEEDED),
+        # paid meanwhile: the next query sees it, and it is refunded
+        (400, "ORDERPAID"): UNKNOWN,
+        (403, "ORDERPAID"): UNKNOWN,
+        (400, "ORDER_PAID"): UNKNOWN,
+        (403, "ORDER_PAID"): UNKNOWN,
+    }
+)
+"""Of a close, beside its 204."""
+
+REVERSE_V3: Final[V3Codes] = MappingProxyType(
+    {
+        **_UNDO_V3,
+        (403, "REVERSE_EXPIRED"): _TOO_OLD,
+        (400, "REVERSE_EXPIRED"): _TOO_OLD,
+    }
+)
+"""Of codepay's reversal, beside its 200."""
 
 REFUND_V3: Final[V3Codes] = MappingProxyType(
     {

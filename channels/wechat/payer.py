@@ -15,7 +15,7 @@ from channels.port import NotSent, Verdict
 from channels.wechat import oauth
 from channels.wechat.calls import Calls, unbuilt, what
 from channels.wechat.v2_payer_wire import build_face, build_openid, read_face, read_openid
-from channels.wechat.v3 import H5, JSAPI, NATIVE, V3Api
+from channels.wechat.v3 import APP, H5, JSAPI, NATIVE, V3Api
 from channels.wechat.v3_order_wire import build_order, read_order
 
 
@@ -35,6 +35,10 @@ class PayerOrders:
     async def create_page_order(self, request: OrderRequest) -> OrderAnswer:
         """``jsapi`` for a payer in WeChat's browser, ``h5`` for one in another."""
         return await self._create(JSAPI if request.payer_id else H5, request)
+
+    async def create_app_order(self, request: OrderRequest) -> OrderAnswer:
+        """``app``: what a merchant's own app gives to WeChat's SDK, signed."""
+        return await self._create(APP, request)
 
     async def _create(self, api: V3Api, request: OrderRequest) -> OrderAnswer:
         calls = self._payer_calls

@@ -24,8 +24,9 @@ from channels.wechat.account import WechatAccount
 from channels.wechat.codes import (
     PAY_V2,
     QUERY_V2,
-    REVERSE_IMPOSSIBLE_V2,
+    REVERSE_V2,
     TRADE_STATES,
+    UNKNOWN,
     UNLISTED,
     Outcome,
     is_answer,
@@ -96,9 +97,11 @@ def build_pay(request: PayRequest, account: WechatAccount, nonce: str) -> HttpRe
 
 
 def build_query(ref: PaymentRef, account: WechatAccount, nonce: str) -> HttpRequest:
-    """``orderquery`` (``facepayquery``) by our number."""
+    """``orderquery`` (``facepayquery``) by our number, or by WeChat Pay's without it."""
     api = FACE_QUERY if ref.method == FACE_METHOD else QUERY
-    return request_of(api, {"out_trade_no": ref.order_no}, account, nonce)
+    theirs = "" if ref.order_no else ref.trade_no
+    content = {"out_trade_no": ref.order_no, "transaction_id": theirs}
+    return request_of(api, content, account, nonce)
 
 
 def build_reverse(ref: PaymentRef, account: WechatAccount, nonce: str) -> HttpRequest:
@@ -121,13 +124,20 @@ def read_pay(response: HttpResponse, account: WechatAccount, order_no: str) -> A
     return _said(fields, PAY_V2.get(code_of(fields), UNLISTED))
 
 
-def read_query(response: HttpResponse, account: WechatAccount, order_no: str) -> Answer:
-    """What became of a payment; an answer about its state, yes or no, names our order."""
+def read_query(
+    response: HttpResponse, account: WechatAccount, order_no: str, trade_no: str = ""
+) -> Answer:
+    """What became of a payment; an answer about its state, yes or no, names our order.
+
+    Without ``order_no`` it was asked about by ``trade_no``, and must name that.
+    """
     try:
         fields = verified(response, account, order_no)
         require_own(fields, foreign=_NOT_OF_QUERY)
         if fields.get("result_code") != "SUCCESS":
             return _said(fields, QUERY_V2.get(code_of(fields), UNLISTED))
+        if not order_no and trade_no and fields.get("transaction_id") == trade_no:
+            order_no = fields.get("out_trade_no", "")
         require_order(fields, order_no)
         state = fields.get("trade_state", "")
         outcome = TRADE_STATES.get(state, UNLISTED)
@@ -173,12 +183,13 @@ def read_reverse(response: HttpResponse, account: WechatAccount, order_no: str) 
     code, recall = code_of(fields), fields.get("recall", "")
     if code == "SUCCESS" and recall == "N":
         return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=None, channel_code="reverse")
-    impossible = code in REVERSE_IMPOSSIBLE_V2 and recall != "Y"
+    outcome = UNKNOWN if code == "SUCCESS" else REVERSE_V2.get(code, UNLISTED)
     return UndoAnswer(
-        verdict=Verdict.DECLINED if impossible else Verdict.UNKNOWN,
-        channel_code="recall=Y" if recall == "Y" else code,
+        verdict=Verdict.UNKNOWN if recall == "Y" else outcome.verdict,
+        channel_code="recall=Y" if recall == "Y" and not outcome.unlisted else code,
         channel_message=message_of(fields),
         answered=is_answer(code),
+        unlisted=outcome.unlisted,
     )
 
 

@@ -301,7 +301,7 @@ def require_ours(fields: Fields, account: WechatAccount) -> None:
 
 def require_order(fields: Fields, order_no: str) -> None:
     """Raise :class:`Distrusted` unless it names our order."""
-    if fields.get("out_trade_no") != order_no:
+    if not order_no or fields.get("out_trade_no") != order_no:
         raise Distrusted("the answer does not name our order")
 
 

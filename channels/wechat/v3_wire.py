@@ -20,11 +20,10 @@ from channels.port import (
 )
 from channels.wechat.account import PlatformKeys, WechatAccount
 from channels.wechat.codes import (
-    CLOSE_FINDS_NONE,
-    CLOSE_IS_OVER,
+    CLOSE_V3,
     PAY_V3,
     QUERY_V3,
-    REVERSE_IMPOSSIBLE_V3,
+    REVERSE_V3,
     TRADE_STATES,
     UNLISTED,
     V3Codes,
@@ -132,9 +131,13 @@ def read_query(
     keys: PlatformKeys,
     order_no: str,
     now_ms: int,
+    trade_no: str = "",
 ) -> Answer:
-    """What became of a payment."""
-    return _read(response, account, keys, order_no, now_ms, QUERY_V3)
+    """What became of a payment.
+
+    Without ``order_no`` it was asked about by ``trade_no``, and must name that.
+    """
+    return _read(response, account, keys, order_no, now_ms, QUERY_V3, trade_no)
 
 
 def trade_answer(fields: Fields, account: WechatAccount, order_no: str) -> Answer:
@@ -169,14 +172,15 @@ def read_close(response: HttpResponse, keys: PlatformKeys, now_ms: int) -> UndoA
         said = verified(response, keys, now_ms)
     except Distrusted as fault:
         return _not_undone(fault)
-    if said.status == 204 or (said.status, said.code) in CLOSE_IS_OVER:
+    outcome = v3_outcome(CLOSE_V3, said.status, said.code)
+    if said.status == 204 or outcome.verdict is Verdict.SUCCEEDED:
         return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=False, channel_code="close")
-    missing = (said.status, said.code) in CLOSE_FINDS_NONE
     return UndoAnswer(
         verdict=Verdict.UNKNOWN,
-        channel_code=NO_SUCH_ORDER if missing else said.code,
+        channel_code=NO_SUCH_ORDER if outcome.not_found else said.code,
         channel_message=said.message,
         answered=said.is_answer,
+        unlisted=outcome.unlisted,
     )
 
 
@@ -195,15 +199,18 @@ def read_reverse(
             require_order(said.fields, order_no)
             if not {"trade_state", "refund_id", "amount"}.isdisjoint(said.fields):
                 raise Distrusted("not an answer to reverse")
+            if said.fields.get("recall", "N") != "N":  # APIv2's word for: once more
+                return UndoAnswer(verdict=Verdict.UNKNOWN, channel_code="recall=Y", answered=True)
             return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=None, channel_code="reverse")
     except Distrusted as fault:
         return _not_undone(fault)
-    impossible = (said.status, said.code) in REVERSE_IMPOSSIBLE_V3
+    outcome = v3_outcome(REVERSE_V3, said.status, said.code)
     return UndoAnswer(
-        verdict=Verdict.DECLINED if impossible else Verdict.UNKNOWN,
+        verdict=outcome.verdict,
         channel_code=said.code,
         channel_message=said.message,
         answered=said.is_answer,
+        unlisted=outcome.unlisted,
     )
 
 
@@ -214,12 +221,15 @@ def _read(
     order_no: str,
     now_ms: int,
     codes: V3Codes,
+    trade_no: str = "",
 ) -> Answer:
     try:
         said = verified(response, keys, now_ms)
         if said.status == 200:
             if "refund_id" in said.fields:
                 raise Distrusted("not an answer about a payment")
+            if not order_no and trade_no and said.fields.get("transaction_id") == trade_no:
+                order_no = text_of(said.fields, "out_trade_no")
             return trade_answer(said.fields, account, order_no)
     except Distrusted as fault:
         return unknown(fault)

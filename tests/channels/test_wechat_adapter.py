@@ -378,6 +378,19 @@ async def test_a_page_for_one_payer_is_signed_over_its_four_lines() -> None:
     assert verify_sha256(rsa_key("merchant").public_key(), lines.encode(), signature)
 
 
+async def test_an_order_of_a_merchants_own_app() -> None:
+    rig = WechatRig()
+    rig.answers(v3_answer({"prepay_id": "wx26112410033135"}))
+    made = await rig.wechat.create_app_order(order())
+    assert rig.asked[0][0] == "/v3/pay/transactions/app"
+    assert rig.asked[0][1].keys() == {
+        "appid", "mchid", "description", "out_trade_no", "time_expire", "notify_url", "amount",
+    }  # fmt: skip
+    assert (made.verdict, made.parameters["prepayid"]) == (OK, "wx26112410033135")
+    rig.answers(v3_answer({"code_url": "weixin://x"}))
+    assert (await rig.wechat.create_app_order(order())).verdict is U
+
+
 def test_an_app_is_given_its_own_parameters() -> None:
     """Its signature covers the prepay id alone, not ``prepay_id=…``."""
     rig = WechatRig()
@@ -398,6 +411,26 @@ def test_a_payment_is_asked_about_by_either_number() -> None:
     ):
         built = build_query(asked, rig.account, rig.keys, stamped)
         assert built.url == f"{BASE_URL}/v3/pay/transactions/{path}?mchid={MCHID}"
+
+
+@pytest.mark.parametrize("method", ["auth_code", "face", "qr"])
+async def test_by_their_number_the_answer_must_name_that_number(method: str) -> None:
+    """What it says of the order is then ours to find; of another number it says nothing."""
+    rig, number = WechatRig(), "4200000925202611224997714292"
+    asked = ref(rig, method, order_no="", trade_no=number)
+    answers: dict[str, bytes | HttpResponse] = {
+        "auth_code": v2_paid("NUMBER0001", trade_state="SUCCESS"),
+        "face": v2_paid("NUMBER0001", trade_state="SUCCESS"),
+        "qr": v3_answer(v3_paid("NUMBER0001")),
+    }
+    rig.answers(answers[method])
+    found = await rig.channel.query(asked)
+    assert (found.verdict, found.order_no, found.trade_no) == (OK, "NUMBER0001", number)
+    path, fields = rig.asked[0]
+    assert path.endswith(f"/id/{number}") if method == "qr" else "out_trade_no" not in fields
+    assert fields.get("transaction_id", number) == number
+    for other in ("", "4200000925202611220000000000"):
+        assert (await rig.channel.query(replace(asked, trade_no=other))).verdict is U
 
 
 async def test_a_shops_payer_is_named_under_the_shops_application() -> None:

@@ -7,18 +7,8 @@ import pytest
 from channels.port import Advice, Answer, HttpResponse, UndoAnswer, Verdict
 from channels.wechat import v2_wire, v3_wire
 from channels.wechat.codes import (
-    PAY_V2,
-    PAY_V3,
-    QUERY_V2,
-    QUERY_V3,
-    REFUND_QUERY_V2,
-    REFUND_QUERY_V3,
-    REFUND_STATES,
-    REFUND_V2,
-    REFUND_V3,
     TRADE_STATES,
 )
-from channels.wechat.plugin import PLUGIN
 from channels.wechat.v2_xml import read_fields
 from domain.decline import DeclineReason
 from tests.channels.wechat_rigs import (
@@ -67,56 +57,6 @@ def query_v3(response: HttpResponse) -> Answer:
     return v3_wire.read_query(response, ACCOUNT, KEYS, ORDER, NOW_MS)
 
 
-# The table of the reference (B1), written a second time: verdict, reason, advice.
-REFERENCE_V2: dict[str, tuple[Verdict, DeclineReason | None, Advice | None]] = {
-    "SYSTEMERROR": (U, None, None),
-    "BANKERROR": (U, None, None),
-    "USERPAYING": (P, None, None),
-    "AUTH_CODE_INVALID": (D, R.CODE_INVALID, Advice.FRESH_CODE),
-    "AUTHCODEEXPIRE": (D, R.CODE_INVALID, Advice.FRESH_CODE),
-    "AUTH_CODE_ERROR": (D, R.CODE_INVALID, Advice.FRESH_CODE),
-    "TRADE_ERROR": (D, R.PAYER_CANCELLED, None),
-    "NOTENOUGH": (D, R.INSUFFICIENT_FUNDS, None),
-    "NOTSUPORTCARD": (D, R.NOT_PERMITTED, None),
-    "ORDERPAID": (U, None, None),
-    "OUT_TRADE_NO_USED": (U, None, None),
-    "ORDERCLOSED": (U, None, None),
-    "ORDERREVERSED": (U, None, None),
-    "SIGNERROR": (D, R.CONFIGURATION, Advice.CONFIGURATION),
-    "PARAM_ERROR": (D, R.CONFIGURATION, Advice.CONFIGURATION),
-    "NOAUTH": (D, R.CONFIGURATION, Advice.CONFIGURATION),
-    "LACK_PARAMS": (D, R.CONFIGURATION, Advice.CONFIGURATION),
-    "XML_FORMAT_ERROR": (D, R.CONFIGURATION, Advice.CONFIGURATION),
-    "APPID_MCHID_NOT_MATCH": (D, R.CONFIGURATION, Advice.CONFIGURATION),
-}
-
-
-@pytest.mark.parametrize("code", REFERENCE_V2)
-def test_each_row_of_the_references_table(code: str) -> None:
-    answer = pay_v2(v2_refused(code))
-    assert (answer.verdict, answer.reason, answer.advice) == REFERENCE_V2[code]
-    assert (answer.channel_code, answer.unlisted) == (code, False)
-
-
-@pytest.mark.parametrize("code", PAY_V2)
-def test_no_listed_code_of_a_payment_is_a_success(code: str) -> None:
-    """And a decline has its reason and a text that a cashier can act on."""
-    answer = pay_v2(v2_refused(code))
-    assert answer.verdict is not Verdict.SUCCEEDED
-    assert (answer.reason is not None) == (answer.verdict is D)
-    if answer.verdict is D:
-        text = PLUGIN.texts.payments[code]
-        assert text.en.isascii()
-        assert not text.zh.isascii()
-
-
-@pytest.mark.parametrize("table", [QUERY_V2, QUERY_V3, REFUND_QUERY_V2, REFUND_QUERY_V3])
-def test_no_code_of_a_query_declines(table: dict[Any, Any]) -> None:
-    """ "Not found" least of all: a query can overtake its payment."""
-    assert {outcome.verdict for outcome in table.values()} == {U}
-    assert any(outcome.not_found for outcome in table.values())
-
-
 def test_what_is_not_listed_is_unknown_and_counted() -> None:
     for answer in (
         pay_v2(v2_refused("NEW_CODE")),
@@ -124,15 +64,13 @@ def test_what_is_not_listed_is_unknown_and_counted() -> None:
         query_v2(v2_paid(ORDER, trade_state="NEW_STATE")),
         pay_v3(v3_refused(400, "NEW_CODE")),
         query_v3(v3_answer(v3_paid(ORDER, trade_state="NEW_STATE"))),
+        reverse_v2(v2_refused("NEW_CODE", recall="N")),
+        reverse_v2(v2_refused("NEW_CODE", recall="Y")),
+        v3_wire.read_reverse(v3_refused(403, "NEW_CODE"), ACCOUNT, KEYS, ORDER, NOW_MS),
+        v3_wire.read_close(v3_refused(400, "NEW_CODE"), KEYS, NOW_MS),
     ):
         assert (answer.verdict, answer.unlisted) == (U, True)
         assert answer.channel_code.startswith("NEW_")
-
-
-def test_refund_tables_decline_only_with_a_reason_and_a_text() -> None:
-    for table in (REFUND_V2, REFUND_V3, REFUND_STATES):
-        for code, outcome in table.items():
-            assert (outcome.reason is not None) == (outcome.verdict is D), code
 
 
 STATES: dict[str, tuple[Verdict, DeclineReason | None, bool]] = {
@@ -280,6 +218,9 @@ def test_a_reversal_or_a_close_of_apiv3() -> None:
     assert reverse(v3_answer(done | {"trade_state": "SUCCESS"})).verdict is U
     assert reverse(v3_refused(403, "USER_PAYING")).verdict is U
     assert reverse(v3_refused(403, "REVERSE_EXPIRED")).verdict is D
+    for recall in ("Y", "", 5):
+        assert reverse(v3_answer(done | {"recall": recall})).verdict is U
+    assert reverse(v3_answer(done | {"recall": "N"})).verdict is Verdict.SUCCEEDED
     assert (close(v3_answer(None, 204)).verdict, close(v3_answer(None, 204)).was_paid) == (
         Verdict.SUCCEEDED,
         False,
@@ -287,15 +228,6 @@ def test_a_reversal_or_a_close_of_apiv3() -> None:
     assert close(v3_answer({})).verdict is U
     assert close(v3_refused(400, "ORDERPAID")).verdict is U
     assert close(HttpResponse(204, {}, b"")).verdict is U
-
-
-@pytest.mark.parametrize("code", PAY_V3)
-def test_a_v3_code_means_what_its_status_says(code: tuple[int, str]) -> None:
-    """The same word under 500 or 429 means nothing."""
-    status, word = code
-    assert pay_v3(v3_refused(status, word)).verdict is PAY_V3[code].verdict
-    for busy in (429, 500, 503):
-        assert pay_v3(v3_refused(busy, word)).verdict is U
 
 
 def test_an_unsigned_refusal_ends_nothing() -> None:

@@ -318,6 +318,25 @@ async def test_a_page_knows_its_payer_and_is_signed(config: SandboxConfig) -> No
     assert (page.verdict, page.page_url[:8]) == (OK, "https://")
 
 
+@pytest.mark.parametrize("provider", ["", SUB_MCHID])
+async def test_an_app_orders_and_its_order_is_closed(config: SandboxConfig, provider: str) -> None:
+    shop = Shop(config, sub_mchid=provider)
+    shop.method, order = "app", shop.order()
+    made = await shop.channel.create_app_order(order)
+    assert (made.verdict, made.parameters["package"]) == (OK, "Sign=WXPay")
+    assert (await shop.channel.query(shop.ref(order.order_no))).verdict is P
+    assert (await shop.channel.cancel(shop.ref(order.order_no))).was_paid is False
+
+
+async def test_by_either_number(shop: Shop) -> None:
+    request = shop.request()
+    paid = await shop.channel.pay(request)
+    theirs = replace(shop.ref(""), trade_no=paid.trade_no)
+    found = await shop.channel.query(theirs)
+    assert (found.verdict, found.order_no, found.amount_fen) == (OK, request.order_no, 1990)
+    assert (await shop.channel.query(replace(theirs, trade_no="42000"))).verdict is U
+
+
 async def test_a_face_begins_pays_and_is_reversed(config: SandboxConfig) -> None:
     shop = Shop(config)
     shop.method = "face"
