@@ -43,6 +43,8 @@ from channels.unionpay.card_codes import (
     REVERSAL_CODES,
     SALE_CODES,
 )
+from channels.wechat import codes as wechat_codes
+from channels.wechat.cashier_texts import TEXTS as WECHAT_TEXTS
 from domain import checkout, refund
 from domain.checkout import CheckoutEvent, CheckoutStatus
 from domain.decline import CASHIER_TEXTS, DeclineReason
@@ -321,7 +323,13 @@ def _declines() -> str:
         "## UnionPay QR\n\nFrom `channels/unionpay/qr_codes.py`: what `origRespCode` of a query "
         "means, and `respCode` of a sale (where 00 is *accepted*). A code that is not here is "
         "**unknown**, and the gateway asks. A refund takes what an operator may mend as "
-        "**unknown**.\n\n" + _qr() + "\n## Scanned codes\n\n"
+        "**unknown**.\n\n"
+        + _qr()
+        + "\n## WeChat Pay\n\nFrom `channels/wechat/codes.py`: what a verified `err_code` of "
+        "APIv2 means, and a verified code of APIv3 under its HTTP status. Whatever is not here is "
+        "**unknown**, and so is every 429 and 5xx; the gateway asks.\n\n"
+        + _wechat()
+        + "\n## Scanned codes\n\n"
         f"From `channels/codes.py`, table of {TABLE_VERSION}; the first line that fits wins. A "
         "channel that is not open to the merchant refuses the payment.\n\n" + _codes()
     )
@@ -408,6 +416,42 @@ def _listed(listed: Mapping[str, Listed], head: str = "`sub_code` (ACQ.)") -> st
         doing = "" if advice is None else advice.value
         rows.append([_code(code.removeprefix("ACQ.")), meaning, doing, row.text.en, row.text.zh])
     return _table([head, "`error.code`", "Advice", "The cashier reads", ""], rows)
+
+
+def _wechat() -> str:
+    payments, refunds = WECHAT_TEXTS.payments, WECHAT_TEXTS.refunds
+    named = {
+        "To `micropay` and `facepay`": (wechat_codes.PAY_V2, payments),
+        "To `codepay` (APIv3)": (wechat_codes.PAY_V3, payments),
+        "The state of a trade (`trade_state`), in both versions": (
+            wechat_codes.TRADE_STATES,
+            payments,
+        ),
+        "To a refund over APIv2; a refusal is believed once the query finds no such refund": (
+            wechat_codes.REFUND_V2,
+            refunds,
+        ),
+        "To a refund over APIv3, believed alike": (wechat_codes.REFUND_V3, refunds),
+        "The state of a refund": (wechat_codes.REFUND_STATES, refunds),
+    }
+    return "\n".join(f"{head}:\n\n{_wechat_table(*one)}" for head, one in named.items())
+
+
+def _wechat_table(codes: Mapping[Any, Any], texts: Mapping[str, Any]) -> str:
+    """One table of WeChat Pay's."""
+    rows = []
+    for key, outcome in codes.items():
+        status, code = key if isinstance(key, tuple) else ("", key)
+        told = ["", ""]
+        if outcome.reason is not None:
+            text = texts[code]
+            told = [text.en, text.zh]
+        shown = outcome.verdict.value if outcome.reason is None else _code(outcome.reason.value)
+        doing = outcome.advice.value if outcome.advice is not None else ""
+        rows.append([str(status), _code(code), shown, doing, *told])
+    head = ["HTTP", "Code", "`error.code`", "Advice", "The cashier reads", ""]
+    drop = 0 if any(row[0] for row in rows) else 1
+    return _table(head[drop:], [row[drop:] for row in rows])
 
 
 def _codes_of(names: Iterable[str]) -> str:

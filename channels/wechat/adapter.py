@@ -238,7 +238,8 @@ class WechatChannel(PayerOrders, BillFetch):
                     request, self._account, self._keys, stamped, notify_url
                 )
         except Exception as fault:  # an amount or a text that cannot be written
-            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=unbuilt(fault))
+            message = unbuilt(fault)
+            return RefundAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
         try:
             if self._ways.refunds_by_v2:
                 heard = await self._calls.send(built)

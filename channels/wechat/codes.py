@@ -54,8 +54,8 @@ def _no(reason: DeclineReason) -> Outcome:
     return Outcome(Verdict.DECLINED, reason)
 
 
-_BUSY_V2: Final = ("SYSTEMERROR", "BANKERROR", "FREQUENCY_LIMITED", "INVALID_REQ_TOO_MUCH")
-_SET_UP_V2: Final = (
+BUSY_V2: Final = ("SYSTEMERROR", "BANKERROR", "FREQUENCY_LIMITED", "INVALID_REQ_TOO_MUCH")
+SET_UP_V2: Final = (
     "SIGNERROR",
     "PARAM_ERROR",
     "NOAUTH",
@@ -72,7 +72,7 @@ _SET_UP_V2: Final = (
 PAY_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
     {
         "USERPAYING": _PENDING,
-        **dict.fromkeys(_BUSY_V2, UNKNOWN),
+        **dict.fromkeys(BUSY_V2, UNKNOWN),
         "ORDERPAID": UNKNOWN,
         "OUT_TRADE_NO_USED": UNKNOWN,
         "ORDERCLOSED": UNKNOWN,
@@ -84,7 +84,7 @@ PAY_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
         "NOTENOUGH": _no(_R.INSUFFICIENT_FUNDS),
         "NOTSUPORTCARD": _no(_R.NOT_PERMITTED),
         "BUYER_MISMATCH": _no(_R.NOT_PERMITTED),
-        **dict.fromkeys(_SET_UP_V2, _MISCONFIGURED),
+        **dict.fromkeys(SET_UP_V2, _MISCONFIGURED),
     }
 )
 """By ``err_code`` of an answer to micropay or facepay whose ``result_code`` is FAIL."""
@@ -92,8 +92,8 @@ PAY_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
 QUERY_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
     {
         "ORDERNOTEXIST": _NOT_FOUND,
-        **dict.fromkeys(_BUSY_V2, UNKNOWN),
-        **dict.fromkeys(_SET_UP_V2, _ALARM),
+        **dict.fromkeys(BUSY_V2, UNKNOWN),
+        **dict.fromkeys(SET_UP_V2, _ALARM),
     }
 )
 """By ``err_code`` of a query: it never declines."""
@@ -125,8 +125,8 @@ REVERSE_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
         "ORDERNOTEXIST": UNKNOWN,
         # no repetition can mend it: what is paid is refunded instead
         "REVERSE_EXPIRE": _TOO_OLD,
-        **dict.fromkeys(_BUSY_V2, UNKNOWN),
-        **dict.fromkeys(_SET_UP_V2, _ALARM),
+        **dict.fromkeys(BUSY_V2, UNKNOWN),
+        **dict.fromkeys(SET_UP_V2, _ALARM),
     }
 )
 """By ``err_code`` of a reversal; it is done by ``recall=N`` alone, never by a code."""
@@ -147,7 +147,7 @@ REFUND_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
         "REFUND_FEE_INVALID": _no(_R.AMOUNT_LIMIT),
         "ERROR": _no(_R.DECLINED),
         "INVALID_REQUEST": _no(_R.NOT_PERMITTED),
-        **dict.fromkeys(_SET_UP_V2, _ALARM),
+        **dict.fromkeys(SET_UP_V2, _ALARM),
     }
 )
 """By ``err_code`` of a refund; a DECLINED one is believed once the query finds none."""
@@ -156,8 +156,8 @@ REFUND_QUERY_V2: Final[Mapping[str, Outcome]] = MappingProxyType(
     {
         "REFUNDNOTEXIST": _NOT_FOUND,
         "ORDERNOTEXIST": UNKNOWN,
-        **dict.fromkeys(_BUSY_V2, UNKNOWN),
-        **dict.fromkeys(_SET_UP_V2, _ALARM),
+        **dict.fromkeys(BUSY_V2, UNKNOWN),
+        **dict.fromkeys(SET_UP_V2, _ALARM),
     }
 )
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from channels.payer_orders import PayerAnswer
 from channels.port import HttpRequest, HttpResponse, Verdict
 from channels.wechat.account import WechatAccount
+from channels.wechat.payer_codes import OAUTH
 from channels.wechat.v3 import Distrusted, json_object, text_of
 
 _LONGEST_OPENID: Final = 128
@@ -56,6 +57,10 @@ def read_exchange(response: HttpResponse) -> PayerAnswer:
     if openid and len(openid) <= _LONGEST_OPENID and "errcode" not in fields:
         return PayerAnswer(verdict=Verdict.SUCCEEDED, payer_id=openid)
     code = fields.get("errcode", "")
+    said = str(code)[:16] if isinstance(code, int) else ""
     return PayerAnswer(
-        verdict=Verdict.UNKNOWN, channel_code=str(code)[:16], channel_message="no openid"
+        verdict=Verdict.UNKNOWN,
+        channel_code=said,
+        channel_message="no openid",
+        unlisted=bool(said) and said not in OAUTH,
     )

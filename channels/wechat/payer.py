@@ -46,7 +46,8 @@ class PayerOrders:
         try:
             built = build_order(api, request, calls.account, calls.keys, stamped)
         except Exception as fault:  # an amount or a text that cannot be written
-            return OrderAnswer(verdict=Verdict.NOT_SENT, channel_message=unbuilt(fault))
+            message = unbuilt(fault)
+            return OrderAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
         try:
             heard = await calls.send_v3(built)
             return read_order(api, heard, calls.account, calls.keys, calls.stamped())

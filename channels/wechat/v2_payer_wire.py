@@ -7,6 +7,7 @@ nobody's to see. Reference ``channels.md`` B1.
 from channels.payer_orders import FaceAnswer, FaceRequest, PayerAnswer
 from channels.port import HttpRequest, HttpResponse, Verdict
 from channels.wechat.account import WechatAccount
+from channels.wechat.payer_codes import FACE_V2, OPENID_V2
 from channels.wechat.v2 import (
     FACE_AUTH,
     OPENID,
@@ -34,11 +35,13 @@ def read_openid(response: HttpResponse, account: WechatAccount) -> PayerAnswer:
             verdict=Verdict.UNKNOWN, channel_code=fault.code, channel_message=fault.why
         )
     openid = fields.get("openid", "") if fields.get("result_code") == "SUCCESS" else ""
+    code = code_of(fields)
     return PayerAnswer(
         verdict=Verdict.SUCCEEDED if openid else Verdict.UNKNOWN,
         payer_id=openid,
-        channel_code=code_of(fields),
+        channel_code=code,
         channel_message=message_of(fields),
+        unlisted=code not in OPENID_V2 and code != "SUCCESS",
     )
 
 
@@ -66,11 +69,13 @@ def read_face(response: HttpResponse, account: WechatAccount) -> FaceAnswer:
             verdict=Verdict.UNKNOWN, channel_code=fault.code, channel_message=fault.why
         )
     authinfo, seconds = fields.get("authinfo", ""), fields.get("expires_in", "")
+    code = code_of(fields)
     good = bool(authinfo) and seconds.isascii() and seconds.isdigit() and len(seconds) <= 9
     return FaceAnswer(
         verdict=Verdict.SUCCEEDED if good else Verdict.UNKNOWN,
         device_data=authinfo if good else "",
         expires_in_s=min(int(seconds), _LONGEST_LEAVE_S) if good else 0,
-        channel_code=code_of(fields),
+        channel_code=code,
         channel_message=message_of(fields),
+        unlisted=code not in FACE_V2 and code != "SUCCESS",
     )

@@ -95,6 +95,7 @@ def read_order(
         channel_code=said.code or f"HTTP {said.status}",
         channel_message=said.message,
         answered=said.is_answer and outcome.advice is None,
+        unlisted=outcome.unlisted,
     )
 
 

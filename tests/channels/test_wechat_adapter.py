@@ -568,6 +568,49 @@ async def test_a_number_too_long_or_an_amount_that_is_none_never_leaves() -> Non
     assert rig.requests == []
 
 
+@pytest.mark.parametrize("change", [{"amount_fen": 0}, {"amount_fen": 19.9}, {"payer_ip": ""}])
+async def test_an_order_that_cannot_be_written_says_nothing_of_the_channel(
+    change: dict[str, Any],
+) -> None:
+    """One shop's nonsense must not close WeChat Pay to all others; a refund's neither."""
+    rig = WechatRig()
+    page = order(payer_ip="10.0.0.1", **change) if "payer_ip" not in change else order()
+    for answer in (
+        await rig.wechat.create_page_order(page),
+        await rig.wechat.create_code(replace(page, amount_fen=-1)),
+        await rig.wechat.create_app_order(replace(page, amount_fen=True)),
+    ):
+        assert (answer.verdict, answer.unwritable) == (Verdict.NOT_SENT, True)
+    for api in ("v2", "v3"):
+        refunds = WechatRefundRig(refund_api=api)
+        for bad in (0, -1, True):
+            request = replace(refunds.refund_request(500), amount_fen=bad)
+            refused = await refunds.ability.refund(request)
+            assert (refused.verdict, refused.unwritable) == (Verdict.NOT_SENT, True)
+        assert refunds.requests == []
+    assert rig.requests == []
+    rig.will_be_unreachable()
+    assert not (await rig.wechat.create_code(order())).unwritable
+
+
+async def test_a_code_about_a_payer_that_no_table_knows_is_counted() -> None:
+    """Of an order, of a page's payer, of a code's, of a face; what is listed is not."""
+    rig = WechatRig()
+    face = FaceRequest(device_data="RAW", device_id="D1", store_id="S1", store_name="Shop")
+    for code, unlisted in (("NEW_CODE", True), ("SYSTEMERROR", False), ("PARAM_ERROR", False)):
+        rig.answers(v2_refused(code))
+        assert (await rig.wechat.openid_of(AUTH_CODE)).unlisted is unlisted
+        assert (await rig.wechat.begin_face(face)).unlisted is unlisted
+        rig.answers(v3_refused(400, code.replace("SYSTEMERROR", "ORDERPAID")))
+        assert (await rig.wechat.create_code(order())).unlisted is unlisted
+    for errcode, unlisted in ((40029, False), (-1, False), (49999, True)):
+        rig.answers(HttpResponse(200, {}, orjson.dumps({"errcode": errcode})))
+        payer = await rig.wechat.payer_of("CODE1")
+        assert (payer.channel_code, payer.unlisted) == (str(errcode), unlisted)
+    rig.answers(v2_answer({"openid": "oOPENID"}))
+    assert not (await rig.wechat.openid_of(AUTH_CODE)).unlisted
+
+
 async def test_an_injection_stays_a_subject() -> None:
     rig = WechatRig()
     await rig.channel.pay(rig.request(subject="</body><total_fee>1</total_fee><body>]]>"))
