@@ -7,42 +7,40 @@ locked in this order everywhere, and whichever moved meanwhile refuses the whole
 
 from typing import Final
 
-from domain.checkout import ATTEMPT_MARK, Checkout, CheckoutStatus
+from domain.checkout import ATTEMPT_MARK, Checkout
 from domain.payment import Payment
 from gateway.store import statements as sql
 from gateway.store.database import Database, Step
 from gateway.store.limits import is_too_much, spend_steps
 from gateway.store.records import Advance, CheckoutMove, Claim, JobKind
-from gateway.store.rows import PAYMENT_COLUMNS, Row, job_id, read_payment
+from gateway.store.rows import (
+    CHECKOUT_COLUMNS,
+    CHECKOUT_MOVING,
+    PAYMENT_COLUMNS,
+    checkout_moving_row,
+    checkout_row,
+    job_id,
+    read_checkout,
+    read_payment,
+)
 from gateway.store.steps import advance_guard, advance_rest, claim_guard, claim_rest, open_job
 
 CHECKOUT_LANE: Final = "checkouts"
 """The lane of every checkout's job: whoever works there never waits for a channel."""
-_MOVING: Final = ("status", "version", "attempts", "code")
-_FIXED: Final = (
-    "id",
-    "merchant_no",
-    "wallets",
-    "is_single",
-    "code_id",
-    "created_at_ms",
-    "expires_at_ms",
-)
-_COLUMNS: Final = _FIXED + _MOVING
-_INSERT: Final = sql.insert("checkouts", _COLUMNS) + " ON CONFLICT (id) DO NOTHING"
+_INSERT: Final = sql.insert("checkouts", CHECKOUT_COLUMNS) + " ON CONFLICT (id) DO NOTHING"
 _MOVE: Final = (
-    f"UPDATE checkouts SET {sql.assignments(_MOVING)} "
+    f"UPDATE checkouts SET {sql.assignments(CHECKOUT_MOVING)} "
     "WHERE id = ? AND merchant_no = ? AND version = ?"
 )
-_BY_ID: Final = f"SELECT {', '.join(_COLUMNS)} FROM checkouts WHERE id = ?"
+_BY_ID: Final = f"SELECT {', '.join(CHECKOUT_COLUMNS)} FROM checkouts WHERE id = ?"
 _WITH_PAYMENTS: Final = (
-    f"SELECT {', '.join(f'c.{column}' for column in _COLUMNS)}, "
+    f"SELECT {', '.join(f'c.{column}' for column in CHECKOUT_COLUMNS)}, "
     f"{', '.join(f'b.{column}' for column in PAYMENT_COLUMNS)}, "
     f"{', '.join(f'a.{column}' for column in PAYMENT_COLUMNS)} "
     "FROM checkouts c JOIN payments b ON b.id = c.id "
     f"LEFT JOIN payments a ON a.id = c.id || '{ATTEMPT_MARK}' || c.attempts WHERE c.id = ?"
 )
-_FIRST_OF_ATTEMPT: Final = len(_COLUMNS) + len(PAYMENT_COLUMNS)
+_FIRST_OF_ATTEMPT: Final = len(CHECKOUT_COLUMNS) + len(PAYMENT_COLUMNS)
 
 
 class Checkouts:
@@ -53,7 +51,7 @@ class Checkouts:
     async def checkout(self, checkout_id: str) -> Checkout | None:
         """A checkout by the id of its payment."""
         rows = await self._database.rows(_BY_ID, checkout_id)
-        return _read(rows[0]) if rows else None
+        return read_checkout(rows[0]) if rows else None
 
     async def checkout_with_payments(
         self, checkout_id: str
@@ -65,8 +63,8 @@ class Checkouts:
         row = tuple(rows[0])
         attempt = row[_FIRST_OF_ATTEMPT:]
         return (
-            _read(row[: len(_COLUMNS)]),
-            read_payment(row[len(_COLUMNS) : _FIRST_OF_ATTEMPT]),
+            read_checkout(row[: len(CHECKOUT_COLUMNS)]),
+            read_payment(row[len(CHECKOUT_COLUMNS) : _FIRST_OF_ATTEMPT]),
             None if attempt[0] is None else read_payment(attempt),
         )
 
@@ -95,19 +93,10 @@ class Checkouts:
 def checkout_guards(move: CheckoutMove) -> list[Step]:
     """What decides whether a checkout's move wins."""
     one = move.checkout
-    moving = (one.status.value, one.version, one.attempts, one.code)
     if one.version == 1:
-        fixed = (
-            one.id,
-            one.merchant_no,
-            ",".join(one.wallets),
-            one.is_single,
-            one.code_id,
-            one.created_at_ms,
-            one.expires_at_ms,
-        )
-        return [(_INSERT, fixed + moving)]
-    guards: list[Step] = [(_MOVE, (*moving, one.id, one.merchant_no, one.version - 1))]
+        return [(_INSERT, checkout_row(one))]
+    key = (one.id, one.merchant_no, one.version - 1)
+    guards: list[Step] = [(_MOVE, checkout_moving_row(one) + key)]
     if move.base is not None:
         guards.append(advance_guard(move.base))
     return guards
@@ -120,22 +109,3 @@ def checkout_rest(move: CheckoutMove) -> list[Step]:
     if move.due_at_ms is not None:
         job = open_job(JobKind.CHECKOUT, CHECKOUT_LANE, checkout_id, move.due_at_ms)
     return [job, *(() if move.base is None else advance_rest(move.base))]
-
-
-def _read(row: Row) -> Checkout:
-    """A row of ``_COLUMNS``; ``ValueError`` for an unknown status."""
-    id_, merchant_no, wallets, is_single, code_id, created, expires, *moving = row
-    status, version, attempts, code = moving
-    return Checkout(
-        id=id_,
-        merchant_no=merchant_no,
-        status=CheckoutStatus(status),
-        version=version,
-        attempts=attempts,
-        wallets=tuple(wallets.split(",")) if wallets else (),
-        is_single=bool(is_single),
-        code=code,
-        code_id=code_id,
-        created_at_ms=created,
-        expires_at_ms=expires,
-    )

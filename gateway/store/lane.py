@@ -16,7 +16,7 @@ Rules:
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from domain.errors import PosgateError, Unavailable
@@ -34,6 +34,8 @@ def _keys(change: Change) -> tuple[object, ...]:
     elif isinstance(change, Claim):
         order = change.order
         guard = (order.merchant_no, order.door, order.order_key)
+        if change.moves is not None:
+            return guard, change.moves.checkout.id
     elif isinstance(change, TerminalReply):
         return ((change.merchant_no, change.key),)
     else:
@@ -42,19 +44,30 @@ def _keys(change: Change) -> tuple[object, ...]:
     return (guard,) if reply is None else (guard, (reply.merchant_no, reply.key))
 
 
+def _any_kind(_change: Change) -> object:
+    """One kind for every change."""
+    return None
+
+
 class Lane:
     """A bounded queue of changes and the task that commits them in groups.
 
-    ``single_kind`` says that the applier takes one kind of change per call.
+    ``kind_of`` says of what kind a change is, where the applier takes one kind per call.
     """
 
     def __init__(
-        self, applier: Applier, *, max_batch: int, max_queued: int, single_kind: bool, log: Log
+        self,
+        applier: Applier,
+        *,
+        max_batch: int,
+        max_queued: int,
+        log: Log,
+        kind_of: Callable[[Change], object] = _any_kind,
     ) -> None:
         self._applier = applier
         self._max_batch = max_batch
         self._max_queued = max_queued
-        self._single_kind = single_kind
+        self._kind_of = kind_of
         self._log = log
         self._queue: deque[_Waiting] = deque()
         self._committing = 0
@@ -111,18 +124,18 @@ class Lane:
 
     def _take(self) -> list[_Waiting]:
         """The next batch; what may not join it goes back to the front, in order."""
-        queue, single_kind = self._queue, self._single_kind
+        queue, kind_of = self._queue, self._kind_of
         batch: list[_Waiting] = []
         put_back: list[_Waiting] = []
         taken: set[object] = set()
-        kind = type(queue[0][0])
+        kind = kind_of(queue[0][0])
         for _ in range(min(len(queue), self._max_batch)):
             waiting = queue.popleft()
             change, future = waiting
             if future.done():
                 continue
             keys = _keys(change)
-            if taken.isdisjoint(keys) and (type(change) is kind or not single_kind):
+            if taken.isdisjoint(keys) and kind_of(change) is kind:
                 batch.append(waiting)
             else:
                 put_back.append(waiting)

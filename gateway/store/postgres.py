@@ -9,8 +9,9 @@ Rules:
 * A commit is on the server's disk (``synchronous_commit``) before a caller is woken.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 import asyncpg
@@ -22,14 +23,18 @@ from gateway.store.database import Change, Duplicate, Step, Value, not_storable,
 from gateway.store.lane import Lane
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
+from gateway.store.postgres_checkouts import BEGIN_ATTEMPT, OPEN_CHECKOUT
 from gateway.store.postgres_link import UNREACHABLE, PostgresLink
 from gateway.store.postgres_rows import (
     ADVANCES,
+    CHECKOUTS,
     CLAIMS,
     NOTICES,
     POSTINGS,
     REPLIES,
+    RowType,
     advance_rows,
+    checkout_claim_rows,
     claim_rows,
     reply_rows,
 )
@@ -145,6 +150,15 @@ def _cold_errors() -> Iterator[None]:
         raise Unavailable(f"the database failed: {type(error).__name__}") from error
 
 
+def _claim_kind(change: Change) -> str:
+    """The statement of a claim; of a lone reply its own."""
+    if not isinstance(change, Claim):
+        return SAVE_REPLY
+    if change.moves is None:
+        return CLAIM
+    return OPEN_CHECKOUT if change.moves.checkout.version == 1 else BEGIN_ATTEMPT
+
+
 class _Claims:
     """The applier of claims and of replies that go with no transition."""
 
@@ -155,13 +169,27 @@ class _Claims:
         """One kind per call: whatever the first change is."""
         claims = [change for change in changes if isinstance(change, Claim)]
         if claims:
-            rows = await self._link.fetch(CLAIM, claim_rows(claims))
+            statement, rows_of = _claim_kind(claims[0]), claim_rows
+            if statement is not CLAIM:
+                rows_of = checkout_claim_rows
+            rows = await self._link.fetch(statement, rows_of(claims))
             won = {row[0] for row in rows}
             return [claim.order.id in won for claim in claims]
         replies = [change for change in changes if isinstance(change, TerminalReply)]
         rows = await self._link.fetch(SAVE_REPLY, reply_rows(replies))
         kept = {tuple(row) for row in rows}
         return [(reply.merchant_no, reply.key) in kept for reply in replies]
+
+
+_CLAIMING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
+    {
+        CLAIM: (CLAIMS, REPLIES),
+        OPEN_CHECKOUT: (CLAIMS, CHECKOUTS),
+        BEGIN_ATTEMPT: (CLAIMS, CHECKOUTS),
+        SAVE_REPLY: (REPLIES,),
+    }
+)
+"""The claims' statements, with the rows that each takes."""
 
 
 class _Advances:
@@ -184,7 +212,7 @@ class PostgresStore(ColdStore):
     def __init__(self, dsn: str, options: StoreOptions, log: Log) -> None:
         self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
         self._links = (
-            PostgresLink(dsn, {CLAIM: (CLAIMS, REPLIES), SAVE_REPLY: (REPLIES,)}, options, log),
+            PostgresLink(dsn, _CLAIMING, options, log),
             PostgresLink(dsn, {ADVANCE: (ADVANCES, POSTINGS, NOTICES)}, options, log),
         )
         self._claims, self._advances = (
@@ -192,10 +220,13 @@ class PostgresStore(ColdStore):
                 applier,
                 max_batch=options.max_batch,
                 max_queued=options.max_queued,
-                single_kind=True,
                 log=log,
+                kind_of=kind_of,
             )
-            for applier in (_Claims(self._links[0]), _Advances(self._links[1]))
+            for applier, kind_of in (
+                (_Claims(self._links[0]), _claim_kind),
+                (_Advances(self._links[1]), type),
+            )
         )
 
     async def open(self) -> None:
@@ -258,7 +289,7 @@ class PostgresStore(ColdStore):
         """
         if change.takes is not None:
             return await self._claim_taking(change, change.takes)
-        if change.moves is not None:
+        if change.spends and change.moves is not None:
             return await self._claim_moving(change, change.moves)
         if change.spends:
             return await self._claim_spending(change)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from domain.ledger import Posting
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.rows import (
+    CHECKOUT_COLUMNS,
     CLAIM_COLUMNS,
     NO_LANE,
     NOTICE_COLUMNS,
@@ -26,6 +27,7 @@ from gateway.store.rows import (
     POSTING_COLUMNS,
     REPLY_COLUMNS,
     STANDING_COLUMNS,
+    checkout_row,
     notice_row,
     order_row,
     posting_row,
@@ -84,6 +86,12 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
         claim.due_at_ms,
         claim.event._value_,
     )
+
+
+def _checkout_row(claim: Claim) -> tuple[Any, ...]:
+    move = claim.moves
+    assert move is not None
+    return (claim.order.id, *checkout_row(move.checkout), move.due_at_ms)
 
 
 def _advance_row(change: Advance) -> tuple[Any, ...]:
@@ -164,6 +172,16 @@ ADVANCES: Final = RowType(
 )
 POSTINGS: Final = RowType("posgate_postings", _prefixed("postings", *POSTING_COLUMNS), _posting_row)
 NOTICES: Final = RowType("posgate_notices", _prefixed("notices", *NOTICE_COLUMNS), _notice_row)
+CHECKOUTS: Final = RowType(
+    "posgate_checkouts",
+    (
+        "payment_events.payment_id",
+        *_prefixed("checkouts", *CHECKOUT_COLUMNS),
+        "jobs.due_at_ms",
+    ),
+    _checkout_row,
+)
+"""The checkout that a claim makes, or moves."""
 REPLIES: Final = RowType(
     "posgate_replies",
     ("payment_events.payment_id", *_prefixed("terminal_replies", *REPLY_COLUMNS)),
@@ -186,6 +204,11 @@ async def make_row_types(connection: Any, types: Sequence[RowType]) -> None:
 def claim_rows(claims: Sequence[Claim]) -> Parameters:
     """The parameters of the claims' statement."""
     return claims, _with_reply(claims)
+
+
+def checkout_claim_rows(claims: Sequence[Claim]) -> Parameters:
+    """The parameters of the statements of checkouts and their attempts."""
+    return claims, claims
 
 
 def advance_rows(advances: Sequence[Advance]) -> Parameters:

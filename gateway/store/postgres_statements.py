@@ -70,8 +70,9 @@ COLD: Final[Mapping[str, str]] = MappingProxyType(
 """Settings of the other connections: each read is planned for the tables as they are."""
 
 
-def _list(columns: Sequence[str], alias: str = "") -> str:
-    return ", ".join(f"{alias}{column}" for column in columns)
+def columns(names: Sequence[str], alias: str = "") -> str:
+    """A list of columns."""
+    return ", ".join(f"{alias}{name}" for name in names)
 
 
 def _literals(values: Sequence[str | int]) -> str:
@@ -81,15 +82,8 @@ def _literals(values: Sequence[str | int]) -> str:
 _CASE_OF_MOVED: Final = f"'{CASE_PREFIX}' || substr(moved.id, {SUBJECT_PREFIX_LENGTH + 1})"
 _MAY_BE_PARKED: Final = _literals([status.value for status in MAY_BE_PARKED])
 
-CLAIM: Final = f"""
-WITH asked AS MATERIALIZED (
-  SELECT * FROM {CLAIMS.rows(1)}
-), won AS (
-  INSERT INTO payments ({_list(CLAIM_COLUMNS)})
-  SELECT {_list(CLAIM_COLUMNS)} FROM asked
-  ON CONFLICT (merchant_no, door, order_key) DO NOTHING
-  RETURNING id
-), claimed AS MATERIALIZED (
+CLAIMED: Final = f"""
+claimed AS MATERIALIZED (
   SELECT id, version, status, event, created_at_ms, due_at_ms,
     channel, account_id, channel_order_no,
     merchant_no, door, store_id, terminal_id, parked_reason
@@ -99,24 +93,36 @@ WITH asked AS MATERIALIZED (
   SELECT id, {FIRST_ATTEMPT}, channel, account_id, channel_order_no
   FROM claimed WHERE channel_order_no <> ''
 ), scheduled AS (
-  INSERT INTO jobs ({_list(JOB_COLUMNS)})
+  INSERT INTO jobs ({columns(JOB_COLUMNS)})
   SELECT '{SETTLE}:' || id, '{SETTLE}', CASE account_id WHEN '' THEN '{NO_LANE}' ELSE account_id END,
     id, due_at_ms, 0, 0, FALSE
   FROM claimed WHERE due_at_ms IS NOT NULL
 ), told AS (
   INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms)
   SELECT id, version, event, '{Status.CREATED.value}', status, created_at_ms FROM claimed
-), kept AS (
-  INSERT INTO terminal_replies ({_list(REPLY_COLUMNS)})
-  SELECT {_list(REPLY_COLUMNS)} FROM {REPLIES.rows(2)}
-  WHERE (payment_id IN (SELECT id FROM won)) IS TRUE
 ), heard AS (
-  INSERT INTO till_events ({_list(TILL_EVENT_COLUMNS[1:])})
+  INSERT INTO till_events ({columns(TILL_EVENT_COLUMNS[1:])})
   SELECT merchant_no, store_id, terminal_id, id, '{Status.CREATED.value}', {SHOWN_STATUS}
   FROM claimed WHERE {IS_TOLD}
   ORDER BY id
 )
 SELECT id FROM won
+"""
+"""The end of every statement that claims: of those ``asked``, what hangs on whose payment ``won``."""
+
+CLAIM: Final = f"""
+WITH asked AS MATERIALIZED (
+  SELECT * FROM {CLAIMS.rows(1)}
+), won AS (
+  INSERT INTO payments ({columns(CLAIM_COLUMNS)})
+  SELECT {columns(CLAIM_COLUMNS)} FROM asked
+  ON CONFLICT (merchant_no, door, order_key) DO NOTHING
+  RETURNING id
+), kept AS (
+  INSERT INTO terminal_replies ({columns(REPLY_COLUMNS)})
+  SELECT {columns(REPLY_COLUMNS)} FROM {REPLIES.rows(2)}
+  WHERE (payment_id IN (SELECT id FROM won)) IS TRUE
+), {CLAIMED}
 """
 
 ADVANCE: Final = f"""
@@ -133,7 +139,7 @@ WITH asked AS MATERIALIZED (
   DELETE FROM jobs j USING moved
   WHERE j.id = ANY (ARRAY['{SETTLE}:' || moved.id]) AND moved.due_at_ms IS NULL
 ), scheduled AS (
-  INSERT INTO jobs ({_list(JOB_COLUMNS)})
+  INSERT INTO jobs ({columns(JOB_COLUMNS)})
   SELECT '{SETTLE}:' || id, '{SETTLE}', lane, id, due_at_ms, 0, 0, FALSE
   FROM moved WHERE due_at_ms IS NOT NULL
   ON CONFLICT (id) DO UPDATE SET due_at_ms = excluded.due_at_ms, given_back = FALSE
@@ -141,20 +147,20 @@ WITH asked AS MATERIALIZED (
   INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms)
   SELECT id, version, event, previous, status, at_ms FROM moved
 ), posted AS (
-  INSERT INTO postings ({_list(POSTING_COLUMNS)})
+  INSERT INTO postings ({columns(POSTING_COLUMNS)})
   SELECT id, version, 0, account_0, amount_fen_0, currency, at_ms, entry
   FROM moved WHERE account_0 IS NOT NULL
   UNION ALL
   SELECT id, version, 1, account_1, amount_fen_1, currency, at_ms, entry
   FROM moved WHERE account_1 IS NOT NULL
   UNION ALL
-  SELECT {_list(POSTING_COLUMNS)} FROM {POSTINGS.rows(2)}
+  SELECT {columns(POSTING_COLUMNS)} FROM {POSTINGS.rows(2)}
   WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
 ), kept AS (
-  INSERT INTO terminal_replies ({_list(REPLY_COLUMNS)})
-  SELECT {_list(REPLY_COLUMNS, "reply_")} FROM moved WHERE reply_key IS NOT NULL
+  INSERT INTO terminal_replies ({columns(REPLY_COLUMNS)})
+  SELECT {columns(REPLY_COLUMNS, "reply_")} FROM moved WHERE reply_key IS NOT NULL
 ), opened AS (
-  INSERT INTO cases ({_list(CASE_COLUMNS)})
+  INSERT INTO cases ({columns(CASE_COLUMNS)})
   SELECT {_CASE_OF_MOVED}, id, merchant_no, parked_reason, at_ms, TRUE
   FROM moved WHERE parked_reason <> ''
   ON CONFLICT (case_id) DO UPDATE SET reason = excluded.reason, is_open = TRUE,
@@ -164,16 +170,16 @@ WITH asked AS MATERIALIZED (
   WHERE c.case_id = ANY (ARRAY[{_CASE_OF_MOVED}]) AND moved.parked_reason = ''
     AND moved.previous IN ({_MAY_BE_PARKED}) AND c.is_open IS NOT DISTINCT FROM TRUE
 ), noticed AS (
-  INSERT INTO notices ({_list(NOTICE_COLUMNS + NOTICE_STATE_COLUMNS)})
-  SELECT {_list(NOTICE_COLUMNS)}, {_literals(NEW_NOTICE)} FROM {NOTICES.rows(3)}
+  INSERT INTO notices ({columns(NOTICE_COLUMNS + NOTICE_STATE_COLUMNS)})
+  SELECT {columns(NOTICE_COLUMNS)}, {_literals(NEW_NOTICE)} FROM {NOTICES.rows(3)}
   WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
   RETURNING event_id, endpoint, created_at_ms
 ), queued AS (
-  INSERT INTO jobs ({_list(JOB_COLUMNS)})
+  INSERT INTO jobs ({columns(JOB_COLUMNS)})
   SELECT '{NOTIFY}:' || event_id, '{NOTIFY}', endpoint, event_id, created_at_ms, 0, 0, FALSE
   FROM noticed
 ), heard AS (
-  INSERT INTO till_events ({_list(TILL_EVENT_COLUMNS[1:])})
+  INSERT INTO till_events ({columns(TILL_EVENT_COLUMNS[1:])})
   SELECT merchant_no, store_id, terminal_id, id, previous, {SHOWN_STATUS}
   FROM moved WHERE {IS_TOLD}
   ORDER BY id
@@ -182,8 +188,8 @@ SELECT id FROM moved
 """
 
 SAVE_REPLY: Final = f"""
-INSERT INTO terminal_replies ({_list(REPLY_COLUMNS)})
-SELECT {_list(REPLY_COLUMNS)} FROM {REPLIES.rows(1)}
+INSERT INTO terminal_replies ({columns(REPLY_COLUMNS)})
+SELECT {columns(REPLY_COLUMNS)} FROM {REPLIES.rows(1)}
 ON CONFLICT (merchant_no, key) DO NOTHING
 RETURNING merchant_no, key
 """

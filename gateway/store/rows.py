@@ -10,6 +10,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
+from domain.checkout import Checkout, CheckoutStatus
 from domain.decline import Decline, DeclineReason
 from domain.ledger import Entry, Posting
 from domain.payment import Deed, Event, Order, Payment, Standing, Status
@@ -84,6 +85,17 @@ NOTICE_STATE_COLUMNS: Final = ("state", "attempts", "last_error", "done_at_ms")
 NEW_NOTICE: Final = (NoticeState.PENDING.value, 0, "", 0)
 """The state that a notice is written with."""
 
+CHECKOUT_FIXED: Final = (
+    "id",
+    "merchant_no",
+    "wallets",
+    "is_single",
+    "code_id",
+    "created_at_ms",
+    "expires_at_ms",
+)
+CHECKOUT_MOVING: Final = ("status", "version", "attempts", "code")
+CHECKOUT_COLUMNS: Final = CHECKOUT_FIXED + CHECKOUT_MOVING
 TILL_EVENT_COLUMNS: Final = (
     "position",
     "merchant_no",
@@ -156,6 +168,44 @@ def standing_row(standing: Standing) -> tuple[Any, ...]:
         standing.refunding_fen,
         standing.notices,
         standing.card_organisation,
+    )
+
+
+def checkout_moving_row(checkout: Checkout) -> tuple[Any, ...]:
+    """What moves of a checkout, as a row of ``CHECKOUT_MOVING``."""
+    return checkout.status.value, checkout.version, checkout.attempts, checkout.code
+
+
+def checkout_row(checkout: Checkout) -> tuple[Any, ...]:
+    """A checkout as a row of ``CHECKOUT_COLUMNS``."""
+    return (
+        checkout.id,
+        checkout.merchant_no,
+        ",".join(checkout.wallets),
+        checkout.is_single,
+        checkout.code_id,
+        checkout.created_at_ms,
+        checkout.expires_at_ms,
+        *checkout_moving_row(checkout),
+    )
+
+
+def read_checkout(row: Row) -> Checkout:
+    """A row of ``CHECKOUT_COLUMNS``; ``ValueError`` for an unknown status."""
+    id_, merchant_no, wallets, is_single, code_id, created, expires, *moving = row
+    status, version, attempts, code = moving
+    return Checkout(
+        id=id_,
+        merchant_no=merchant_no,
+        status=CheckoutStatus(status),
+        version=version,
+        attempts=attempts,
+        wallets=tuple(wallets.split(",")) if wallets else (),
+        is_single=bool(is_single),
+        code=code,
+        code_id=code_id,
+        created_at_ms=created,
+        expires_at_ms=expires,
     )
 
 

@@ -201,7 +201,6 @@ class SqliteStore(ColdStore):
             self._database,
             max_batch=options.max_batch,
             max_queued=options.max_queued,
-            single_kind=False,
             log=log,
         )
 

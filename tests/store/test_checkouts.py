@@ -1,14 +1,16 @@
 """A checkout is made with its payment and moves with its attempt, or not at all; both engines."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from domain.checkout import Checkout, CheckoutStatus, attempt_id, attempt_key
+from domain.errors import Conflict
 from domain.payment import Event, Standing, Status
 from gateway.store.port import Advance, CaseDecision, CheckoutMove, Claim, JobKind, Store
-from tests.store.conftest import OpenStore
+from tests.store.conftest import Look, OpenStore
 from tests.support.payments import MERCHANT, sample_claim, sample_notice, sample_order
 
 BASE = sample_order(
@@ -119,6 +121,53 @@ async def test_an_attempt_of_a_checkout_that_moved_is_not_there(store: Store) ->
     kept = await store.checkout(BASE.id)
     assert kept is not None
     assert kept.attempts == 1
+
+
+async def test_a_checkout_never_moves_without_its_attempt(store: Store) -> None:
+    """Its number is taken by another payment, which no gateway of ours does: nothing moves."""
+    assert await store.claim(opening())
+    assert await store.claim(replace(beginning(), moves=None))
+    won = False
+    with suppress(Conflict):
+        won = await store.claim(beginning())
+    assert not won
+    assert await store.checkout(BASE.id) == ROW
+
+
+async def test_many_are_made_and_begun_at_once(store: Store, look: Look) -> None:
+    """In one batch or in several, each wins or loses by itself; what hangs on it is its own."""
+    openings, beginnings = [], []
+    for number in range(12):
+        base = replace(BASE, id=f"pay_N{number}", order_key=f"n{number}", store_id="s1")
+        row = replace(ROW, id=base.id, code_id=f"q{number}", expires_at_ms=9_000 + number)
+        move = CheckoutMove(checkout=row, due_at_ms=row.expires_at_ms)
+        openings.append(replace(opening(), order=base, moves=move))
+        began = replace(row, status=CheckoutStatus.PAYING, version=2 + number % 2, attempts=1)
+        claim = sample_claim(
+            number + 50, id=attempt_id(base.id, 1), door="checkout", order_key=attempt_key(base, 1)
+        )
+        moves = CheckoutMove(checkout=began, due_at_ms=20_000 + number)
+        beginnings.append(replace(claim, moves=moves))
+    twice = openings + openings[:3]
+    won = await asyncio.gather(*(store.claim(claim) for claim in twice))
+    assert won == [True] * 12 + [False] * 3
+    begun = await asyncio.gather(*(store.claim(claim) for claim in beginnings))
+    assert begun == [
+        number % 2 == 0 for number in range(12)
+    ]  # every other one read another version
+    for number, (made, claim) in enumerate(zip(openings, beginnings, strict=True)):
+        kept = await store.checkout_with_payments(made.order.id)
+        assert kept is not None
+        assert made.moves is not None
+        assert claim.moves is not None
+        is_begun = number % 2 == 0
+        assert kept[0] == (claim.moves if is_begun else made.moves).checkout
+        assert (kept[2] is not None) is is_begun
+        due = [job.due_at_ms for job in await store.jobs(None, "", 99) if job.subject == kept[0].id]
+        assert due == [(20_000 if is_begun else 9_000) + number]
+    told = await look("SELECT payment_id, previous, status FROM till_events ORDER BY payment_id")
+    ids = sorted(made.order.id for made in openings)
+    assert [tuple(one) for one in told] == [(one, "created", "pending") for one in ids]
 
 
 async def test_paid_moves_attempt_checkout_and_payment_at_once(store: Store) -> None:

@@ -15,8 +15,10 @@ from domain.errors import ConfigurationError, Unavailable
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import MODELS
 from gateway.store.port import RefundClaimed, Store
+from gateway.store.postgres_checkouts import BEGIN_ATTEMPT, OPEN_CHECKOUT
 from gateway.store.postgres_rows import (
     ADVANCES,
+    CHECKOUTS,
     CLAIMS,
     NOTICES,
     POSTINGS,
@@ -66,14 +68,18 @@ async def _generic_plan(connection: Any, sql: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 40])
 @pytest.mark.parametrize("analyzed", [False, True])
-@pytest.mark.parametrize("sql", [CLAIM, ADVANCE], ids=["claim", "advance"])
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [(CLAIM, (2, 0)), (ADVANCE, (2, 3)), (OPEN_CHECKOUT, (3, 0)), (BEGIN_ATTEMPT, (2, 1))],
+    ids=["claim", "advance", "checkout", "attempt"],
+)
 async def test_the_planner_probes_by_key_however_small_the_tables_are(
-    postgres_url: str, rows: int, analyzed: bool, sql: str
+    postgres_url: str, rows: int, analyzed: bool, sql: str, expected: tuple[int, int]
 ) -> None:
     """A plan made on tiny tables lives on while they grow: it must not read them whole."""
     connection = await asyncpg.connect(postgres_url, server_settings=dict(PINNED))
     try:
-        await make_row_types(connection, (CLAIMS, ADVANCES, POSTINGS, REPLIES, NOTICES))
+        await make_row_types(connection, (CLAIMS, CHECKOUTS, ADVANCES, POSTINGS, REPLIES, NOTICES))
         if rows:
             await connection.fetch(CLAIM, *claim_rows([sample_claim(n) for n in range(rows)]))
         if analyzed:
@@ -93,12 +99,15 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
         assert "ARRAY[i.id]" in probes["payments_pkey"]
         assert "ARRAY[('settle:'::text || (moved" in probes["jobs_pkey"]
         assert "ARRAY[('case_'::text || substr((moved" in probes["cases_pkey"]
+    elif sql == BEGIN_ATTEMPT:
+        assert set(probes) == {"checkouts_pkey"}
+        assert "ARRAY[w.id]" in probes["checkouts_pkey"]
     else:
         assert not probes
     filters = [str(node.get("Filter", "")) for node in nodes]
     hashed = [text for text in filters if "hashed SubPlan" in text]
     joins = [node for node in nodes if node["Node Type"] == "Nested Loop"]
-    assert (len(hashed), len(joins)) == ((2, 0) if sql == CLAIM else (2, 3))
+    assert (len(hashed), len(joins)) == expected
 
 
 async def six_hundred_payments(store: Store) -> None:

@@ -39,7 +39,7 @@ async def applier() -> RecordingApplier:
 @pytest.fixture
 async def lane(applier: RecordingApplier) -> AsyncIterator[Lane]:
     log = structlog.get_logger()
-    running = Lane(applier, max_batch=8, max_queued=100, single_kind=True, log=log)
+    running = Lane(applier, max_batch=8, max_queued=100, log=log, kind_of=type)
     running.start()
     yield running
     await running.close()
