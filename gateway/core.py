@@ -94,6 +94,7 @@ def build_core(ground: Ground) -> Core:
         log=ground.log,
         patience_s=ground.config.recovery.patience_s,
         advice_again=AdviceMemory(ground.sealer).request,
+        is_told=bool(ground.config.http.public_url),
     )
     refund_settlement = RefundSettlement(
         store=ground.store,

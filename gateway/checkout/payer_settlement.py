@@ -4,27 +4,63 @@ Rules:
 
 * An attempt has the whole time of its checkout, not a till's; its channel mostly tells by
   itself. In between recovery asks, the seldomer the longer it lasts, and holds nothing while
-  nobody is asked.
+  nobody is asked: from 5 s on, as the vendors advise (reference ``channels.md`` A4), and
+  sooner only where no channel could tell us, because we have no address to be told at.
 * "Not found" says nothing of an order that nobody has scanned yet (Alipay makes it then).
 * When the time is over it is asked about once more, and what was paid stands; then the undo
   begins, persisted first, as with every payment.
 """
 
+from collections.abc import Callable
 from typing import Final
 
-from channels.port import Channel
+from channels.port import Channel, PayRequest
 from domain.checkout import is_attempt
+from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.payment import UNSETTLED, Event, Order, Status
 from gateway.live import Live, is_settled
+from gateway.logs import Log
+from gateway.metrics import Metrics
+from gateway.notices import NoticeWriter
+from gateway.routes import Routes
 from gateway.settlement import Settlement, pause_for_age
+from gateway.store.port import Store
 
-ASK_AFTER_S: Final = (2.0, 5.0, 15.0, 30.0)
+ASK_AFTER_S: Final = (5.0, 15.0, 30.0)
+ASK_UNTOLD_AFTER_S: Final = (2.0, *ASK_AFTER_S)
+"""The same where no channel tells by itself."""
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
 
 
 class PayerSettlement(Settlement):
     """Settlement that knows attempts; every other payment takes its own path."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        routes: Routes,
+        notices: NoticeWriter,
+        clock: Clock,
+        metrics: Metrics,
+        log: Log,
+        patience_s: float,
+        advice_again: Callable[[Order], PayRequest],
+        is_told: bool,
+    ) -> None:
+        """``is_told``: channels have an address here at which they tell what was paid."""
+        super().__init__(
+            store=store,
+            routes=routes,
+            notices=notices,
+            clock=clock,
+            metrics=metrics,
+            log=log,
+            patience_s=patience_s,
+            advice_again=advice_again,
+        )
+        self._ask_after_s = ASK_AFTER_S if is_told else ASK_UNTOLD_AFTER_S
 
     async def _ask(self, live: Live, channel: Channel, *, at_once: bool) -> bool:
         order = live.payment.order
@@ -67,6 +103,6 @@ class PayerSettlement(Settlement):
 
     async def _come_back(self, live: Live) -> None:
         """Leave it to whoever comes first, soon while it is young, never past its time."""
-        pause_s = pause_for_age(ASK_AFTER_S, self._waited_s(live))
+        pause_s = pause_for_age(self._ask_after_s, self._waited_s(live))
         left_s = max(0.0, self._left_s(live.payment.order))
         await self._give_back(live, min(pause_s, left_s))

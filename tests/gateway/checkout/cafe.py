@@ -98,6 +98,7 @@ class Cafe(House):
             log=self.log,
             patience_s=DAY_S,
             advice_again=self.settlement._advice_again,
+            is_told=bool(bounds.public_url),
         )
         self.refund_settlement = RefundSettlement(
             store=self.store,
@@ -210,9 +211,13 @@ class Cafe(House):
 
     async def settle_due(self) -> None:
         """What recovery does about every attempt, whatever its time."""
-        recovery = self.recovery()
         for job in await self.store.jobs(JobKind.SETTLE, "", 99):
             await self.store.renew(JobKind.SETTLE, job.subject, 0, job.fence, given_back=True)
+        await self.recover()
+
+    async def recover(self) -> None:
+        """What recovery does about every attempt that is due."""
+        recovery = self.recovery()
         await recovery._round()
         while recovery.working():
             for task in tuple(recovery._working):

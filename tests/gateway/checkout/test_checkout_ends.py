@@ -15,8 +15,8 @@ from domain.settle import Decision
 from gateway.cases import Cases
 from gateway.checkout.port import Start
 from gateway.refunds import RefundAsk
-from gateway.store.port import JobKind
-from tests.gateway.checkout.cafe import ANN, BOB, STANDS, Cafe
+from gateway.store.port import JobKind, Store
+from tests.gateway.checkout.cafe import ANN, BOB, BOUNDS, PUBLIC_URL, STANDS, Cafe
 from tests.gateway.checkout.walks import hears, paying, quiet
 from tests.gateway.scripted import ACTING, CLOSED, LOST, MISSING, NO, PAID, RETURNED, SILENT
 from tests.support.waiting import eventually
@@ -167,6 +167,31 @@ async def test_an_attempt_waits_for_its_payer_however_often_it_is_asked_about(ca
     assert cafe.alipay.calls.count("query") == 6
     assert "cancel" not in cafe.alipay.calls
     assert (await cafe.row(base)).status is CheckoutStatus.PAYING
+
+
+@pytest.mark.parametrize(
+    ("public_url", "asked_at_s"),
+    [(PUBLIC_URL, [5, 10, 15, 20, 25, 40]), ("", [2, 4, 6, 8, 10, 15, 20, 25, 40])],
+    ids=["told", "never told"],
+)
+async def test_an_attempt_is_asked_about_the_seldomer_the_older_it_is(
+    store: Store, monkeypatch: pytest.MonkeyPatch, public_url: str, asked_at_s: list[int]
+) -> None:
+    """Soon where only asking tells; from 5 s on where the channel tells by itself."""
+    cafe = Cafe(store, replace(BOUNDS, public_url=public_url))
+    made_ms = cafe.clock.now_ms()
+    monkeypatch.setattr(cafe.clock, "now_ms", lambda: made_ms + cafe.clock.later_s * 1000)
+    await cafe.opened(wallets=["wechat"])
+    await quiet(cafe)
+    cafe.wechat.queries = [ACTING]
+    heard_s = []
+    for later_s in range(1, 42):
+        cafe.clock.later_s = later_s
+        asked = cafe.wechat.calls.count("query")
+        await cafe.recover()
+        if cafe.wechat.calls.count("query") > asked:
+            heard_s.append(later_s)
+    assert heard_s == asked_at_s
 
 
 async def test_one_that_was_taken_over_when_its_time_ends(cafe: Cafe) -> None:
