@@ -182,6 +182,31 @@ class Feed:
             self.leave(follower)
         return newest
 
+    async def newer_of_store(
+        self, merchant_no: str, store_id: str, *, after: int, wait_s: float
+    ) -> tuple[Sequence[Message], int]:
+        """The first events of a store after ``after``, and where it stands after them.
+
+        Those that are there at once; else the first that come within ``wait_s``; else none. The
+        place is ``after`` itself where nothing is known yet. Raises as :meth:`follow_payment`.
+        """
+        follower = self.follow_store(merchant_no, store_id, after)
+        heard: list[Message] = []
+        place = after
+        try:
+            async with asyncio.timeout(wait_s):
+                while not heard:
+                    messages = await follower.next()
+                    if messages is None:
+                        break
+                    heard += [message for message in messages if message.told is not None]
+                    place = max([place, *(message.number for message in messages)])
+        except TimeoutError:
+            pass
+        finally:
+            self.leave(follower)
+        return heard, place
+
     def hang_up(self) -> None:
         """Let every follower go; they find another process behind the same port."""
         self._is_leaving = True

@@ -69,8 +69,14 @@ _GO_ON: Final = (
 )
 
 
+_POLL: Final[Schema] = {
+    **_WAIT,
+    "description": "no stream: what came after `after`, waited for so long (StoreEvents)",
+}
+
+
 def _event_paths() -> Schema:
-    events = {
+    events: Schema = {
         "description": (
             "events of the form text/event-stream: `id`, `event` (payment. and the status) and "
             "`data`, the payment; `posgate-timestamp`, `posgate-nonce` and `posgate-signature` "
@@ -78,6 +84,8 @@ def _event_paths() -> Schema:
         ),
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
+    polled = {"schema": {"$ref": "#/components/schemas/StoreEvents"}}
+    heard = {**events, "content": {**events["content"], "application/json": polled}}
     of_payment = {
         "operationId": "followPayment",
         "summary": "A payment as it stands, and again whenever it moves",
@@ -87,8 +95,8 @@ def _event_paths() -> Schema:
     of_store = {
         "operationId": "followStore",
         "summary": "Every payment of a store when it moves",
-        "parameters": [_IDENTITY, *_GO_ON],
-        "responses": {"200": events, **_refusals("400", "401", "404", "503")},
+        "parameters": [_IDENTITY, *_GO_ON, _POLL],
+        "responses": {"200": heard, **_refusals("400", "401", "404", "422", "503")},
     }
     return {
         "/v1/payments/{id}/events": {"get": of_payment},

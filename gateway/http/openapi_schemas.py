@@ -218,6 +218,29 @@ def _refund_list_schema() -> Schema:
     return {"type": "object", "required": ["refunds"], "properties": {"refunds": refunds}}
 
 
+def _store_events_schema() -> Schema:
+    event = {
+        "type": "object",
+        "required": ["id", "event", "payment"],
+        "properties": {
+            "id": {"type": "integer", "description": "where the store stood after it"},
+            "event": {"type": "string", "description": "payment. and the status"},
+            "payment": {"$ref": "#/components/schemas/Payment"},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["events", "last_event_id"],
+        "properties": {
+            "events": {"type": "array", "items": event, "description": "empty: none in time"},
+            "last_event_id": {
+                "type": ["integer", "null"],
+                "description": "what the next call gives as after; null: call again as before",
+            },
+        },
+    }
+
+
 def _error_schema() -> Schema:
     names = ("code", "message", "message_zh", "field", "request_id")
     properties = {name: {"type": "string"} for name in names}
@@ -237,5 +260,6 @@ def schemas() -> Schema:
         "CreateRefund": _create_refund_schema(),
         "Refund": _refund_schema(),
         "RefundList": _refund_list_schema(),
+        "StoreEvents": _store_events_schema(),
         "Error": _error_schema(),
     }

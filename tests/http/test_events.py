@@ -119,6 +119,36 @@ async def test_a_long_poll_answers_when_the_payment_moves(standing: Running) -> 
 
 
 @module_loop
+async def test_a_long_poll_of_a_store_misses_nothing(standing: Running) -> None:
+    """It waits for the first, goes on after what it heard, and hears at once what came meanwhile."""
+    api, path = standing.api, "/v1/stores/polled/events"
+    first = (await api.call("GET", f"{path}?wait_s=5")).json
+    assert (first["events"], type(first["last_event_id"])) == ([], int)
+    waiting = asyncio.create_task(
+        api.call("GET", f"{path}?wait_s=20&after={first['last_event_id']}")
+    )
+    await eventually(lambda: standing.gateway.core.feed.following() == 1)
+    one = (await api.pay(APPROVED, store_id="polled")).json
+    heard = (await waiting).json
+    two = (await api.pay(APPROVED, store_id="polled")).json
+    await api.pay(APPROVED, store_id="another")
+    seen = {event["payment"]["id"]: event for event in heard["events"]}
+    while two["id"] not in seen or seen[two["id"]]["event"] != "payment.succeeded":
+        after = heard["last_event_id"]
+        heard = (await api.call("GET", f"{path}?wait_s=20&after={after}")).json
+        assert heard["events"], "nothing was heard in time"
+        assert heard["last_event_id"] >= heard["events"][-1]["id"] > after
+        seen |= {event["payment"]["id"]: event for event in heard["events"]}
+    assert seen.keys() == {one["id"], two["id"]}
+    assert seen[two["id"]]["payment"] == two
+    assert standing.gateway.core.feed.following() == 0
+    for bad, status in (("wait_s=31", 422), ("wait_s=x", 400), ("wait_s=1&after=-1", 400)):
+        assert (await api.call("GET", f"{path}?{bad}")).status == status
+    theirs = (await standing.other.call("GET", f"{path}?wait_s=1&after=0")).json
+    assert theirs["events"] == []
+
+
+@module_loop
 async def test_a_disabled_key_hears_no_more(standing: Running) -> None:
     """Within the directory's freshness: the key is looked up at each sign of life."""
     gateway = standing.gateway
