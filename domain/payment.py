@@ -84,6 +84,8 @@ class Deed(enum.Enum):
     """The channel refused a refund; its reservation went back."""
     RETRY = "retry"
     """A person sent a parked payment back to be asked about again."""
+    ATTEMPT_REFUND = "attempt_refund"
+    """A refund of the attempt that paid this checkout moved; the numbers are the attempt's."""
 
 
 class IllegalTransition(Exception):

@@ -3,7 +3,8 @@
 Rules: a refund is guarded by its number (a claim) and its version, and every change that
 touches its payment also by the payment's version: both win, or nothing is written. The
 refund comes first, so that a repeat of a number is told from a payment that moved.
-Rows are locked in one order everywhere: refund, payment, case, job.
+Rows are locked in one order everywhere: refund, payment, case, job. The money of a checkout is its
+attempt's; the checkout's own payment, which its merchant sees and follows, is moved with it.
 """
 
 from collections.abc import Sequence
@@ -64,6 +65,12 @@ _BY_NUMBER: Final = _REFUND + "WHERE merchant_no = ? AND merchant_refund_no = ?"
 _BY_CHANNEL_NUMBER: Final = _REFUND + "WHERE channel_refund_no = ? AND account_id = ?"
 _OF_PAYMENT: Final = _REFUND + "WHERE payment_id = ? ORDER BY created_at_ms, id"
 
+_MOVE_SHOWN: Final = "UPDATE payments SET version = version + 1 WHERE id = ?"
+_SHOWN_EVENT: Final = (
+    "INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms) "
+    "SELECT id, version, CAST(? AS VARCHAR(32)), status, status, CAST(? AS BIGINT) "
+    "FROM payments WHERE id = ?"
+)
 _LOST: Final = (RefundClaimed.EXISTS, RefundClaimed.MOVED)
 """What a claim is told whose guard of that place lost."""
 
@@ -135,6 +142,7 @@ def _claim_steps(change: RefundClaim) -> list[Step]:
             if change.due_at_ms is None
             else (open_job(JobKind.REFUND, order.account_id, order.id, change.due_at_ms),)
         ),
+        *_move_shown(order, at_ms),
         tell_tills(shown_id(order.payment_id), payment.status),
     ]
 
@@ -179,6 +187,7 @@ def refund_rest(change: RefundAdvance) -> list[Step]:
     if change.notice is not None:
         steps += tell(change.notice)
     if change.payment is not None:
+        steps += _move_shown(order, at_ms)
         steps.append(tell_tills(shown_id(order.payment_id), change.payment.status))
     return steps
 
@@ -192,6 +201,14 @@ def _payment_event(order: RefundOrder, standing: Standing, deed: Deed, at_ms: in
     """A line of the payment's history; its status stays."""
     status = standing.status.value
     return sql.EVENT, (order.payment_id, standing.version, deed.value, status, status, at_ms)
+
+
+def _move_shown(order: RefundOrder, at_ms: int) -> list[Step]:
+    """Who follows an attempt's checkout hears of what the attempt's refund has done."""
+    shown = shown_id(order.payment_id)
+    if shown == order.payment_id:
+        return []
+    return [(_MOVE_SHOWN, (shown,)), (_SHOWN_EVENT, (Deed.ATTEMPT_REFUND.value, at_ms, shown))]
 
 
 def _standing_row(standing: RefundStanding) -> tuple[Any, ...]:

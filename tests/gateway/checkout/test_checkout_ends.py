@@ -221,8 +221,11 @@ async def refund(cafe: Cafe, base: Payment, number: str = "r1", amount_fen: int 
 async def test_a_refund_of_a_checkout_is_one_of_its_attempt(cafe: Cafe) -> None:
     base = await paying(cafe)
     await hears(cafe, await cafe.attempt(base), PAID)
+    before = (await cafe.now(base)).standing.version
     made, replayed = await refund(cafe, base)
     await eventually(lambda: not cafe.refunds.in_flight())
+    # reserved, then returned: whoever follows the order by its own id hears of both
+    assert await cafe.store.payment_versions([base.order.id]) == {base.order.id: before + 2}
     again, is_known = await refund(cafe, base)
     assert (replayed, is_known, again.order) == (False, True, made.order)
     seen = await cafe.checkouts.seen(await cafe.now(base))
