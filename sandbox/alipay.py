@@ -25,7 +25,7 @@ import orjson
 
 from sandbox.alipay_bill import BillDesk
 from sandbox.alipay_books import AlipayBooks, BooksFull
-from sandbox.alipay_calls import Biz, Node, Refusal
+from sandbox.alipay_calls import Biz, Node, Refusal, ordered
 from sandbox.alipay_dress import Undecipherable, dress_of
 from sandbox.alipay_faces import FACE_PAYER, Faces
 from sandbox.alipay_methods import METHODS, pay
@@ -129,6 +129,15 @@ def handle(request: GatewayRequest, state: AlipayState, now_ms: int) -> Effect:
     if request.method == AUTHORISED and node is not None and "sub_code" in node:
         key = _ERROR_KEY  # this method's refusals come so
     return HANG_UP if node is None else Effect(_envelope(key, node, state))
+
+
+def refusal(request: GatewayRequest, state: AlipayState, code: str) -> Effect:
+    """A fault on demand: what ``code`` says, signed, to a call that is in order."""
+    key = _RESPONSE_KEYS.get(request.method, _ERROR_KEY)
+    try:
+        return Effect(_envelope(key, ordered(code, _accept(request, state)), state))
+    except _Refused as refused:
+        return Effect(_envelope(key, refused.node, state if refused.signed else None))
 
 
 def _accept(request: GatewayRequest, state: AlipayState) -> Mapping[str, object]:

@@ -15,6 +15,8 @@ Node = dict[str, object]
 MAX_TOTAL_FEN: Final = 10_000_000_000
 """100,000,000 yuan, the vendor's limit of total_amount."""
 
+RETRY_FLAG: Final = "RETRY_FLAG"
+
 _OUT_TRADE_NO = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _BAD_SUBJECT = re.compile(r"[/=&]")
 
@@ -84,6 +86,21 @@ def subject_of(biz: Biz) -> str:
 def success() -> Node:
     """The beginning of every yes."""
     return {"code": "10000", "msg": "Success"}
+
+
+def ordered(code: str, biz: Biz) -> Node:
+    """The node of an answer on demand (``refuse`` of :mod:`sandbox.faults`).
+
+    A sub code is 40004's unless a number stands before it, a number alone has none;
+    ``RETRY_FLAG`` is the yes of a cancel that wants to be sent again.
+    """
+    if code == RETRY_FLAG:
+        return {**success(), "out_trade_no": text(biz, "out_trade_no"), "retry_flag": "Y"}
+    number, _, word = code.rpartition(" ")
+    if word.isdecimal():
+        number, word = word, ""
+    node: Node = {"code": number or "40004", "msg": "On Demand"}
+    return {**node, "sub_code": word, "sub_msg": "按要求应答"} if word else node
 
 
 def beijing_text(time_ms: int) -> str:

@@ -21,7 +21,7 @@ from typing import Final
 import orjson
 
 from sandbox.alipay import AlipayState, GatewayRequest, is_known, perform
-from sandbox.alipay_calls import Biz, Node
+from sandbox.alipay_calls import Biz, Node, ordered
 from sandbox.alipay_dress import Undecipherable
 from sandbox.connection import HttpAnswer
 from sandbox.effects import HANG_UP, Effect
@@ -69,12 +69,22 @@ def handle(request: HttpRequest, state: AlipayState, now_ms: int) -> HttpAnswer:
     return _answer(*_as_v3(node), request, state, now_ms)
 
 
+def refusal(request: HttpRequest, state: AlipayState, now_ms: int, code: str) -> Effect:
+    """A fault on demand: what ``code`` says, signed, to a call that is in order."""
+    try:
+        biz = _accept(request, method_of(request.path), state, now_ms)
+    except _Refused as refused:
+        return _answer(refused.status, refused.body, request, state, now_ms).effect
+    return _answer(*_as_v3(ordered(code, biz)), request, state, now_ms).effect
+
+
 def _as_v3(node: Node) -> tuple[int, Node]:
     code = node.get("code", "10000")
     if code == "20000":
         return 500, {"code": "UNKNOWN_ERROR", "message": "系统繁忙", "links": []}
-    if "sub_code" in node:
-        return 400, {"code": node["sub_code"], "message": node.get("sub_msg", ""), "links": []}
+    if "sub_code" in node or code not in ("10000", "10003"):
+        told = node.get("sub_code", code)
+        return 400, {"code": told, "message": node.get("sub_msg", ""), "links": []}
     fields = {name: value for name, value in node.items() if name not in ("code", "msg")}
     return 200, ({**fields, "code": code, "msg": node["msg"]} if code == "10003" else fields)
 

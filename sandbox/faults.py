@@ -31,7 +31,7 @@ class FaultKind(enum.Enum):
     CLOSE = "close"
     """The connection closes without an answer."""
     REFUSE = "refuse"
-    """The channel refuses with a code of its own (WeChat Pay)."""
+    """The channel refuses with a code of its own (Alipay, WeChat Pay)."""
     WRONG_AMOUNT = "wrong_amount"
     """A notification tells another amount than the trade's, truly signed."""
 
@@ -150,7 +150,9 @@ def _struck(rule: FaultRule, effect: Effect, spoil: Callable[[bytes], bytes]) ->
             return effect
 
 
-_CODE = re.compile(r"|[45]\d\d|(?:[45]\d\d )?[A-Z][A-Z0-9_]{1,39}", re.ASCII)
+_CODE = re.compile(
+    r"|[45]\d\d|[1-5]\d{4}|(?:(?:[45]\d\d|[1-5]\d{4}) )?[A-Za-z][A-Za-z0-9_.-]{1,79}", re.ASCII
+)
 _COUNTS: Final = MappingProxyType(
     {
         "skip": (0, 1_000_000_000),
@@ -185,7 +187,7 @@ def _parse_rule(raw: object) -> FaultRule:
     if not isinstance(match, str):
         raise FaultError("match must be a string")
     if not isinstance(code, str) or _CODE.fullmatch(code) is None:
-        raise FaultError("code must be a status, a word in capitals, or both")
+        raise FaultError("code must be a number, a word, or both")
     try:
         kind, stage = FaultKind(raw.get("kind")), Stage(raw.get("stage", "after"))
     except ValueError as error:

@@ -136,7 +136,7 @@ class World:
         request = alipay.read_request(query, body)
         rule = self.faults[ALIPAY].draw(request.method)
         act = partial(alipay.handle, request, self.alipay_state, now_ms)
-        return strike(rule, act, alipay.spoil)
+        return strike(rule, act, alipay.spoil, partial(alipay.refusal, request, self.alipay_state))
 
     def alipay_rest(self, request: HttpRequest, now_ms: int) -> HttpAnswer:
         """One call of ``/v3/…``; its faults are those of ``/gateway.do``."""
@@ -146,7 +146,8 @@ class World:
         def act() -> Effect:
             return alipay_v3.handle(request, self.alipay_state, now_ms).effect
 
-        return HttpAnswer(strike(rule, act, alipay_v3.spoil), is_whole=True)
+        refuse = partial(alipay_v3.refusal, request, self.alipay_state, now_ms)
+        return HttpAnswer(strike(rule, act, alipay_v3.spoil, refuse), is_whole=True)
 
     def unionpay_qr(self, state: UnionPayQrState, body: bytes, now_ms: int) -> Effect:
         """One call of ACP: its form."""

@@ -21,6 +21,7 @@ from channels.http import HttpClient
 from channels.inbound import InboundRequest, NoticeRefused, PaymentWord, RefundWord, notices_of
 from channels.payer_orders import FaceRequest, OrderRequest, codes_of, faces_of, pages_of
 from channels.port import (
+    Advice,
     ByteLink,
     ChannelAccount,
     ChannelServices,
@@ -43,7 +44,7 @@ from sandbox.world import World
 from tests.sandbox.conftest import AppKeys, RunningSandbox, StandingClock, running
 from tests.sandbox.test_alipay_dress import AES_KEY, certified, changed
 
-DRESSES = ("key", "certificate", "aes", "token", "certificate and aes")
+DRESSES = ("key", "certificate", "aes and token", "certificate, aes and token")
 TRANSPORTS = ("v2", "v3")
 NUMBER = "ORDER000000000000000000000000001"
 DAY_MS = 86_400_000
@@ -115,10 +116,10 @@ class Rig:
         )
 
 
-@asynccontextmanager
-async def both_ends(
-    config: SandboxConfig, ours: AppKeys, theirs: AppKeys, dress: str, transport: str
-) -> AsyncIterator[Rig]:
+def dressed(
+    config: SandboxConfig, ours: AppKeys, theirs: AppKeys, dress: str
+) -> tuple[SandboxConfig, dict[str, bytes]]:
+    """One dress at either end: the sandbox's configuration, and an account's secrets."""
     secrets = {"app_private_key": ours.pkcs1.encode()}
     if "certificate" in dress:
         config = certified(config, ours, theirs)
@@ -132,23 +133,37 @@ async def both_ends(
     if "aes" in dress:
         config = changed(config, aes_key=AES_KEY)
         secrets["aes_key"] = AES_KEY.encode()
-    if dress == "token":
+    if "token" in dress:
         config = changed(config, app_auth_token="202605BBtoken")
         secrets["app_auth_token"] = b"202605BBtoken"
+    return config, secrets
+
+
+def settings_for(sandbox: RunningSandbox, config: SandboxConfig, transport: str) -> dict[str, str]:
+    """An account's settings for a running sandbox."""
+    site = f"http://127.0.0.1:{sandbox.ports.alipay}"
+    return {
+        "app_id": config.alipay.app_id,
+        "gateway_url": f"{site}/gateway.do",
+        "authorise_url": f"{site}/oauth2/publicAppAuthorize.htm",
+        "seller_id": config.alipay.seller_id,
+        "transport": transport,
+        "service_provider_id": "2088000000000009",
+    }
+
+
+@asynccontextmanager
+async def both_ends(
+    config: SandboxConfig, ours: AppKeys, theirs: AppKeys, dress: str, transport: str
+) -> AsyncIterator[Rig]:
+    config, secrets = dressed(config, ours, theirs, dress)
     async with running(config) as sandbox:
         http = HttpClient()
         await http.start()
-        site = f"http://127.0.0.1:{sandbox.ports.alipay}"
         account = ChannelAccount(
             account_id="ali1",
             channel="alipay",
-            settings={
-                "app_id": config.alipay.app_id,
-                "gateway_url": f"{site}/gateway.do",
-                "authorise_url": f"{site}/oauth2/publicAppAuthorize.htm",
-                "seller_id": config.alipay.seller_id,
-                "transport": transport,
-            },
+            settings=settings_for(sandbox, config, transport),
             secrets=secrets,
         )
         services = ChannelServices(
@@ -212,6 +227,52 @@ async def test_other_answers(plain: Rig, scenario: Scenario, verdict: Verdict) -
     assert (await plain.pay(ALIPAY_CODES[scenario])).verdict is verdict
 
 
+ON_DEMAND: dict[str, tuple[Verdict, Advice | None, bool]] = {
+    "ACQ.PAYMENT_AUTH_CODE_INVALID": (Verdict.DECLINED, Advice.FRESH_CODE, False),
+    "ACQ.MERCHANT_AGREEMENT_INVALID": (Verdict.DECLINED, Advice.CONFIGURATION, False),
+    "ACQ.PAYMENT_REQUEST_HAS_RISK": (Verdict.DECLINED, None, False),
+    "ACQ.SYSTEM_ERROR": (Verdict.UNKNOWN, None, False),
+    "ACQ.TRADE_HAS_SUCCESS": (Verdict.UNKNOWN, None, False),
+    "ACQ.BRAND_NEW": (Verdict.UNKNOWN, None, True),
+    "20000 isp.unknow-error": (Verdict.UNKNOWN, None, False),
+    "10003": (Verdict.PENDING, None, False),
+}
+
+
+async def test_any_code_on_demand(plain: Rig) -> None:
+    """Signed and without an effect; over either transport the same word, but for a 5xx."""
+    for code, (verdict, advice, unlisted) in ON_DEMAND.items():
+        rule = {"kind": "refuse", "match": "alipay.trade.pay", "stage": "before", "code": code}
+        await plain.sandbox.control("POST", "/faults", {"channel": "alipay", "rules": [rule]})
+        answer = await plain.pay(ALIPAY_CODES[Scenario.APPROVED])
+        assert (answer.verdict, answer.advice, answer.unlisted) == (verdict, advice, unlisted), code
+    assert await plain.sandbox.charges() == []
+
+
+async def test_a_cancel_that_wants_to_be_sent_again(plain: Rig) -> None:
+    """``retry_flag`` Y on demand, once: no answer, and the next one is."""
+    await plain.pay(ALIPAY_CODES[Scenario.APPROVED])
+    rule = {"kind": "refuse", "match": "alipay.trade.cancel", "stage": "before", "limit": 1}
+    body = {"channel": "alipay", "rules": [{**rule, "code": "RETRY_FLAG"}]}
+    await plain.sandbox.control("POST", "/faults", body)
+    first = await plain.channel.cancel(plain.ref)
+    assert (first.verdict, first.answered) == (Verdict.UNKNOWN, True)
+    again = await plain.channel.cancel(plain.ref)
+    assert (again.verdict, again.was_paid) == (Verdict.SUCCEEDED, True)
+
+
+async def test_an_unpaid_trade_too_old_to_cancel_is_closed(rig: Rig) -> None:
+    """``alipay.trade.close`` in every dress."""
+    assert (await rig.pay(ALIPAY_CODES[Scenario.NEVER_PAYS])).verdict is Verdict.PENDING
+    rig.sandbox.clock.ms += 25 * 3_600_000
+    undone = await rig.channel.cancel(rig.ref)
+    assert (undone.verdict, undone.was_paid, undone.channel_code) == (
+        Verdict.SUCCEEDED,
+        False,
+        "close",
+    )
+
+
 async def test_an_answer_with_a_forged_signature_is_not_believed(rig: Rig) -> None:
     rules = [{"kind": "corrupt", "limit": 1}]
     await rig.sandbox.control("POST", "/faults", {"channel": "alipay", "rules": rules})
@@ -248,8 +309,8 @@ async def test_a_page_is_paid_by_who_opened_it(rig: Rig) -> None:
     assert (await rig.channel.query(rig.ref)).verdict is Verdict.SUCCEEDED
 
 
-async def test_a_face_pays(plain: Rig) -> None:
-    faces = faces_of(plain.channel)
+async def test_a_face_pays(rig: Rig) -> None:
+    faces = faces_of(rig.channel)
     assert faces is not None
     meta = {"apdidToken": "t", "appName": "a", "appVersion": "1", "bioMetaInfo": "b"}
     begun = await faces.begin_face(
@@ -257,18 +318,18 @@ async def test_a_face_pays(plain: Rig) -> None:
     )
     assert begun.verdict is Verdict.SUCCEEDED
     token = ftoken_of(json.loads(begun.device_data)["zimId"])
-    assert (await plain.pay(token)).verdict is Verdict.SUCCEEDED
+    assert (await rig.pay(token)).verdict is Verdict.SUCCEEDED
 
 
-async def test_shares(plain: Rig) -> None:
-    paid = await plain.pay(ALIPAY_CODES[Scenario.APPROVED])
-    royalties = royalties_of(plain.channel)
+async def test_shares(rig: Rig) -> None:
+    paid = await rig.pay(ALIPAY_CODES[Scenario.APPROVED])
+    royalties = royalties_of(rig.channel)
     assert royalties is not None
     ref = PaymentRef(
         order_no=NUMBER,
         amount_fen=1990,
         currency="CNY",
-        created_at_ms=plain.sandbox.clock.ms,
+        created_at_ms=rig.sandbox.clock.ms,
         trade_no=paid.trade_no,
     )
     request = RoyaltyRequest(
@@ -280,14 +341,14 @@ async def test_shares(plain: Rig) -> None:
         assert (await royalties.share(request)).verdict is Verdict.SUCCEEDED
 
 
-async def test_the_bill_of_the_day(plain: Rig, tmp_path: Path) -> None:
-    await plain.pay(ALIPAY_CODES[Scenario.APPROVED])
-    bills = bills_of(plain.channel)
+async def test_the_bill_of_the_day(rig: Rig, tmp_path: Path) -> None:
+    await rig.pay(ALIPAY_CODES[Scenario.APPROVED])
+    bills = bills_of(rig.channel)
     assert bills is not None
     day = date(2026, 11, 22)
     with pytest.raises(BillPending):
         await bills.fetch_bill("trade", day, tmp_path)
-    plain.sandbox.clock.ms += DAY_MS
+    rig.sandbox.clock.ms += DAY_MS
     fetched = await bills.fetch_bill("trade", day, tmp_path)
     reader = BILLS.open("trade", fetched.path, day)
     rows = [row for batch in reader for row in batch.to_pylist()]

@@ -1,0 +1,144 @@
+"""A running gateway and the simulated Alipay in its fullest dress, over either transport.
+
+Certificates, encrypted contents and a merchant's token at once: paid, refused, returned and
+undone through the API; and at the till what only Alipay can say: a code that no table knows,
+and a cancel that it wants again.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.accounts import seal_secrets
+from gateway.store.port import Account
+from sandbox.config import SandboxConfig
+from sandbox.scenarios import ALIPAY_CODES, Scenario
+from tests.sandbox.conftest import (
+    AppKeys,
+    RunningSandbox,
+    alipay_keys,
+    app_keys,
+    config,
+    running,
+)
+from tests.sandbox.test_alipay_both_ends import dressed, settings_for
+from tests.support.gateway import OTHER_MERCHANT_NO, Place, Running
+
+__all__ = ["alipay_keys", "app_keys", "config"]
+
+DRESS = "certificate, aes and token"
+FAST = {
+    "timeout_s": "3",
+    "query_after_s": ",".join(["0.1"] * 10),
+    "undo_retry_s": "0.1",
+    "refund_retry_s": "0.1",
+}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A gateway whose other merchant is at a dressed Alipay."""
+
+    gateway: Running
+    alipay: RunningSandbox
+
+    async def pay(self, scenario: Scenario) -> Any:
+        """A payment of the other merchant's, as it ends."""
+        made = await self.gateway.other.pay(ALIPAY_CODES[scenario])
+        assert made.status in (200, 201), made.raw
+        return await self.gateway.other.final(made.json["id"])
+
+    async def faults(self, *rules: object) -> None:
+        body = {"channel": "alipay", "rules": list(rules)}
+        assert (await self.alipay.control("POST", "/faults", body))[0] == 200
+
+    async def charge(self, payment: Any) -> tuple[int, int]:
+        """Charged and returned fen of a payment."""
+        for one in await self.alipay.charges():
+            if one["order_no"] == payment["channel_order_no"]:
+                return one["charged_fen"], one["returned_fen"]
+        return 0, 0
+
+
+async def opened_account(place: Place, settings: dict[str, str], secrets: dict[str, bytes]) -> None:
+    """An account of the other merchant's alone."""
+    async with place.session() as it:
+        account = Account(
+            account_id="alipay-2",
+            channel="alipay",
+            merchant_no=OTHER_MERCHANT_NO,
+            settings_json=orjson.dumps(settings).decode(),
+            secrets_sealed=seal_secrets(it.sealer, "alipay-2", secrets),
+            created_at_ms=it.clock.now_ms(),
+        )
+        await it.store.add_account(account)
+
+
+@asynccontextmanager
+async def shop_of(
+    place: Place, plain: SandboxConfig, ours: AppKeys, theirs: AppKeys, transport: str
+) -> AsyncIterator[Shop]:
+    worn, secrets = dressed(plain, ours, theirs, DRESS)
+    async with running(worn) as sandbox:
+        sandbox.clock.ms = int(time.time() * 1000)  # requests of version 3 are judged by their age
+        settings = settings_for(sandbox, worn, transport) | FAST
+        await opened_account(place, settings, secrets)
+        async with place.gateway() as it:
+            yield Shop(it, sandbox)
+
+
+@pytest.fixture(params=["v2", "v3"])
+async def shop(
+    request: pytest.FixtureRequest,
+    place: Place,
+    config: SandboxConfig,
+    app_keys: AppKeys,
+    alipay_keys: AppKeys,
+) -> AsyncIterator[Shop]:
+    async with shop_of(place, config, app_keys, alipay_keys, request.param) as it:
+        yield it
+
+
+async def test_paid_refused_returned_and_undone(shop: Shop) -> None:
+    paid = await shop.pay(Scenario.APPROVED)
+    assert (paid["status"], await shop.charge(paid)) == ("succeeded", (1990, 0))
+    refund = (await shop.gateway.other.refund(paid["id"], 500)).json
+    assert (await shop.gateway.other.final_refund(refund["id"]))["status"] == "succeeded"
+    assert await shop.charge(paid) == (1990, 500)
+    refused = await shop.pay(Scenario.DECLINED)
+    assert (refused["status"], refused["error"]["code"]) == ("failed", "insufficient_funds")
+    closed = await shop.pay(Scenario.NEVER_PAYS)
+    assert (closed["status"], await shop.charge(closed)) == ("closed", (0, 0))
+    asked = await shop.pay(Scenario.LOST_RESPONSE_CHARGED)
+    assert (asked["status"], await shop.charge(asked)) == ("succeeded", (1990, 0))
+
+
+async def test_a_code_that_no_table_knows_is_asked_about_and_counted(shop: Shop) -> None:
+    """It was paid all the same: ``after`` Alipay had acted."""
+    rule = {"kind": "refuse", "match": "alipay.trade.pay", "limit": 1, "code": "ACQ.BRAND_NEW"}
+    await shop.faults(rule)
+    payment = await shop.pay(Scenario.APPROVED)
+    assert (payment["status"], await shop.charge(payment)) == ("succeeded", (1990, 0))
+    shown = (await shop.gateway.api.send("GET", "/metrics")).raw.decode()
+    assert 'posgate_unlisted_codes_total{account="alipay-2"} 1.0' in shown
+
+
+async def test_it_is_cancelled_until_alipay_answers(shop: Shop) -> None:
+    """Paid unheard; ``retry_flag`` Y, a busy Alipay and silence; then the money is back."""
+    cancel = {"kind": "refuse", "match": "alipay.trade.cancel", "stage": "before", "limit": 1}
+    await shop.faults(
+        {"kind": "refuse", "match": "alipay.trade.query", "code": "ACQ.TRADE_NOT_EXIST"},
+        {**cancel, "code": "RETRY_FLAG"},
+        {**cancel, "code": "AQC.SYSTEM_ERROR"},
+        {"kind": "close", "match": "alipay.trade.cancel", "stage": "before", "limit": 1},
+    )
+    payment = await shop.pay(Scenario.LOST_RESPONSE_CHARGED)
+    assert (payment["status"], await shop.charge(payment)) == ("reversed", (1990, 1990))
+    store = shop.gateway.gateway.store
+    lines = await store.postings(payment["id"])
+    assert sorted(line.amount_fen for line in lines) == [-1990, -1990, 1990, 1990]
