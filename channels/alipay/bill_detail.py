@@ -68,8 +68,10 @@ class _Footer:
         self._counts = dict.fromkeys(_KINDS, 0)
         self._fen = {(word, name): 0 for word in _KINDS for name in _SUM_COLUMNS.values()}
         self.seen: set[str] = set()
+        self.paid_fee_mfen = 0
 
-    def add(self, masks: Mapping[str, Any], fen: Mapping[str, Any]) -> None:
+    def add(self, masks: Mapping[str, Any], fen: Mapping[str, Any], fees_mfen: Any) -> None:
+        self.paid_fee_mfen += total(pc.if_else(masks["交易"], fees_mfen, literal(0)))
         for word, mask in masks.items():
             self._counts[word] += total(pc.cast(mask, pa.int64()))
             for name, column in fen.items():
@@ -206,7 +208,7 @@ class DetailReader:
             )
         _hold_together(fen, rows)
         fees = pc.multiply(pc.abs(scaled(texts[_FEE], 2, _FEE)), literal(_FEN_TO_MFEN))
-        self._footer.add(masks, fen)
+        self._footer.add(masks, fen, fees)
         count = len(paid)
         return pa.RecordBatch.from_arrays(
             [
@@ -245,7 +247,7 @@ class DetailReader:
         self._agrees = True
 
     def _compare(self, beside: SummaryReader) -> None:
-        """The summary's grand total against the rows; its amount is net or of payments alone."""
+        """The summary's grand total against the rows; amount and fee are net or of payments alone."""
         for _ in beside:
             pass
         sums, whole = self._sums.totals(footer_agrees=True), beside.totals()
@@ -253,6 +255,8 @@ class DetailReader:
             raise beside.refused_total("its counts are not those of the detail")
         if whole.payments_fen not in (self._footer.net_fen(), sums.payments_fen):
             raise beside.refused_total("its amount is not that of the detail")
+        if whole.fee_mfen not in (abs(sums.fee_mfen), self._footer.paid_fee_mfen):
+            raise beside.refused_total("its fee is not that of the detail")
 
     def _refused(self, line: int, why: str) -> BillRefused:
         return BillRefused(self._member.name, line, why)

@@ -7,8 +7,8 @@ Rules (reference ``channels.md`` A5):
   application's message without ``sign`` alone (V2); ``sign_type`` must be RSA2 in both.
 * ``app_id``, and ``seller_id`` where the account has one, must be ours; the gateway
   compares order, amount and currency.
-* ``TRADE_SUCCESS`` beside a refund's mark (``out_biz_no``, ``gmt_refund``, ``refund_fee``)
-  tells of the refund ``out_biz_no``, never of a payment. Its ``refund_fee`` is the sum of
+* ``TRADE_SUCCESS`` beside a refund's mark (``out_biz_no``, ``gmt_refund``, a ``refund_fee``
+  that is not zero) tells of the refund ``out_biz_no``, never of a payment. Its ``refund_fee`` is the sum of
   all refunds, so that the amount of this one is asked for first.
 * Paid without an amount that can be read is asked about first. ``TRADE_CLOSED`` proves
   nothing by itself, here as in a query.
@@ -44,7 +44,6 @@ NOT_TAKEN: Final = InboundReply(status=500, body=b"failure")
 _REFUSED: Final = InboundReply(status=400, body=b"failure")
 _TRADE: Final = "trade_status_sync"
 _MOST_FIELDS: Final = 200
-_MARKS_OF_A_REFUND: Final = ("out_biz_no", "gmt_refund", "refund_fee")
 _UNCLEAR: Final = Answer(verdict=Verdict.UNKNOWN)
 
 Params = Mapping[str, str]
@@ -65,7 +64,7 @@ def read_notice(request: InboundRequest, account: AlipayAccount) -> Word:
     order_no = params.get("out_trade_no", "")
     if not order_no:
         return OtherNotice(about="a trade without a number of ours")
-    if any(params.get(mark) for mark in _MARKS_OF_A_REFUND):
+    if _is_of_a_refund(params):
         return _refund_word(params, order_no)
     return _payment_word(params, order_no)
 
@@ -98,6 +97,15 @@ def _paid_word(params: Params, order_no: str) -> PaymentWord:
         paid_at_ms=time_ms(params.get("gmt_payment", "")),
     )
     return PaymentWord(order_no=order_no, answer=answer)
+
+
+def _is_of_a_refund(params: Params) -> bool:
+    if params.get("out_biz_no") or params.get("gmt_refund"):
+        return True
+    try:
+        return parse_yuan(params.get("refund_fee") or "0") != 0
+    except MoneyError:
+        return True  # whatever it is, it is no plain payment
 
 
 def _refund_word(params: Params, order_no: str) -> Word:

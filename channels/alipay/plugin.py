@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from channels.address import refusal
 from channels.alipay.account import AlipayAccount, Transport
 from channels.alipay.adapter import AlipayChannel
@@ -70,7 +72,7 @@ def _account(settings: AccountSettings) -> AlipayAccount:
         private_key = load_private_key(settings.secret("app_private_key"))
     except RsaKeyError as fault:
         raise settings.fault("app_private_key", f"cannot be used: {fault}") from None
-    app_cert_sn, root_cert_sn, keys = _trust(settings)
+    app_cert_sn, root_cert_sn, keys = _trust(settings, private_key)
     return AlipayAccount(
         gateway_url=_url(settings, "gateway_url"),
         app_id=settings.text("app_id"),
@@ -97,9 +99,11 @@ def _transport(settings: AccountSettings) -> Transport:
         raise settings.fault("transport", "must be v2 or v3") from None
 
 
-def _trust(settings: AccountSettings) -> tuple[str, str, AlipayKeys]:
+def _trust(settings: AccountSettings, private_key: RSAPrivateKey) -> tuple[str, str, AlipayKeys]:
     """The serial numbers that requests carry, and the keys that verify answers."""
     if settings.secret("app_certificate"):
+        if not _is_of(settings, private_key):
+            raise settings.fault("app_certificate", "is not of app_private_key")
         return (
             _serial(settings, "app_certificate"),
             _serial(settings, "alipay_root_certificates"),
@@ -124,6 +128,15 @@ def _serial(settings: AccountSettings, name: str) -> str:
         return read(settings.secret(name))
     except CertificateError as fault:
         raise settings.fault(name, f"cannot be used: {fault}") from None
+
+
+def _is_of(settings: AccountSettings, private_key: RSAPrivateKey) -> bool:
+    """Whether the application's certificate holds our key: Alipay would refuse every request."""
+    try:
+        (certified,) = keys_of(settings.secret("app_certificate")).by_serial.values()
+    except (CertificateError, ValueError) as fault:
+        raise settings.fault("app_certificate", f"cannot be used: {fault}") from None
+    return certified == private_key.public_key()
 
 
 def _certified(settings: AccountSettings) -> AlipayKeys:

@@ -293,6 +293,17 @@ def test_what_is_written_is_read(
 
 # The summary.
 
+
+def test_a_fee_altered_in_a_row_is_refused_by_the_summary(tmp_path: Path) -> None:
+    """The detail's own sums are not of fees."""
+    row = BILL.lines[5]
+    altered = spoiled(6, row.replace(format_yuan(-PAID.fee_fen), "-0.99"))
+    assert altered != BILL.data
+    path = zipped(tmp_path / "b.zip", ("汇总.csv", summary(*STORES)), ("明细.csv", altered))
+    fault = refused(path)
+    assert (fault.file, fault.line, "fee" in fault.why) == ("汇总.csv", 8, True)
+
+
 STORES = (("S1\t", 1, 1, 1000, 6), ("S2\t", 1, 0, 5, 0))
 
 
@@ -312,8 +323,9 @@ def test_the_summary_beside_the_detail_agrees(tmp_path: Path) -> None:
         (("S1", 1, 1, 1000, 6), ("S2", 2, 0, 5, 0)),
         (("S1", 1, 0, 1000, 6), ("S2", 1, 0, 5, 0)),
         (("S1", 1, 1, 1001, 6), ("S2", 1, 0, 5, 0)),
+        (("S1", 1, 1, 1000, 7), ("S2", 1, 0, 5, 0)),
     ],
-    ids=["payments", "refunds", "amount"],
+    ids=["payments", "refunds", "amount", "fee"],
 )
 def test_a_summary_of_something_else_refuses_the_bill(
     stores: tuple[tuple[str, int, int, int, int], ...], tmp_path: Path

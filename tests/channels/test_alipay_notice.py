@@ -125,10 +125,21 @@ def test_a_partial_refund_is_never_a_payment(state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "marks", [{"refund_fee": "5.00"}, {"gmt_refund": "2026-11-22 16:00:00"}, {"out_biz_no": ORDER}]
+    "marks",
+    [
+        {"refund_fee": "5.00"},
+        {"refund_fee": "?"},
+        {"gmt_refund": "2026-11-22 16:00:00"},
+        {"out_biz_no": ORDER},
+    ],
 )
 def test_a_refund_that_is_none_of_our_books_is_another_notice(marks: dict[str, str]) -> None:
     assert isinstance(read(signed({**PAID, **marks})), OtherNotice)
+
+
+@pytest.mark.parametrize("fee", ["", "0", "0.00"])
+def test_a_payment_of_which_nothing_was_refunded_is_a_payment(fee: str) -> None:
+    assert read(signed({**PAID, "refund_fee": fee})) == read(signed(PAID))
 
 
 def test_no_order_of_ours_is_another_notice() -> None:

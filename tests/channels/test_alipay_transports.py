@@ -354,6 +354,7 @@ async def test_paid_in_version_3_needs_its_time() -> None:
         ({}, {}, "alipay_public_key"),
         ({"alipay_certificates": certificate("alipay")}, {}, "alipay_certificates"),
         ({**CERTIFIED, "app_certificate": b"x"}, {}, "app_certificate"),
+        ({**CERTIFIED, "app_certificate": certificate("another")}, {}, "app_certificate"),
         ({**CERTIFIED, "alipay_certificates": b""}, {}, "alipay_certificates"),
         ({**CERTIFIED, "alipay_root_certificates": b"x"}, {}, "alipay_root_certificates"),
         ({**KEYED, "aes_key": b"AAAA"}, {}, "aes_key"),

@@ -3,24 +3,30 @@
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from urllib.parse import parse_qs
 
 import orjson
 import pytest
 
-from channels.alipay.bill_fetch import AlipayBillFetch
+from channels.alipay.bill_fetch import AlipayBillFetch, build_bill_url
 from channels.alipay.notice import read_notice
-from channels.alipay.orders_wire import build_create, build_precreate
-from channels.alipay.refund_wire import build_refund
+from channels.alipay.orders_wire import build_create, build_face, build_precreate, build_token
+from channels.alipay.refund_wire import build_refund, build_refund_query
+from channels.alipay.royalty import build_settle
 from channels.alipay.wire import build_cancel, build_close, build_pay, build_query, read_pay
 from channels.inbound import InboundRequest, PaymentWord
+from channels.payer_orders import FaceRequest, pages_of
 from channels.port import HttpResponse, RefundRequest
+from channels.royalty import RoyaltyRequest, Share
 from tests.channels.rigs import AlipayRig, alipay_answer, paid, ref_of, services
 from tests.channels.test_alipay_notice import OURS, PAID, signed
 from tests.channels.test_alipay_orders import ORDER
+from tests.channels.test_alipay_transports import KEYED, Peer
 
 ZONES = ["UTC", "Asia/Shanghai", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Pago_Pago"]
+FACE = FaceRequest(device_data="{}", device_id="D1", store_id="S1", store_name="x")
 NOW_MS = 1_795_331_737_042  # 2026-11-22T07:15:37Z
 NEW_YEAR_MS = 1_798_732_800_000  # 2026-12-31T16:00:00Z: the next year begins in Beijing
 
@@ -52,6 +58,9 @@ def test_every_request_is_stamped_in_beijing(zone: str) -> None:
     refund = RefundRequest(
         refund_no="R1", payment=ref, amount_fen=5, currency="CNY", reason="", created_at_ms=0
     )
+    share = Share(receiver="2088000000000002", amount_fen=5)
+    payment = replace(ref, trade_no="T1")
+    shares = RoyaltyRequest(request_no="S1", payment=payment, shares=(share,))
     for now_ms, shown in ((NOW_MS, "2026-11-22 15:15:37"), (NEW_YEAR_MS, "2027-01-01 00:00:00")):
         for built in (
             build_pay(request, rig.account, now_ms),
@@ -61,11 +70,26 @@ def test_every_request_is_stamped_in_beijing(zone: str) -> None:
             build_refund(refund, rig.account, now_ms),
             build_precreate(ORDER, rig.account, now_ms),
             build_create(ORDER, rig.account, now_ms),
+            build_refund_query(refund, rig.account, now_ms),
+            build_settle(shares, rig.account, now_ms),
+            build_face(FACE, rig.account, now_ms),
+            build_token("code", rig.account, now_ms),
+            build_bill_url("trade", date(2026, 11, 22), rig.account, now_ms),
         ):
             form = parse_qs(built.body.decode("ascii"))
             assert form["timestamp"] == [shown]
-            content = orjson.loads(form["biz_content"][0])
+            content = orjson.loads(form.get("biz_content", ["{}"])[0])
             assert content.get("time_expire", "2026-11-22 15:17:07") == "2026-11-22 15:17:07"
+
+
+async def test_version_3_tells_the_moment_and_the_order_its_end(zone: str) -> None:
+    """There a request has milliseconds of no zone; the time in its order is Beijing's."""
+    peer = Peer(KEYED, transport="v3")
+    pages = pages_of(peer.channel)
+    assert pages is not None
+    await pages.create_page_order(ORDER)
+    assert peer.forms[0]["timestamp"] == str(NOW_MS)
+    assert peer.content["time_expire"] == "2026-11-22 15:17:07"
 
 
 def test_what_alipay_says_is_read_in_beijing(zone: str) -> None:
