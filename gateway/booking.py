@@ -67,6 +67,10 @@ class Booking:
         lease_s = pause_s + call_s + LEASE_MARGIN_S
         return self._clock.now_ms() + int(lease_s * 1000)
 
+    def due_at_ms(self, after: Payment, channel: Channel | None) -> int:
+        """When an open payment that came to where it stands is anybody's; here its lease ends."""
+        return self.lease_until_ms(channel)
+
     async def apply_answer(self, live: Live, answer: Answer, channel: Channel) -> None:
         """Book what pay or query came to."""
         live.answer = answer
@@ -181,7 +185,7 @@ class Booking:
             event=happened.event,
             standing=move.standing,
             at_ms=happened.at_ms,
-            due_at_ms=self.lease_until_ms(channel) if open_ else None,
+            due_at_ms=self.due_at_ms(after, channel) if open_ else None,
             account_id=before.order.account_id,
             postings=move.postings,
             reply=reply,

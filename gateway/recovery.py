@@ -151,7 +151,7 @@ class Recovery:
             self._hungry.add(lane)
         if kind is JobKind.REFUND:
             for job in jobs:
-                self._start(lane, self._refund(job))
+                await self._start(lane, self._refund(job))
             return
         payments = await self._payments(jobs)
         for job in jobs:
@@ -159,7 +159,7 @@ class Recovery:
             if payment is None:
                 self._log.error("a job without its payment", payment_id=job.subject)
             else:
-                self._start(lane, self._payment(payment, job))
+                await self._start(lane, self._payment(payment, job))
 
     def _lease_of(self, account_id: str) -> float:
         """Longer than a call and what may come with it: a lease outlives its work."""
@@ -188,11 +188,13 @@ class Recovery:
             self._log.exception("recovery fault", payment_id=payment_id)
             return None
 
-    def _start(self, lane: Lane, work: Coroutine[None, None, None]) -> None:
+    async def _start(self, lane: Lane, work: Coroutine[None, None, None]) -> None:
+        """Start it and let others have their turn: a hundred signatures in a row take 60 ms."""
         task = asyncio.get_running_loop().create_task(work)
         self._working[task] = lane
         self._busy[lane] = self._busy.get(lane, 0) + 1
         task.add_done_callback(self._ended)
+        await asyncio.sleep(0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         lane = self._working.pop(task)

@@ -18,7 +18,7 @@ from channels.port import Channel, PayRequest
 from domain.checkout import is_attempt
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
-from domain.payment import UNSETTLED, Event, Order, Status
+from domain.payment import UNSETTLED, Event, Order, Payment, Status
 from gateway.live import Live, is_settled
 from gateway.logs import Log
 from gateway.metrics import Metrics
@@ -66,7 +66,9 @@ class PayerSettlement(Settlement):
         order = live.payment.order
         if not is_attempt(order):
             return await super()._ask(live, channel, at_once=at_once)
-        if self._left_s(order) > 0 and (not at_once or self._held_back(live)):
+        if self._left_s(order) > 0 and not at_once:
+            return False  # the commit of where it stands has said when it is due
+        if self._left_s(order) > 0 and self._held_back(live):
             await self._come_back(live)
             return False
         if not self._held_back(live):
@@ -78,6 +80,13 @@ class PayerSettlement(Settlement):
                 return False
         await self.begin_undo(live, channel, Event.GIVE_UP, _NOT_IN_TIME)
         return True
+
+    def due_at_ms(self, after: Payment, channel: Channel | None) -> int:
+        """An attempt that waits for its payer is nobody's until it is to be asked about."""
+        order, status = after.order, after.standing.status
+        if not is_attempt(order) or status is Status.REVERSING:
+            return super().due_at_ms(after, channel)
+        return self._clock.now_ms() + self._pause_ms(order)
 
     async def ask_once(self, live: Live, channel: Channel) -> bool:
         """Ask, and book what is said; whether the channel says that it can never be paid."""
@@ -103,6 +112,9 @@ class PayerSettlement(Settlement):
 
     async def _come_back(self, live: Live) -> None:
         """Leave it to whoever comes first, soon while it is young, never past its time."""
-        pause_s = pause_for_age(self._ask_after_s, self._waited_s(live))
-        left_s = max(0.0, self._left_s(live.payment.order))
-        await self._give_back(live, min(pause_s, left_s))
+        await self._give_back(live, self._pause_ms(live.payment.order) / 1000)
+
+    def _pause_ms(self, order: Order) -> int:
+        waited_s = (self._clock.now_ms() - order.created_at_ms) // 1000
+        left_s = max(0.0, self._left_s(order))
+        return int(min(pause_for_age(self._ask_after_s, waited_s), left_s) * 1000)
