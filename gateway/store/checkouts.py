@@ -1,8 +1,10 @@
 """Checkouts: made with their payment, moved with their attempts, or alone.
 
 Rules: cold changes, one transaction each behind their guards, as what takes a hold; no other
-payment pays for them. The attempt comes first, then the checkout, then its payment: rows are
-locked in this order everywhere, and whichever moved meanwhile refuses the whole.
+payment pays for them. (Claims that no limit concerns are hot on PostgreSQL:
+``postgres_checkouts.py``.) Rows are locked in one order everywhere, and whichever moved
+meanwhile refuses the whole: a claim's checkout, then its new attempt; an advance's attempt,
+then the checkout, then its payment.
 """
 
 from typing import Final
@@ -79,7 +81,7 @@ class Checkouts:
         if is_too_much(change):
             return False
         adds, counts = spend_steps(change)
-        guards = [claim_guard(change), *checkout_guards(move), *adds]
+        guards = [*checkout_guards(move), claim_guard(change), *adds]
         steps = guards + counts + checkout_rest(move) + claim_rest(change)
         return await self._database.write(steps, guards=len(guards)) is None
 

@@ -167,6 +167,7 @@ class FlakyStore:
         self.before: dict[str, Callable[[Any], Awaitable[None]]] = {}
         """What happens first, once."""
         self.after: dict[str, Callable[[Any], Awaitable[None]]] = {}
+        self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._real, name)
@@ -174,6 +175,7 @@ class FlakyStore:
             return real
 
         async def call(*values: Any, **named: Any) -> Any:
+            self.calls.append(name)
             before = self.before.pop(name, None)
             if before is not None:
                 await before(*values)

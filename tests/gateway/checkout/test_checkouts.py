@@ -78,6 +78,20 @@ async def test_a_payers_name_is_stored_nowhere(cafe: Cafe) -> None:
     assert ANN.payer_id.encode() not in attempt.order.pan_token
 
 
+async def test_from_the_press_to_the_order_the_store_is_asked_four_times(cafe: Cafe) -> None:
+    """Three commits and one look between them; nothing that was just written is read again."""
+    pressed = await cafe.checkouts.press(PRESS)
+    begun = await cafe.checkouts.begin(pressed.checkout_id, ANN)
+    await quiet(cafe)
+    assert begun.start is Start.READY
+    assert cafe.flaky.calls == ["claim", "checkout_with_payments", "claim", "advance"]
+    [base] = await cafe.store.payments([pressed.checkout_id])
+    seen = await cafe.checkouts.view(pressed.checkout_id, ANN)
+    assert seen == begun.view
+    [job] = await cafe.store.jobs(JobKind.SETTLE, "", 9)
+    assert job.due_at_ms < base.order.created_at_ms + 60_000
+
+
 async def test_pressed_again_is_the_same_order(cafe: Cafe) -> None:
     """A double press, a reload: the same number at the channel, the parameters anew."""
     base = await paying(cafe)
