@@ -12,6 +12,7 @@ import base64
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -42,6 +43,7 @@ from channels.port import (
 )
 from channels.wechat.plugin import PLUGIN as WECHAT
 from gateway.sources import RandomIds, SystemClock
+from signing.alipay_aes import encrypt
 
 _WECHAT_KEY_ID: Final = "PUB_KEY_ID_0119000000012026091600000001"
 _ROUNDS: Final = 200
@@ -111,8 +113,8 @@ def payment() -> PayRequest:
     )
 
 
-def alipay() -> Side:
-    """``alipay.trade.pay`` in key mode."""
+def alipay(aes_key: bytes = b"") -> Side:
+    """``alipay.trade.pay`` in key mode; with a key its contents are encrypted both ways."""
     ours, theirs = (rsa.generate_private_key(65537, 2048) for _ in range(2))
     node = (
         '{"code":"10000","msg":"Success","buyer_logon_id":"139******01",'
@@ -122,13 +124,19 @@ def alipay() -> Side:
         f'"out_trade_no":"{_NUMBER}","point_amount":"0.00","receipt_amount":"19.90",'
         '"total_amount":"19.90","trade_no":"2026091622001400000000000001"}'
     ).encode()
+    if aes_key:
+        node = b'"%b"' % encrypt(aes_key, node).encode()
     signed = base64.b64encode(signature(theirs, node))
     body = b'{"alipay_trade_pay_response":%b,"sign":"%b"}' % (node, signed)
     account = ChannelAccount(
         account_id="ali1",
         channel="alipay",
         settings={"app_id": "2021000000000001"},
-        secrets={"app_private_key": pem(ours), "alipay_public_key": public_pem(theirs)},
+        secrets={
+            "app_private_key": pem(ours),
+            "alipay_public_key": public_pem(theirs),
+            "aes_key": base64.b64encode(aes_key),
+        },
     )
     channel = ALIPAY.build(account, services(HttpResponse(200, {}, body)))
     request = payment()
@@ -177,7 +185,7 @@ def wechat() -> Side:
 
 
 SIDES: Final[Mapping[str, Callable[[], Side]]] = MappingProxyType(
-    {"alipay": alipay, "wechat": wechat}
+    {"alipay": alipay, "alipay_encrypted": partial(alipay, bytes(range(16))), "wechat": wechat}
 )
 
 

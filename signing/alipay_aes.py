@@ -7,16 +7,18 @@ over the ciphertext, before anything is decrypted.
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.padding import PKCS7
 
 _IV: Final = CBC(bytes(16))
-_BLOCK_BITS: Final = 128
+_BLOCK_BYTES: Final = 16
 _KEY_BYTES: Final = 16
+_PADDING: Final = tuple(bytes((count,)) * count for count in range(_BLOCK_BYTES + 1))
+"""By how many bytes are missing to a whole block; never none (PKCS #7)."""
 
 
 class AesError(ValueError):
@@ -38,12 +40,17 @@ def load_key(text: bytes) -> bytes:
     return key
 
 
+@lru_cache(maxsize=64)
+def _cipher(key: bytes) -> Cipher[CBC]:
+    """Made once for each account: anew it costs more than a whole content's encryption."""
+    return Cipher(AES(key), _IV)
+
+
 def encrypt(key: bytes, plain: bytes) -> str:
     """``plain`` as base64 of its ciphertext."""
-    padder = PKCS7(_BLOCK_BITS).padder()
-    cipher = Cipher(AES(key), _IV).encryptor()
-    padded = padder.update(plain) + padder.finalize()
-    return base64.b64encode(cipher.update(padded) + cipher.finalize()).decode("ascii")
+    padding = _PADDING[_BLOCK_BYTES - len(plain) % _BLOCK_BYTES]
+    cipher = _cipher(key).encryptor()
+    return base64.b64encode(cipher.update(plain + padding) + cipher.finalize()).decode("ascii")
 
 
 def decrypt(key: bytes, text: str) -> bytes:
@@ -54,9 +61,11 @@ def decrypt(key: bytes, text: str) -> bytes:
     """
     try:
         ciphertext = base64.b64decode(text, validate=True)
-        cipher = Cipher(AES(key), _IV).decryptor()
+        cipher = _cipher(key).decryptor()
         padded = cipher.update(ciphertext) + cipher.finalize()
-        unpadder = PKCS7(_BLOCK_BITS).unpadder()
-        return unpadder.update(padded) + unpadder.finalize()
     except ValueError:  # binascii.Error is one
         raise AesError("not a ciphertext under this key") from None
+    count = padded[-1] if padded else 0
+    if not 1 <= count <= _BLOCK_BYTES or not padded.endswith(_PADDING[count]):
+        raise AesError("not a ciphertext under this key")
+    return padded[:-count]

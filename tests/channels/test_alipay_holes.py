@@ -110,7 +110,7 @@ def test_g2_the_channels_own_amount_is_handed_on_to_be_compared() -> None:
 def test_g3_an_answer_that_was_heard_before_answers_nothing_else() -> None:
     """Truly signed, of the same order: another refund's yes, and a query's under pay's name."""
     rig = AlipayRig()
-    done = {
+    done: dict[str, object] = {
         "code": "10000",
         "out_trade_no": ORDER,
         "out_request_no": "R1",
@@ -273,7 +273,7 @@ def test_g13_a_name_inside_an_archive_becomes_no_path(tmp_path: Path) -> None:
 def test_g14_yuan_become_fen_by_the_columns_name(tmp_path: Path) -> None:
     """19.9 and 9.8 to the fen, wherever their column stands."""
     rows = (Row("order0001", 1990), Row("order0002", 980))
-    for header in (HEADER, tuple(reversed(HEADER))):
+    for header in (tuple(HEADER), tuple(reversed(HEADER))):
         reader = BILLS.open("trade", Bill(rows, header=header).write(tmp_path))
         found = [row for batch in reader for row in batch.to_pylist()]
         assert [(one["order_no"], one["amount_fen"]) for one in found] == [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from Crypto.Cipher import AES
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +111,16 @@ def test_what_is_encrypted_is_decrypted(plain: bytes, key: bytes) -> None:
 def test_what_is_no_ciphertext_is_refused(text: str) -> None:
     with pytest.raises(AesError):
         decrypt(bytes(16), text)
+
+
+@pytest.mark.parametrize(
+    "padded", [b"a" * 14 + b"\x01\x02", b"a" * 15 + b"\x00", b"\x11" * 16, b"a" * 15 + b"\xff"]
+)
+def test_a_content_whose_padding_is_not_right_is_refused(padded: bytes) -> None:
+    """Under the right key, written by somebody else's cipher."""
+    raw = AES.new(bytes(16), AES.MODE_CBC, bytes(16)).encrypt(padded)
+    with pytest.raises(AesError):
+        decrypt(bytes(16), base64.b64encode(raw).decode())
 
 
 @pytest.mark.parametrize("text", [b"", b"!", b"AAAA", base64.b64encode(bytes(32))])
