@@ -10,11 +10,14 @@ Rules:
 * The database lives in a file of the night's folder, its memory and its spill are bounded,
   and nothing in it outlives the night.
 * The same input makes the same rows in the same order, whatever the number of threads.
+* Bill and books are loaded at once (:meth:`Engine.load_both`): reading either is the work of
+  one core, and what is wrong with the bill is told first.
 
 Only this file imports duckdb.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,6 +30,7 @@ from channels.bill_rows import BILL_SCHEMA
 from channels.bills import BillKind
 from reconciliation.differences import Difference
 from reconciliation.entries import Key, Ours, OurState, Pool, Side, Theirs, Waiting
+from reconciliation.line_queries import FEES, LINES, OUTCOMES, REPORT
 from reconciliation.match import Matched, Rules, match
 from reconciliation.partial_numbers import (
     FIND_PAYMENTS,
@@ -116,6 +120,13 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
+    def load_both(self, bill: Callable[[], None], ours: Callable[[], None]) -> None:
+        """Run ``bill`` here and ``ours`` beside it; raises what ``bill`` raises, then ``ours``."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ours") as beside:
+            loading = beside.submit(ours)
+            bill()
+            loading.result()
+
     def load_bill(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Rows of ``channels.bill_rows.BILL_SCHEMA``; what the iterator raises passes through."""
         self._load("bill", BILL_SCHEMA, batches)
@@ -139,15 +150,16 @@ class Engine:
         faults: list[Exception] = []
         reader = pa.RecordBatchReader.from_batches(schema, _watched(batches, faults))
         query = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM incoming {only}"  # noqa: S608 constants
-        self._db.register("incoming", reader)
+        cursor = self._db.cursor()  # a connection of its own: two loads may run at once
+        cursor.register("incoming", reader)
         try:
-            self._db.execute(query)
+            cursor.execute(query)
         except duckdb.Error:
             if faults:
                 raise faults[0] from None
             raise
         finally:
-            self._db.unregister("incoming")
+            cursor.close()
 
     def complete_numbers(self) -> None:
         """Give lines that name an order in part, or a refund's payment not at all, its number."""
@@ -189,23 +201,24 @@ class Engine:
 
     def merchant_fees(self) -> list[tuple[str, str, int]]:
         """Merchant (``""``: nobody's), currency, and the channel's fee of it in mfen."""
-        return [(no, currency, int(mfen)) for no, currency, mfen in self._rows(_FEES, {})]
+        return [(no, currency, int(mfen)) for no, currency, mfen in self._rows(FEES, {})]
 
     def write_report(self, file: Path) -> None:
         """The bill's volume by merchant, store, terminal, method and hour, as Parquet."""
-        self._copy(_REPORT, file)
+        self._copy(REPORT, file)
 
     def write_outcomes(self, file: Path, day: date) -> None:
         """What became of our own payments of ``day``, by hour, method and state, as Parquet."""
-        self._copy(_OUTCOMES.format(day=day.isoformat()), file)
+        self._copy(OUTCOMES.format(day=day.isoformat()), file)
 
     def write_lines(self, file: Path) -> None:
         """Every line of the bill with what we know of it, as Parquet."""
-        self._copy(_LINES, file)
+        self._copy(LINES, file)
 
     def _copy(self, query: str, file: Path) -> None:
         target = str(file).replace("'", "''")
-        self._db.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        how = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+        self._db.execute(f"COPY ({query}) TO '{target}' ({how})")
 
     def _match_part(self, first: int, day: date, rules: Rules, rate: ChannelRate | None) -> Matched:
         where = {"first": first, "last": first + _ORDERS_AT_ONCE - 1}
@@ -300,33 +313,6 @@ _UNKNOWN: Final = (
     "SELECT DISTINCT order_no FROM bill ANTI JOIN "
     "(SELECT order_no FROM ours WHERE kind = 'payment') USING (order_no) "
     "WHERE order_no <> '' AND NOT contains(order_no, '?') ORDER BY order_no"
-)
-_WITH_OURS: Final = (
-    "bill b LEFT JOIN ours o USING (kind, order_no, refund_no) "
-    "LEFT JOIN (SELECT order_no, merchant_no FROM ours WHERE kind = 'payment') p USING (order_no)"
-)
-_FEES: Final = (
-    "SELECT coalesce(p.merchant_no, '') AS merchant_no, b.currency, sum(b.fee_mfen) "  # noqa: S608
-    f"FROM {_WITH_OURS} GROUP BY ALL ORDER BY ALL"
-)
-_REPORT: Final = (
-    "SELECT coalesce(p.merchant_no, '') AS merchant_no, coalesce(o.store_id, '') AS store_id, "  # noqa: S608
-    "coalesce(o.terminal_id, '') AS terminal_id, coalesce(o.cashier, '') AS cashier, "
-    "coalesce(o.method, '') AS method, b.kind, "
-    "b.currency, CAST((b.at_ms // 3600000 + 8) % 24 AS INTEGER) AS hour, "
-    "CAST(count(*) AS BIGINT) AS lines, CAST(sum(b.amount_fen) AS BIGINT) AS amount_fen, "
-    f"CAST(sum(b.fee_mfen) AS BIGINT) AS fee_mfen FROM {_WITH_OURS} GROUP BY ALL ORDER BY ALL"
-)
-_OUTCOMES: Final = (
-    "SELECT CAST((at_ms // 3600000 + 8) % 24 AS INTEGER) AS hour, method, state, "
-    "CAST(count(*) AS BIGINT) AS payments, CAST(sum(amount_fen) AS BIGINT) AS amount_fen "
-    "FROM ours WHERE kind = 'payment' AND day = DATE '{day}' GROUP BY ALL ORDER BY ALL"
-)
-_LINES: Final = (
-    "SELECT b.kind, b.order_no, b.refund_no, b.trade_no, b.status, b.amount_fen, b.fee_mfen, "  # noqa: S608
-    "b.currency, b.at_ms, b.line, coalesce(o.subject, '') AS subject, "
-    "coalesce(p.merchant_no, '') AS merchant_no, coalesce(o.store_id, '') AS store_id, "
-    f"coalesce(o.terminal_id, '') AS terminal_id FROM {_WITH_OURS} ORDER BY b.line"
 )
 
 

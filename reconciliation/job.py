@@ -262,11 +262,14 @@ class NightJob:
         place = self.place(account.account_id, day)
         totals = _NO_BILL
         with Engine(place / "night.duckdb", self._bounds) as engine:
-            if bill is not None:
-                reader = account.format.open(_kind(account, bill), bill, day)
-                engine.load_bill(iter(reader))
+            reader = account.format.open(_kind(account, bill), bill, day) if bill else None
+            engine.load_both(
+                lambda: engine.load_bill(iter(reader) if reader else ()),
+                lambda: self._load_ours(engine, account, day),
+            )
+            if reader is not None:
                 totals = reader.totals()
-            self._load_ours(engine, account, day)
+            self._complete(engine, account)
             matched = engine.match(day, pool, rules, account.rate)
             engine.write_lines(place / "lines.parquet")
             engine.write_report(place / REPORT_FILE)
@@ -282,6 +285,10 @@ class NightJob:
         window = kind.start_ms(first), kind.start_ms(last + timedelta(days=1))
         with self._source.made_between(account.account_id, *window) as stored:
             engine.load_ours(entries_of(batch, kind) for batch in stored)
+
+    def _complete(self, engine: Engine, account: NightAccount) -> None:
+        """What takes both sides: numbers known in part, orders of other days."""
+        kind = business_day(account.channel)
         engine.complete_numbers()
         missing = engine.unknown_orders()
         if missing:

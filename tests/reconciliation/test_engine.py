@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from channels.bill_rows import BILL_SCHEMA
-from channels.bills import BillKind
+from channels.bills import BillKind, BillRefused
 from reconciliation import engine as engine_module
 from reconciliation.engine import Engine, EngineBounds
 from reconciliation.entries import Ours, OurState, Pool, Side, Theirs, Waiting
@@ -158,3 +159,26 @@ def test_a_line_of_each_kind_is_told_from_the_other() -> None:
     bill = [theirs("A", line=1), theirs("A", "R1", fen=10, line=2)]
     assert by_engine(entries, bill, Pool(), RULES, None).pairs == 2
     assert {BillKind.PAYMENT, BillKind.REFUND} == {line.key.kind for line in bill}
+
+
+def test_both_sides_are_loaded_at_once_and_the_bills_fault_is_told_first(tmp_path: Path) -> None:
+    """Beside each other it is what it is in turn; of two faults the bill's is the night's."""
+    bill, entries = [theirs("A"), theirs("B", line=2)], [ours("A"), ours("C")]
+
+    def broken(why: str) -> Iterator[pa.RecordBatch]:
+        yield from ()
+        raise BillRefused("bill.csv", 7, why)
+
+    with Engine(tmp_path / "one.duckdb", EngineBounds(memory_mb=256, threads=2)) as engine:
+        engine.load_both(
+            lambda: engine.load_bill(bill_batch(bill)),
+            lambda: engine.load_ours(ours_batch(entries)),
+        )
+        assert engine.match(DAY, Pool(), RULES) == match(DAY, entries, bill, Pool(), RULES)
+    with Engine(tmp_path / "two.duckdb", EngineBounds(memory_mb=256, threads=2)) as engine:
+        for first, why in (("bill", "bill"), ("", "ours")):
+            with pytest.raises(BillRefused, match=why):
+                engine.load_both(
+                    lambda first=first: engine.load_bill(broken(first) if first else ()),  # type: ignore[misc]
+                    lambda: engine.load_ours(broken("ours")),
+                )
