@@ -51,6 +51,8 @@ def channel_fees(channel: str, account_id: str) -> str:
 
 SUSPENSE = "suspense"
 """The account of differences that a person has taken off another account."""
+SURPLUS = "differences"
+"""The account of what channels collected beyond our orders: their payers', until returned."""
 
 
 def capture(receivable: str, payable: str, amount_fen: int, currency: str) -> tuple[Posting, ...]:

@@ -37,6 +37,7 @@ from gateway.routes import Routes
 from gateway.seams import Seams
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.port import Store
+from gateway.surplus_refunds import SurplusRefunds
 from gateway.tls import server_context
 from signing.keywrap import Sealer
 
@@ -140,6 +141,12 @@ class Gateway:
             self.log.warning("api without tls", host=bound.api_host)
         self.log.info("gateway ready", pos_port=bound.pos_port, api_port=bound.api_port)
         return bound
+
+    def surplus_refunds(self) -> SurplusRefunds:
+        """What carries approved refunds of surpluses out, once the core is started."""
+        assert self._routes is not None
+        clock = self._seams.clock
+        return SurplusRefunds(store=self.store, routes=self._routes, clock=clock, log=self.log)
 
     async def start_core(self) -> Core:
         """Everything but what listens: store, channels, use cases, recovery.

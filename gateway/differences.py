@@ -7,6 +7,8 @@ Rules:
 * A repair that posts is one ledger entry under the difference's own id, so that carrying
   it out twice posts once. A question to the channel is carried out where the channels are
   (``posgate serve``), and what the channel says is booked like any other answer.
+* A refund is carried out there too, by ``gateway/surplus_refunds.py``; one that the channel
+  refuses opens its difference again.
 """
 
 from collections.abc import Sequence
@@ -25,7 +27,7 @@ from reconciliation.night_records import (
     DifferenceState,
     StoredDifference,
 )
-from reconciliation.repairs import ALLOWED, postings_of
+from reconciliation.repairs import allowed, postings_of
 
 _POSTS: Final = frozenset({Repair.ADJUST, Repair.WRITE_OFF})
 _MOST_CHARACTERS: Final = 500
@@ -70,9 +72,9 @@ class Differences:
         """
         shown = await self.show(difference_id)
         one = shown.difference
-        allowed = ALLOWED[one.found.kind]
-        if repair not in allowed:
-            names = ", ".join(sorted(each.value for each in allowed)) or "nothing"
+        possible = allowed(one.found)
+        if repair not in possible:
+            names = ", ".join(sorted(each.value for each in possible)) or "nothing"
             raise InvalidRequest(
                 "repair_not_allowed", f"for {one.found.kind.value} there may be proposed: {names}"
             )
@@ -111,7 +113,7 @@ class Differences:
         shown = await self.show(difference_id)
         one = shown.difference
         _require(one, DifferenceState.APPROVED)
-        if shown.would_post:
+        if one.repair in _POSTS and shown.would_post:
             entry = LedgerEntry(
                 entry_id=one.id,
                 postings=shown.would_post,
@@ -122,6 +124,13 @@ class Differences:
             await self._store.post(entry)  # False: an earlier try posted it
         moved = replace(one, state=DifferenceState.CLOSED)
         return await self._decide(shown, moved, Deed.CARRY_OUT, by, why)
+
+    async def reopen(self, difference_id: str, by: str, why: str) -> StoredDifference:
+        """What was approved cannot be done: it is open again. Raises as :meth:`carry_out`."""
+        shown = await self.show(difference_id)
+        _require(shown.difference, DifferenceState.APPROVED)
+        moved = replace(shown.difference, state=DifferenceState.OPEN)
+        return await self._decide(shown, moved, Deed.FAIL, by, why)
 
     async def carry_out_approved(self) -> int:
         """Carry out everything that posts and was approved by someone who died before it; how many.
@@ -172,7 +181,7 @@ class Differences:
 
 
 def _postings(one: StoredDifference) -> Sequence[Posting]:
-    if one.repair not in _POSTS:
+    if one.repair not in _POSTS and one.repair is not Repair.REFUND:
         return ()
     return postings_of(one.found, one.repair, one.channel, one.account_id, one.currency)
 

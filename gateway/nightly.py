@@ -7,7 +7,8 @@ Rules:
 * The match runs in a process of its own (``posgate reconcile``): a till never waits for it,
   and what it says is in its exit status and in the store, wherever it dies.
 * A repair that asks the channel is carried out here, where the channels are; what the
-  channel does not answer stays approved and is asked again at the next look. A repair that
+  channel does not answer stays approved and is asked again at the next look, and so does the
+  refund of a surplus (``gateway/surplus_refunds.py``). A repair that
   posts and was left approved by a process that died is carried out first.
 """
 
@@ -44,6 +45,8 @@ class Running(Protocol):
 
 Ask = Callable[[str, str, str, str], Awaitable[bool]]
 """``await ask(channel, account_id, order_no, refund_no)``: whether an answer is booked."""
+GiveBack = Callable[[StoredDifference], Awaitable[bool]]
+"""``await give_back(difference)``: whether the refund of its surplus has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ class Nightly:
         store: Store,
         spawn: Callable[[], Awaitable[Running]],
         ask: Ask,
+        give_back: GiveBack,
         clock: Clock,
         log: Log,
         pace: NightlyPace,
@@ -71,6 +75,7 @@ class Nightly:
         self._store = store
         self._spawn = spawn
         self._ask = ask
+        self._give_back = give_back
         self._clock = clock
         self._log = log
         self._pace = pace
@@ -133,6 +138,8 @@ class Nightly:
             for one in page:
                 if one.repair is Repair.QUERY_AGAIN:
                     await self._question(one)
+                elif one.repair is Repair.REFUND and not await self._give_back(one):
+                    self._log.warning("difference not answered", difference_id=one.id)
             after = page[-1].id
 
     async def _question(self, one: StoredDifference) -> None:

@@ -63,6 +63,8 @@ class Deed(enum.Enum):
     APPROVE = "approve"
     REFUSE = "refuse"
     CARRY_OUT = "carry_out"
+    FAIL = "fail"
+    """The channel refuses what was approved: it is open again."""
     SUPERSEDE = "supersede"
     """The night was matched again: it is gone, or has other figures now."""
 
@@ -93,6 +95,35 @@ class DifferenceDecision:
     by: str
     why: str
     at_ms: int
+
+
+class SurplusState(enum.Enum):
+    """Where the refund of a surplus stands; the values are those of a refund."""
+
+    SUBMITTED = "submitted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurplusRefund:
+    """The refund of what a channel collected beyond ``payment_id``, approved as a repair.
+
+    ``id`` is its difference's and the approval's number; ``channel_refund_no`` is written before
+    anything is sent and serves every repeat. ``done_at_ms`` is 0 until it is over.
+    """
+
+    id: str
+    difference_id: str
+    payment_id: str
+    channel: str
+    account_id: str
+    channel_refund_no: str
+    amount_fen: int
+    currency: str
+    created_at_ms: int
+    state: SurplusState = SurplusState.SUBMITTED
+    done_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from reconciliation.night_records import (
     StoredDifference,
     StoredRate,
     StoredStatement,
+    SurplusRefund,
 )
 
 
@@ -74,6 +75,18 @@ class NightStore(Protocol):
         self, decision: DifferenceDecision, difference: StoredDifference
     ) -> bool:
         """Record a decision and move its difference to ``difference``; ``False``: it moved."""
+        ...
+
+    async def surplus_refund(self, refund_id: str) -> SurplusRefund | None:
+        """The refund of a surplus by its id."""
+        ...
+
+    async def add_surplus_refund(self, refund: SurplusRefund) -> bool:
+        """Keep one before it is sent; ``False`` when it is kept already, with its own number."""
+        ...
+
+    async def end_surplus_refund(self, refund: SurplusRefund) -> bool:
+        """Keep how it ended; ``False`` when it had ended already."""
         ...
 
     async def add_rate(self, rate: StoredRate) -> bool:

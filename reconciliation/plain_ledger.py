@@ -16,7 +16,7 @@ from domain.ledger import Posting
 from domain.money import format_yuan
 
 _ROOTS: Final = {"channel": "Assets", "merchant": "Liabilities", "fees": "Expenses",
-                 "revenue": "Income", "written_off": "Expenses"}  # fmt: skip
+                 "revenue": "Income", "written_off": "Expenses", "differences": "Liabilities"}  # fmt: skip
 _OTHERS: Final = "Equity"
 _ODD: Final = re.compile(r"[^A-Za-z0-9]")
 

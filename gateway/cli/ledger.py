@@ -12,6 +12,7 @@ import typer
 from domain.errors import Conflict, InvalidRequest, NotFound
 from domain.ids import is_merchant_number
 from domain.ledger import (
+    SURPLUS,
     SUSPENSE,
     adjustment,
     channel_fees,
@@ -139,7 +140,7 @@ async def _require_accounts(session: Session, debit: str, credit: str) -> None:
     """A misspelt account would be a new one, silently."""
     if debit == credit:
         raise InvalidRequest("invalid_option", "--debit and --credit must differ")
-    known = {SUSPENSE}
+    known = {SUSPENSE, SURPLUS}
     known |= {merchant_payable(one.merchant_no) for one in await session.store.merchants()}
     for account in await session.store.accounts():
         known.add(channel_receivable(account.channel, account.account_id))

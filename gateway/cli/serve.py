@@ -116,6 +116,7 @@ def _nightly(gateway: Gateway, config: Path) -> Nightly:
         store=gateway.store,
         spawn=spawn,
         ask=gateway.core.inbound.ask,
+        give_back=gateway.surplus_refunds().carry_out,
         clock=SystemClock(),
         log=gateway.log,
         pace=NightlyPace(),

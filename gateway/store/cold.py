@@ -18,6 +18,7 @@ from gateway.store.provisioning import Provisioning
 from gateway.store.qr_codes import QrCodes
 from gateway.store.reads import PaymentReads
 from gateway.store.refunds import Refunds
+from gateway.store.surplus_refunds import SurplusRefunds
 from gateway.store.till_events import TillEvents
 
 
@@ -37,6 +38,7 @@ class ColdStore(
     LinkKeys,
     Nights,
     MerchantDays,
+    SurplusRefunds,
     QrCodes,
     Limits,
     Operators,

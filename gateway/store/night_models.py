@@ -96,6 +96,27 @@ class DifferenceDecisionRow(Model):
         unique_together = (("difference_id", "number"),)
 
 
+class SurplusRefundRow(Model):
+    """The refund of what a channel collected beyond an order, approved as a repair."""
+
+    id = fields.CharField(max_length=_NAME, primary_key=True)
+    difference_id = fields.CharField(max_length=_NAME)
+    payment_id = fields.CharField(max_length=_NAME)
+    channel = fields.CharField(max_length=_NAME)
+    account_id = fields.CharField(max_length=_NAME)
+    channel_refund_no = fields.CharField(max_length=_NAME)
+    amount_fen = fields.BigIntField()
+    currency = fields.CharField(max_length=3)
+    created_at_ms = fields.BigIntField()
+    state = fields.CharField(max_length=16)
+    done_at_ms = fields.BigIntField()
+
+    class Meta:
+        table = "surplus_refunds"
+        unique_together = (("account_id", "channel_refund_no"),)
+        indexes = (("account_id", "created_at_ms"),)
+
+
 class MerchantRateRow(Model):
     """What a merchant is charged from a day on (a newer row overrides an older one)."""
 

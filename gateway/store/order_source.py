@@ -45,10 +45,20 @@ _REFUND_COLUMNS: Final = (
     "r.id, r.merchant_no, p.store_id, p.terminal_id, p.method, r.created_at_ms, r.done_at_ms, {cashier} "
     "FROM refunds r JOIN payments p ON p.id = r.payment_id"
 )
+_SURPLUS_COLUMNS: Final = (
+    "'refund', p.channel_order_no, s.channel_refund_no, s.state, s.amount_fen, 0, s.currency, "
+    "s.id, p.merchant_no, p.store_id, p.terminal_id, p.method, s.created_at_ms, s.done_at_ms, {cashier} "
+    "FROM surplus_refunds s JOIN payments p ON p.id = s.payment_id"
+)
+"""What went back of a surplus, which a later bill names like any refund."""
 _PAYMENTS: Final = (
     f"SELECT {_COLUMNS} WHERE account_id = ? AND id >= ? AND id < ? AND channel_order_no <> ''"
 )
 _REFUNDS: Final = f"SELECT {_REFUND_COLUMNS} WHERE r.account_id = ? AND r.id >= ? AND r.id < ?"
+_SURPLUS: Final = (
+    f"SELECT {_SURPLUS_COLUMNS} WHERE s.account_id = ? AND s.created_at_ms >= ? "
+    "AND s.created_at_ms < ?"
+)
 _OF_NAMES: Final = (
     "SELECT a.payment_id FROM attempts a WHERE a.account_id = ? AND a.channel_order_no IN ({names})"
 )
@@ -56,6 +66,10 @@ _NAMED: Final = f"SELECT {_COLUMNS} WHERE account_id = ? AND id IN ({_OF_NAMES})
 _NAMED_REFUNDS: Final = (
     f"SELECT {_REFUND_COLUMNS} WHERE r.account_id = ? AND r.payment_id IN ({_OF_NAMES})"
 )
+_NAMED_SURPLUS: Final = (
+    f"SELECT {_SURPLUS_COLUMNS} WHERE s.account_id = ? AND s.payment_id IN ({_OF_NAMES})"
+)
+_EVERY_NAMED: Final = (_NAMED, _NAMED_REFUNDS, _NAMED_SURPLUS)
 
 
 _POSTED_ITEMS: Final = """
@@ -87,6 +101,13 @@ def id_bounds(prefix: str, from_ms: int, until_ms: int) -> tuple[str, str]:
     return prefix + number(from_ms, nothing), prefix + number(until_ms, nothing)
 
 
+def _made_between(from_ms: int, until_ms: int) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Each query of what was made then, with its bounds."""
+    yield _PAYMENTS, id_bounds("pay_", from_ms, until_ms)
+    yield _REFUNDS, id_bounds("ref_", from_ms, until_ms)
+    yield _SURPLUS, (from_ms, until_ms)
+
+
 def order_source(url: str) -> "SqliteOrders | PostgresOrders":
     """The source for a store's URL."""
     path = sqlite_path(url)
@@ -111,15 +132,15 @@ class SqliteOrders:
     def _walk(
         self, file: sqlite3.Connection, account_id: str, from_ms: int, until_ms: int
     ) -> Iterator[pa.RecordBatch]:
-        for sql, prefix in ((_PAYMENTS, "pay_"), (_REFUNDS, "ref_")):
+        for sql, bounds in _made_between(from_ms, until_ms):
             asked = sql.format(cashier=_SQLITE_CASHIER)
-            yield from _batches(file, asked, (account_id, *id_bounds(prefix, from_ms, until_ms)))
+            yield from _batches(file, asked, (account_id, *bounds))
 
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The payments under these channel order numbers, and all of their refunds."""
         with self._opened() as file:
             for part in _parts(order_nos):
-                for sql in (_NAMED, _NAMED_REFUNDS):
+                for sql in _EVERY_NAMED:
                     names = ", ".join("?" * len(part))
                     asked = sql.format(names=names, cashier=_SQLITE_CASHIER)
                     yield from _batches(file, asked, (account_id, account_id, *part))
@@ -168,11 +189,8 @@ class PostgresOrders:
     ) -> Iterator[Iterator[pa.RecordBatch]]:
         """Everything made in [from, until), copied first, then read from the copy."""
         asked = [
-            (
-                sql.format(cashier=_POSTGRES_CASHIER),
-                (account_id, *id_bounds(prefix, from_ms, until_ms)),
-            )
-            for sql, prefix in ((_PAYMENTS, "pay_"), (_REFUNDS, "ref_"))
+            (sql.format(cashier=_POSTGRES_CASHIER), (account_id, *bounds))
+            for sql, bounds in _made_between(from_ms, until_ms)
         ]
         with tempfile.TemporaryDirectory(prefix="posgate-orders-") as folder:
             copies = asyncio.run(self._copy(asked, Path(folder)))
@@ -186,7 +204,7 @@ class PostgresOrders:
                 (account_id, account_id, *part),
             )
             for part in _parts(order_nos)
-            for sql in (_NAMED, _NAMED_REFUNDS)
+            for sql in _EVERY_NAMED
         ]
         if not asked:
             return

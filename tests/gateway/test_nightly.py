@@ -11,7 +11,7 @@ from gateway.nightly import Nightly, NightlyPace
 from gateway.store.port import JobKind, Store
 from reconciliation.differences import Repair
 from reconciliation.entries import Pool
-from reconciliation.night_records import DifferenceState, NightState
+from reconciliation.night_records import DifferenceState, NightState, StoredDifference
 from tests.reconciliation.fakes import SetClock
 from tests.store.conftest import OpenStore, migrated_file, open_store, sqlite_url
 from tests.store.test_nights import FIRST, stored
@@ -43,9 +43,10 @@ class Node:
     def __init__(self, store: Store, clock: SetClock) -> None:
         self.processes: list[Process] = []
         self.asked: list[tuple[str, str, str, str]] = []
+        self.given_back: list[str] = []
         self.answers = True
         self.nightly = Nightly(
-            store=store, spawn=self._spawn, ask=self._ask, clock=clock,
+            store=store, spawn=self._spawn, ask=self._ask, give_back=self._give_back, clock=clock,
             log=structlog.get_logger(), pace=PACE,
         )  # fmt: skip
 
@@ -55,6 +56,10 @@ class Node:
 
     async def _ask(self, channel: str, account_id: str, order_no: str, refund_no: str) -> bool:
         self.asked.append((channel, account_id, order_no, refund_no))
+        return self.answers
+
+    async def _give_back(self, one: StoredDifference) -> bool:
+        self.given_back.append(one.id)
         return self.answers
 
     def end(self, status: int = 0) -> None:
@@ -125,7 +130,8 @@ async def test_an_approved_question_is_asked_and_closed_once_it_is_answered(
 ) -> None:
     asked = replace(stored("A"), state=DifferenceState.APPROVED, repair=Repair.QUERY_AGAIN)
     other = replace(stored("B"), state=DifferenceState.APPROVED, repair=Repair.ADJUST)
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [asked, other], Pool())
+    owed = replace(stored("C"), state=DifferenceState.APPROVED, repair=Repair.REFUND)
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [asked, other, owed], Pool())
     node = Node(store, clock)
     node.answers = answers
     look = asyncio.ensure_future(node.nightly.look())
@@ -133,6 +139,7 @@ async def test_an_approved_question_is_asked_and_closed_once_it_is_answered(
     node.end()
     await look
     assert node.asked == [("alipay", "a1", "A", "")]
+    assert node.given_back == [owed.id]
     found = await store.difference(asked.id)
     assert found is not None
     assert found[0].state is (DifferenceState.CLOSED if answers else DifferenceState.APPROVED)

@@ -1,0 +1,191 @@
+"""What a channel collected twice, or beyond an order, goes back to its payer.
+
+Rules:
+
+* It is the payer's money and never the merchant's: no line touches the merchant's account, its
+  payment keeps what it has, and its statement does not change. Approved, the surplus is taken
+  from the channel's account into *differences*; with the channel's word that the payer has it,
+  it leaves both.
+* Persisted, sent, persisted. The refund's number is written down before the first byte leaves
+  and serves every repeat; what may have been sent is asked about before it is sent again, and
+  a "no" is believed only once the channel knows no such refund.
+* Every step is repeatable under the approval's own number: whoever comes after a process that
+  died does what is left, once. Two at once send under one number.
+* Silence ends nothing: it stays approved and is asked about at the next look. A definitive "no"
+  takes the surplus back out of *differences*, and opens the difference again for people.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from channels.port import RefundAnswer, RefundRequest, Refunds, Verdict, refunds_of
+from domain.clock import Clock
+from domain.errors import Conflict, NotFound
+from domain.ledger import Posting
+from domain.payment import Payment
+from gateway.differences import BY_ITSELF, Differences
+from gateway.logs import Log
+from gateway.routes import Routes
+from gateway.settlement import reference
+from gateway.store.port import LedgerEntry, Store
+from reconciliation.differences import Repair
+from reconciliation.night_records import Deed, StoredDifference, SurplusRefund, SurplusState
+from reconciliation.repairs import postings_of, surplus_fen
+
+_REASON: Final = "多收款退回"
+"""What the payer is told: returned, since more was collected than was owed."""
+
+
+class SurplusRefunds:
+    """Carries approved refunds of surpluses out, where the channels are."""
+
+    def __init__(self, *, store: Store, routes: Routes, clock: Clock, log: Log) -> None:
+        self._store = store
+        self._routes = routes
+        self._clock = clock
+        self._log = log
+        self._differences = Differences(store, clock)
+
+    async def carry_out(self, one: StoredDifference) -> bool:
+        """Bring an approved one as far as it goes now; ``False``: the channel said no end yet.
+
+        Raises:
+            Unavailable: the store is down; the next look goes on where this one was.
+        """
+        route = self._routes.find(one.channel, one.account_id)
+        ability = refunds_of(route.channel) if route is not None else None
+        payment = await self._store.payment(one.found.subject)
+        if ability is None or payment is None or self._routes.holds_back(one.account_id):
+            return False
+        name = await self._name(one)
+        taken_in = postings_of(one.found, Repair.REFUND, one.channel, one.account_id, one.currency)
+        await self._post(f"{name}.in", taken_in, "a surplus that goes back to its payer")
+        kept = await self._store.surplus_refund(name)
+        may_be_sent = kept is not None
+        if kept is None:
+            kept = self._new(name, one, ability)
+            if not await self._store.add_surplus_refund(kept):
+                return False  # another one is at it
+        if kept.state is SurplusState.SUBMITTED:
+            kept = await self._settled(kept, ability, _request(kept, payment, one), may_be_sent)
+        return await self._close(one, kept, taken_in)
+
+    def _new(self, name: str, one: StoredDifference, ability: Refunds) -> SurplusRefund:
+        return SurplusRefund(
+            id=name,
+            difference_id=one.id,
+            payment_id=one.found.subject,
+            channel=one.channel,
+            account_id=one.account_id,
+            channel_refund_no=ability.new_refund_no(),
+            amount_fen=surplus_fen(one.found),
+            currency=one.currency,
+            created_at_ms=self._clock.now_ms(),
+        )
+
+    async def _name(self, one: StoredDifference) -> str:
+        """Of this approval: one that comes after the channel's "no" is another refund."""
+        decisions = (await self._differences.show(one.id)).decisions
+        number = max(each.number for each in decisions if each.deed is Deed.APPROVE)
+        return f"{one.id}.{number}"
+
+    async def _settled(
+        self, kept: SurplusRefund, ability: Refunds, request: RefundRequest, may_be_sent: bool
+    ) -> SurplusRefund:
+        """Ask or send, and keep what the channel says if that ends it."""
+        answer = await self._answer(ability, request, may_be_sent)
+        if wrong := _contradiction(request, answer):
+            self._log.error("refund of a surplus needs eyes", refund_id=kept.id, reason=wrong)
+            return kept
+        match answer.verdict:
+            case Verdict.SUCCEEDED:
+                state = SurplusState.SUCCEEDED
+            case Verdict.DECLINED:
+                state = SurplusState.FAILED
+            case Verdict.PENDING | Verdict.UNKNOWN | Verdict.NOT_SENT:
+                self._log.warning(
+                    "refund of a surplus waits",
+                    refund_id=kept.id,
+                    verdict=answer.verdict.value,
+                    code=answer.channel_code,
+                )
+                return kept
+        ended = replace(kept, state=state, done_at_ms=self._clock.now_ms())
+        if await self._store.end_surplus_refund(ended):
+            return ended
+        return await self._store.surplus_refund(kept.id) or kept
+
+    async def _answer(
+        self, ability: Refunds, request: RefundRequest, may_be_sent: bool
+    ) -> RefundAnswer:
+        try:
+            if may_be_sent:
+                asked = await ability.query_refund(request)
+                if not asked.not_found:
+                    return asked
+            answer = await ability.refund(replace(request, repeated=may_be_sent))
+            if answer.verdict is Verdict.DECLINED:
+                asked = await ability.query_refund(request)
+                return answer if asked.not_found else asked
+        except Exception:
+            self._log.exception("adapter fault", refund_no=request.refund_no)
+            return RefundAnswer(verdict=Verdict.UNKNOWN)
+        return answer
+
+    async def _close(
+        self, one: StoredDifference, kept: SurplusRefund, taken_in: Sequence[Posting]
+    ) -> bool:
+        """Post what its end means, then say so in the difference; each once."""
+        if kept.state is SurplusState.SUBMITTED:
+            return False
+        taken_out = [replace(line, amount_fen=-line.amount_fen) for line in taken_in]
+        is_done = kept.state is SurplusState.SUCCEEDED
+        why = "the payer has it" if is_done else "the channel refuses to return it"
+        await self._post(f"{kept.id}.out", taken_out, f"{why}: {kept.channel_refund_no}")
+        try:
+            if is_done:
+                said = f"returned to the payer under {kept.channel_refund_no}"
+                await self._differences.carry_out(one.id, BY_ITSELF, said)
+            else:
+                said = f"the channel refuses the refund {kept.channel_refund_no}"
+                await self._differences.reopen(one.id, BY_ITSELF, said)
+        except (Conflict, NotFound):
+            return True  # somebody closed it meanwhile
+        return True
+
+    async def _post(self, entry_id: str, postings: Sequence[Posting], why: str) -> None:
+        await self._store.post(
+            LedgerEntry(
+                entry_id=entry_id,
+                postings=tuple(postings),
+                by=BY_ITSELF,
+                why=why,
+                at_ms=self._clock.now_ms(),
+            )
+        )  # False: an earlier try posted it
+
+
+def _request(kept: SurplusRefund, payment: Payment, one: StoredDifference) -> RefundRequest:
+    """Of the payment as its channel has it: where it collected more, that is the whole."""
+    paid = reference(payment)
+    collected_fen = max(paid.amount_fen, one.found.theirs_fen or 0)
+    return RefundRequest(
+        refund_no=kept.channel_refund_no,
+        payment=replace(paid, amount_fen=collected_fen),
+        amount_fen=kept.amount_fen,
+        currency=kept.currency,
+        reason=_REASON,
+        created_at_ms=kept.created_at_ms,
+    )
+
+
+def _contradiction(request: RefundRequest, answer: RefundAnswer) -> str:
+    """What in a "yes" does not fit; ``""``: nothing."""
+    if answer.verdict is not Verdict.SUCCEEDED:
+        return ""
+    if answer.amount_fen is not None and answer.amount_fen != request.amount_fen:
+        return "refund_amount_mismatch"
+    if answer.refund_no and answer.refund_no != request.refund_no:
+        return "refund_number_mismatch"
+    return ""

@@ -1,0 +1,351 @@
+"""What was collected beyond an order goes back once, whoever dies at whichever step."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels.port import RefundAnswer, RefundRequest, Verdict
+from domain.decline import DeclineReason
+from domain.errors import Conflict, InvalidRequest
+from domain.ledger import is_balanced
+from gateway.differences import Differences
+from gateway.store.order_source import order_source
+from gateway.store.port import Store
+from gateway.surplus_refunds import SurplusRefunds
+from reconciliation.differences import Difference, DifferenceKind, Repair
+from reconciliation.entries import Pool
+from reconciliation.night_records import Deed, DifferenceState, NightState, StoredDifference
+from reconciliation.repairs import allowed, postings_of, surplus_fen
+from tests.reconciliation.fakes import SetClock
+from tests.store.conftest import OpenStore, migrated_file, open_store, sqlite_url, url
+from tests.store.test_nights import FIRST, stored
+from tests.support.payments import MERCHANT, sample_advance, sample_claim, sample_order
+from tests.support.postgres import (
+    emptied_postgres_url,
+    postgres_server,
+    postgres_url,
+    shared_postgres_url,
+)
+
+__all__ = [
+    "emptied_postgres_url", "migrated_file", "open_store", "postgres_server", "postgres_url",
+    "shared_postgres_url", "sqlite_url", "url",
+]  # fmt: skip
+RECEIVABLE, PAYABLE = "channel:unionpay_card:a1", f"merchant:{MERCHANT}"
+PAID_FEN, SURPLUS_FEN = 1990, 710
+NOT_FOUND = RefundAnswer(verdict=Verdict.UNKNOWN, not_found=True)
+REFUSED = RefundAnswer(verdict=Verdict.DECLINED, reason=DeclineReason.DECLINED)
+
+
+class Dies(Exception):
+    """The process ends here."""
+
+
+@dataclass
+class PayingChannel:
+    """Pays a refund out once for each number, as the sandbox's do; its answers may be lost."""
+
+    paid_out: dict[str, int] = field(default_factory=dict)
+    sent: list[RefundRequest] = field(default_factory=list)
+    made: int = 0
+    refuses: bool = False
+    is_silent: bool = False
+    dies: str = ""
+    """``before`` or ``after`` the channel took it."""
+
+    def new_refund_no(self) -> str:
+        self.made += 1
+        return f"SR{self.made}"
+
+    async def refund(self, request: RefundRequest) -> RefundAnswer:
+        if self.dies == "before":
+            raise asyncio.CancelledError
+        self.sent.append(request)
+        if self.refuses:
+            return REFUSED
+        self.paid_out[request.refund_no] = request.amount_fen
+        if self.dies == "after":
+            raise asyncio.CancelledError
+        if self.is_silent:
+            return RefundAnswer(verdict=Verdict.UNKNOWN)
+        return self._said(request)
+
+    async def query_refund(self, request: RefundRequest) -> RefundAnswer:
+        if self.is_silent:
+            return RefundAnswer(verdict=Verdict.UNKNOWN)
+        return self._said(request) if request.refund_no in self.paid_out else NOT_FOUND
+
+    def _said(self, request: RefundRequest) -> RefundAnswer:
+        amount_fen = self.paid_out[request.refund_no]
+        return RefundAnswer(
+            verdict=Verdict.SUCCEEDED, amount_fen=amount_fen, refund_no=request.refund_no
+        )
+
+
+class DyingStore:
+    """A store whose process dies before or after its ``place``-th commit."""
+
+    COMMITS = ("post", "add_surplus_refund", "end_surplus_refund", "decide_difference")
+
+    def __init__(self, store: Store, place: int, *, is_committed: bool) -> None:
+        self._store, self._left, self._is_committed = store, place, is_committed
+        self.is_dead = False
+
+    def __getattr__(self, name: str) -> Any:
+        found: Callable[..., Any] = getattr(self._store, name)
+        return self._dying(found) if name in self.COMMITS else found
+
+    def _dying(self, commit: Callable[..., Any]) -> Callable[..., Any]:
+        async def dies(*words: Any) -> Any:
+            self._left -= 1
+            if self._left:
+                return await commit(*words)
+            if self._is_committed:
+                await commit(*words)
+            self.is_dead = True
+            raise Dies
+
+        return dies
+
+
+@dataclass
+class Desk:
+    """An approved refund of a surplus, and the channel that shall pay it."""
+
+    store: Store
+    one: StoredDifference
+    channel: PayingChannel = field(default_factory=PayingChannel)
+
+    def at_work(self, store: Any = None) -> SurplusRefunds:
+        route = SimpleNamespace(channel=self.channel, channel_name="unionpay_card")
+        routes: Any = SimpleNamespace(find=lambda *_: route, holds_back=lambda _: False)
+        return SurplusRefunds(
+            store=store or self.store, routes=routes, clock=SetClock(9_000),
+            log=structlog.get_logger(),
+        )  # fmt: skip
+
+    async def carry_out(self, store: Any = None) -> bool:
+        found = await self.store.difference(self.one.id)
+        assert found is not None
+        return await self.at_work(store).carry_out(found[0])
+
+    async def approve(self, repair: Repair = Repair.REFUND) -> StoredDifference:
+        use = Differences(self.store, SetClock(7_000))
+        await use.propose(self.one.id, repair, "Li", "the payer was charged more")
+        return await use.approve(self.one.id, "Wang", "seen in the bill")
+
+    async def state(self) -> tuple[DifferenceState, Sequence[Deed]]:
+        found = await self.store.difference(self.one.id)
+        assert found is not None
+        return found[0].state, [each.deed for each in found[1]]
+
+    async def balances(self) -> dict[str, int]:
+        return {name: fen for (name, _), fen in (await self.store.balances()).items() if fen}
+
+
+def surplus(kind: DifferenceKind = DifferenceKind.AMOUNT) -> StoredDifference:
+    """The channel has 7.10 yuan more of the sample payment than the order asked for."""
+    order = sample_order(1)
+    found = Difference(
+        kind=kind, day=FIRST.day, order_no=order.channel_order_no, subject=order.id,
+        ours_fen=PAID_FEN, theirs_fen=PAID_FEN + SURPLUS_FEN,
+    )  # fmt: skip
+    return replace(stored("A"), channel="unionpay_card", found=found)
+
+
+@pytest.fixture
+async def desk(sqlite_url: str, open_store: OpenStore) -> Desk:
+    return await desk_of(await open_store(sqlite_url))
+
+
+async def desk_of(store: Store) -> Desk:
+    """A desk with one captured payment, and an open difference about it."""
+    await store.claim(sample_claim(1))
+    await store.advance(sample_advance(1))
+    one = surplus()
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [one], Pool())
+    return Desk(store, one)
+
+
+async def test_the_surplus_goes_back_and_the_merchant_notices_nothing(desk: Desk) -> None:
+    before = await desk.balances()
+    payment = await desk.store.payment(desk.one.found.subject)
+    await desk.approve()
+    assert await desk.balances() == before
+    assert await desk.carry_out()
+    assert await desk.balances() == before
+    assert desk.channel.paid_out == {"SR1": SURPLUS_FEN}
+    assert desk.channel.sent[0].payment.amount_fen == PAID_FEN + SURPLUS_FEN
+    assert await desk.store.payment(desk.one.found.subject) == payment
+    deeds = [Deed.PROPOSE, Deed.APPROVE, Deed.CARRY_OUT]
+    assert await desk.state() == (DifferenceState.CLOSED, deeds)
+
+
+async def test_until_the_channel_answers_the_surplus_is_told_as_owed(desk: Desk) -> None:
+    before = await desk.balances()
+    await desk.approve()
+    desk.channel.is_silent = True
+    for _ in range(3):
+        assert not await desk.carry_out()
+    owed = {RECEIVABLE: before[RECEIVABLE] + SURPLUS_FEN, "differences": -SURPLUS_FEN}
+    assert await desk.balances() == before | owed
+    assert len(desk.channel.sent) == 1, "what may have been sent is asked about, not sent again"
+    desk.channel.is_silent = False
+    assert await desk.carry_out()
+    assert (desk.channel.paid_out, await desk.balances()) == ({"SR1": SURPLUS_FEN}, before)
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+@pytest.mark.parametrize("place", range(1, 6))
+async def test_whoever_dies_at_a_commit_leaves_the_rest_to_the_next(
+    desk: Desk, place: int, is_committed: bool
+) -> None:
+    """In, number, end, out, closed: five commits, and a death before and after each."""
+    before = await desk.balances()
+    await desk.approve()
+    dying = DyingStore(desk.store, place, is_committed=is_committed)
+    with pytest.raises(Dies):
+        await desk.carry_out(dying)
+    state, _ = await desk.state()
+    if state is DifferenceState.APPROVED:
+        assert await desk.carry_out()
+    assert list(desk.channel.paid_out.values()) == [SURPLUS_FEN]
+    assert len(desk.channel.sent) == 1
+    assert await desk.balances() == before
+    deeds = [Deed.PROPOSE, Deed.APPROVE, Deed.CARRY_OUT]
+    assert await desk.state() == (DifferenceState.CLOSED, deeds)
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+async def test_whoever_dies_in_the_call_never_pays_twice(desk: Desk, dies: str) -> None:
+    before = await desk.balances()
+    await desk.approve()
+    desk.channel.dies = dies
+    with pytest.raises(asyncio.CancelledError):
+        await desk.carry_out()
+    desk.channel.dies = ""
+    assert await desk.carry_out()
+    assert (desk.channel.paid_out, desk.channel.made) == ({"SR1": SURPLUS_FEN}, 1)
+    assert await desk.balances() == before
+
+
+async def test_two_at_once_pay_once(desk: Desk) -> None:
+    before = await desk.balances()
+    await desk.approve()
+    await asyncio.gather(desk.carry_out(), desk.carry_out())
+    while (await desk.state())[0] is DifferenceState.APPROVED:
+        await desk.carry_out()
+    assert list(desk.channel.paid_out.values()) == [SURPLUS_FEN]
+    assert await desk.balances() == before
+
+
+async def test_a_definitive_no_opens_it_again_and_another_approval_is_another_refund(
+    desk: Desk,
+) -> None:
+    before = await desk.balances()
+    await desk.approve()
+    desk.channel.refuses = True
+    assert await desk.carry_out()
+    assert await desk.state() == (DifferenceState.OPEN, [Deed.PROPOSE, Deed.APPROVE, Deed.FAIL])
+    assert await desk.balances() == before
+    desk.channel.refuses = False
+    await desk.approve()
+    assert await desk.carry_out()
+    assert desk.channel.paid_out == {"SR2": SURPLUS_FEN}
+    assert (await desk.state())[0] is DifferenceState.CLOSED
+    assert await desk.balances() == before
+
+
+async def test_after_a_no_the_surplus_may_be_adjusted(desk: Desk) -> None:
+    before = await desk.balances()
+    await desk.approve()
+    desk.channel.refuses = True
+    await desk.carry_out()
+    await desk.approve(Repair.ADJUST)
+    moved = {RECEIVABLE: before[RECEIVABLE] + SURPLUS_FEN, "suspense": -SURPLUS_FEN}
+    assert await desk.balances() == before | moved
+
+
+async def test_a_yes_that_does_not_fit_ends_nothing(desk: Desk) -> None:
+    await desk.approve()
+    desk.channel.is_silent = True
+    await desk.carry_out()
+    desk.channel.is_silent = False
+    desk.channel.paid_out["SR1"] = SURPLUS_FEN - 1
+    assert not await desk.carry_out()
+    assert (await desk.state())[0] is DifferenceState.APPROVED
+
+
+async def test_nothing_leaves_before_a_second_person_or_after_the_wrong_one(desk: Desk) -> None:
+    use = Differences(desk.store, SetClock(7_000))
+    await use.propose(desk.one.id, Repair.REFUND, "Li", "seen")
+    with pytest.raises(Conflict):
+        await use.approve(desk.one.id, " li", "mine")
+    assert await use.carry_out_approved() == 0
+    assert desk.channel.sent == []
+    await use.approve(desk.one.id, "Wang", "agreed")
+    with pytest.raises(Conflict):
+        await use.approve(desk.one.id, "Zhao", "again")
+    assert await use.carry_out_approved() == 0, "only where the channels are"
+    assert (await desk.state())[0] is DifferenceState.APPROVED
+
+
+async def test_the_next_bill_finds_the_refund_in_our_books(url: str, open_store: OpenStore) -> None:
+    """On both engines: written once, ended once, and read with the day's orders."""
+    desk = await desk_of(await open_store(url))
+    await desk.approve()
+    assert await desk.carry_out()
+
+    def rows() -> list[dict[str, Any]]:
+        source = order_source(url)
+        with source.made_between("a1", 8_000, 10_000) as batches:
+            made = [row for batch in batches for row in batch.to_pylist()]
+        named = source.named("a1", [desk.one.found.order_no])
+        found = [row for batch in named for row in batch.to_pylist() if row["kind"] == "refund"]
+        assert found == made
+        return found
+
+    (row,) = await asyncio.to_thread(rows)
+    assert (row["order_no"], row["refund_no"]) == (desk.one.found.order_no, "SR1")
+    assert (row["status"], row["amount_fen"]) == ("succeeded", SURPLUS_FEN)
+    kept = await desk.store.surplus_refund(row["subject"])
+    assert kept is not None
+    assert not await desk.store.add_surplus_refund(replace(kept, channel_refund_no="other"))
+    assert not await desk.store.end_surplus_refund(kept)
+    assert await desk.store.surplus_refund("dif_none.2") is None
+
+
+async def test_only_a_surplus_of_ours_can_be_refunded(desk: Desk) -> None:
+    short = replace(
+        stored("B"), found=replace(desk.one.found, order_no="B", theirs_fen=PAID_FEN - 1)
+    )
+    await desk.store.save_match(
+        replace(FIRST, account_id="a2", state=NightState.MATCHED), [short], Pool()
+    )
+    with pytest.raises(InvalidRequest, match="adjust, write_off"):
+        await Differences(desk.store, SetClock(1)).propose(short.id, Repair.REFUND, "Li", "x")
+
+
+@given(
+    st.sampled_from(DifferenceKind), st.one_of(st.none(), st.integers(0, 9)),
+    st.one_of(st.none(), st.integers(0, 9)), st.sampled_from(["", "pay_1"]),
+)  # fmt: skip
+def test_a_refund_is_possible_just_where_the_channel_has_more_of_a_payment_of_ours(
+    kind: DifferenceKind, ours_fen: int | None, theirs_fen: int | None, subject: str
+) -> None:
+    found = replace(surplus(kind).found, ours_fen=ours_fen, theirs_fen=theirs_fen, subject=subject)
+    beyond = kind in (DifferenceKind.AMOUNT, DifferenceKind.DUPLICATE)
+    more_fen = (theirs_fen or 0) - (ours_fen or 0)
+    assert (Repair.REFUND in allowed(found)) == (beyond and more_fen > 0 and subject != "")
+    if Repair.REFUND in allowed(found):
+        lines = postings_of(found, Repair.REFUND, "alipay", "a1", "CNY")
+        assert is_balanced(lines)
+        assert surplus_fen(found) == more_fen == lines[0].amount_fen
+        assert {line.account for line in lines} == {"channel:alipay:a1", "differences"}
