@@ -1,18 +1,22 @@
 """``posgate cases list|show|resolve``: what waits for a person.
 
 Rules: a decision needs a name and a reason, which are kept for ever; ``show`` says
-beforehand which decisions are possible and what each would book and tell.
+beforehand which decisions are possible and what each would book and tell. What a night found
+to differ waits for people too: it is listed here, and decided with ``posgate differences``.
 """
 
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from channels.registry import plugins
 from domain.clock import iso_utc
+from domain.errors import NotFound
 from domain.settle import Decision
 from gateway.cases import Cases, CaseView, Choice
+from gateway.cli.differences import show_difference
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -24,10 +28,16 @@ from gateway.cli.session import (
 )
 from gateway.http.answers import payment_dict, refund_dict
 from gateway.notices import NoticeWriter
-from gateway.store.port import Case, CaseDecision, PaymentEvent
+from gateway.store.port import Case, CaseDecision, PaymentEvent, Store
+from reconciliation.night_records import DifferenceState, StoredDifference
 
 cases = typer.Typer(no_args_is_help=True, help="What waits for a person, and settling it.")
 
+_PAGE: Final = 500
+_UNSETTLED: Final = (DifferenceState.OPEN, DifferenceState.PROPOSED, DifferenceState.APPROVED)
+_SETTLED: Final = (DifferenceState.CLOSED, DifferenceState.SUPERSEDED)
+_OF_A_NIGHT: Final = "dif_"
+"""How the id of a difference begins."""
 _EFFECTS = {
     Decision.RETRY: "the channel is asked again, now",
     Decision.PAID: "the channel has the money and keeps it",
@@ -49,20 +59,22 @@ def _cases(session: Session) -> Cases:
 @cases.command("list")
 def list_cases(
     everything: Annotated[bool, typer.Option("--all", help="The settled ones too.")] = False,
-    merchant: Annotated[str, typer.Option(help="Only this merchant's.")] = "",
+    merchant: Annotated[str, typer.Option(help="Only this merchant's payments and refunds.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 1000,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
-    """List open cases.
+    """List open cases, then what nights found to differ: `dif_…`, for posgate differences.
 
     Example: posgate cases list --merchant M0001
     """
 
     async def work(session: Session) -> list[dict[str, Any]]:
-        use_cases, rows = _cases(session), []
-        for is_open in (True, False) if everything else (True,):
-            async for case in use_cases.listed(is_open=is_open, merchant_no=merchant):
-                rows.append(_case_row(case))
+        rows: list[dict[str, Any]] = []
+        async for row in _listed(session, everything=everything, merchant_no=merchant):
+            rows.append(row)
+            if len(rows) == limit:
+                break
         return rows
 
     show(in_session(config, work), as_json=json)
@@ -76,6 +88,9 @@ def show_case(
 
     Example: posgate cases show case_01J…
     """
+    if case_id.startswith(_OF_A_NIGHT):
+        show_difference(case_id, config, json)
+        return
     view = in_session(config, lambda session: _cases(session).show(case_id))
     _print(view, as_json=json)
 
@@ -93,10 +108,36 @@ def resolve_case(
 
     Example: posgate cases resolve case_01J… --as returned --by wang --why "refund 2026… seen in the channel's portal"
     """
-    view = in_session(
-        config, lambda session: _cases(session).resolve(case_id, decision, by=by, why=why)
-    )
-    _print(view, as_json=json)
+
+    async def work(session: Session) -> CaseView:
+        if case_id.startswith(_OF_A_NIGHT):
+            raise NotFound(
+                "case_not_found", f"two people decide: posgate differences show {case_id}"
+            )
+        return await _cases(session).resolve(case_id, decision, by=by, why=why)
+
+    _print(in_session(config, work), as_json=json)
+
+
+async def _listed(
+    session: Session, *, everything: bool, merchant_no: str
+) -> AsyncIterator[dict[str, Any]]:
+    """What is open first, cases before differences; then, if asked for, what is settled."""
+    for is_open in (True, False) if everything else (True,):
+        async for case in _cases(session).listed(is_open=is_open, merchant_no=merchant_no):
+            yield _case_row(case)
+        if not merchant_no:
+            for state in _UNSETTLED if is_open else _SETTLED:
+                async for one in _differences(session.store, state):
+                    yield _difference_row(one, is_open=is_open)
+
+
+async def _differences(store: Store, state: DifferenceState) -> AsyncIterator[StoredDifference]:
+    after = ""
+    while page := await store.differences(state, after, _PAGE):
+        for one in page:
+            yield one
+        after = page[-1].id
 
 
 def _print(view: CaseView, *, as_json: bool) -> None:
@@ -136,6 +177,17 @@ def _case_row(case: Case) -> dict[str, Any]:
         "reason": case.reason,
         "opened_at": iso_utc(case.opened_at_ms),
         "open": case.is_open,
+    }
+
+
+def _difference_row(one: StoredDifference, *, is_open: bool) -> dict[str, Any]:
+    return {
+        "case_id": one.id,
+        "subject": one.found.subject or one.found.order_no,
+        "merchant_no": None,
+        "reason": one.found.kind.value,
+        "opened_at": iso_utc(one.opened_at_ms),
+        "open": is_open,
     }
 
 

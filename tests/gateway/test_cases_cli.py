@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from gateway.cli.installation import Installation
 from gateway.cli.main import application
 from gateway.cli.session import session, show
 from gateway.store.port import Account, Merchant
+from reconciliation.entries import Pool
+from reconciliation.night_records import DifferenceState, NightState
 from tests.gateway.booked import Shop
+from tests.store.test_nights import FIRST, stored
 from tests.support.postgres import in_a_thread
 
 Run = Callable[..., Any]
@@ -196,3 +200,31 @@ def test_an_adjustment_that_makes_no_sense_posts_nothing(
             status=status)  # fmt: skip
     accounts = [row["account"] for row in posgate("ledger", "balances", "--json")]
     assert accounts == ["channel:unionpay_card:a1", "merchant:m1"]
+
+
+def test_what_a_night_found_is_listed_beside_the_cases_and_decided_by_two(
+    posgate: Run, installed: Installation
+) -> None:
+    one, closed = stored("A"), replace(stored("B"), state=DifferenceState.CLOSED)
+
+    async def matched() -> None:
+        async with session(installed.config_file) as opened:
+            night = replace(FIRST, state=NightState.MATCHED)
+            await opened.store.save_match(night, [one, closed], Pool())
+
+    in_a_thread(matched)
+    listed = posgate("cases", "list", "--json")
+    assert [(row["reason"], row["open"]) for row in listed] == [
+        ("amount_mismatch", True), ("amount", True),
+    ]  # fmt: skip
+    assert listed[1]["case_id"] == one.id
+    assert len(posgate("cases", "list", "--limit", "1", "--json")) == 1
+    assert [row["reason"] for row in posgate("cases", "list", "--merchant", "m1", "--json")] == [
+        "amount_mismatch"
+    ]
+    everything = [row["case_id"] for row in posgate("cases", "list", "--all", "--json")]
+    assert everything[1:] == [one.id, closed.id]
+    shown = posgate("cases", "show", one.id, "--json")
+    assert shown == posgate("differences", "show", one.id, "--json")
+    refused = posgate("cases", "resolve", one.id, "--as", "paid", *WHO, status=1)
+    assert f"posgate differences show {one.id}" in refused.stderr
