@@ -204,7 +204,7 @@ class RecoverySection(_Section):
     """The background worker that finishes what was left open."""
 
     interval_s: _Seconds = 1
-    """How often it looks for due payments."""
+    """How often it looks for due payments; five times as often while it finds some."""
     lease_s: _Seconds = 20
     """How long a payment or refund is its own, at least, before another worker may take it."""
     max_at_once: _Count = 512

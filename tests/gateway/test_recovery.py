@@ -48,6 +48,20 @@ async def left_open(house: House, count: int, merchant_no: str = "M1") -> list[P
     return payments
 
 
+async def test_it_looks_sooner_while_it_finds_something(house: House) -> None:
+    """What comes in all the time is begun little by little, and an idle store is left alone."""
+    worker = house.recovery(interval_s=10)
+    await worker._round()
+    assert worker.pause_s() == 10
+    house.channel.queries = [PAID]
+    await left_open(house, 1)
+    await worker._round()
+    assert worker.pause_s() == 2
+    await eventually(lambda: not worker.working())
+    await worker._round()
+    assert worker.pause_s() == 10
+
+
 async def test_one_bad_round_does_not_end_recovery(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
