@@ -14,8 +14,10 @@ from typing import Any
 import orjson
 import pytest
 
+from channels.payer_orders import FaceRequest, faces_of
 from gateway.accounts import seal_secrets
 from gateway.store.port import Account
+from sandbox.alipay_faces import ftoken_of
 from sandbox.config import SandboxConfig
 from sandbox.scenarios import ALIPAY_CODES, Scenario
 from tests.sandbox.conftest import (
@@ -112,10 +114,34 @@ async def test_paid_refused_returned_and_undone(shop: Shop) -> None:
     assert await shop.charge(paid) == (1990, 500)
     refused = await shop.pay(Scenario.DECLINED)
     assert (refused["status"], refused["error"]["code"]) == ("failed", "insufficient_funds")
+    read = (refused["error"]["message"], refused["error"]["message_zh"])
+    assert read == (
+        "Alipay balance too low. Pay another way.",
+        "支付宝余额不足，请更换支付方式",
+    )
     closed = await shop.pay(Scenario.NEVER_PAYS)
     assert (closed["status"], await shop.charge(closed)) == ("closed", (0, 0))
     asked = await shop.pay(Scenario.LOST_RESPONSE_CHARGED)
     assert (asked["status"], await shop.charge(asked)) == ("succeeded", (1990, 0))
+
+
+async def test_a_face_pays_once(shop: Shop) -> None:
+    """Begun by the port's ability; the token that comes of it is paid as a code is."""
+    routes = shop.gateway.gateway._routes
+    assert routes is not None
+    route = routes.told("alipay", "alipay-2")
+    assert route is not None
+    faces = faces_of(route.notices)
+    assert faces is not None
+    meta = {"apdidToken": "t", "appName": "a", "appVersion": "1", "bioMetaInfo": "b"}
+    data = orjson.dumps(meta).decode()
+    asked = FaceRequest(device_data=data, device_id="D1", store_id="S1", store_name="x")
+    begun = await faces.begin_face(asked)
+    token = ftoken_of(orjson.loads(begun.device_data)["zimId"])
+    paid, again = [(await shop.gateway.other.pay(token)).json for _ in range(2)]
+    assert (paid["status"], await shop.charge(paid)) == ("succeeded", (1990, 0))
+    assert (again["status"], again["error"]["code"]) == ("failed", "code_invalid")
+    assert token not in shop.gateway.log_file.read_text()
 
 
 async def test_a_code_that_no_table_knows_is_asked_about_and_counted(shop: Shop) -> None:
