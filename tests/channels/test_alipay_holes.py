@@ -97,6 +97,9 @@ def test_g2_a_good_signature_about_another_order_or_seller_is_believed_of_nothin
         assert verdict(method) is Verdict.SUCCEEDED, method
         assert verdict(method, out_trade_no="ANOTHER001") is Verdict.UNKNOWN, method
         assert verdict(method, seller_id="2088000000000002") is Verdict.UNKNOWN, method
+    no = {"code": "40004", "sub_code": "ACQ.PAYMENT_FAIL"}
+    assert verdict("pay", **no) is Verdict.DECLINED
+    assert verdict("pay", **no, out_trade_no="ANOTHER001") is Verdict.UNKNOWN
 
 
 def test_g2_the_channels_own_amount_is_handed_on_to_be_compared() -> None:
@@ -121,6 +124,10 @@ def test_g3_an_answer_that_was_heard_before_answers_nothing_else() -> None:
     first = read_refund_query(heard, rig.account, refund_of(rig))
     again = read_refund_query(heard, rig.account, refund_of(rig, "R2"))
     assert (first.verdict, again.verdict) == (Verdict.SUCCEEDED, Verdict.UNKNOWN)
+    moved = {"code": "10000", "out_trade_no": ORDER, "refund_fee": "0.05", "fund_change": "Y"}
+    named = said("refund", {**moved, "out_request_no": "R1"})
+    assert read_refund(named, rig.account, refund_of(rig)).verdict is Verdict.SUCCEEDED
+    assert read_refund(named, rig.account, refund_of(rig, "R2")).verdict is Verdict.UNKNOWN
     asked = {**paid(ORDER, "19.90"), "trade_status": "TRADE_CLOSED"}
     assert read_pay(said("pay", asked), rig.account, ORDER).verdict is Verdict.UNKNOWN
 

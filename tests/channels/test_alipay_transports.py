@@ -279,6 +279,27 @@ async def test_an_answer_under_a_certificate_that_is_not_ours_is_unknown() -> No
     assert "certificate" in answer.channel_message
 
 
+@pytest.mark.parametrize("transport", ["v2", "v3"])
+async def test_of_two_certificates_the_one_that_the_answer_names_verifies_it(
+    transport: str,
+) -> None:
+    """While one replaces another both are trusted, each for what it signed alone."""
+    both = certificate("another") + certificate("alipay")
+    peer = Peer({**CERTIFIED, "alipay_certificates": both}, transport=transport)
+    peer.fields = {**PAID}
+    assert (await peer.channel.pay(peer.request())).verdict is Verdict.SUCCEEDED
+    right, wrong = (certificate_serial(certificate(one)) for one in ("alipay", "another"))
+
+    def renamed(response: HttpResponse) -> HttpResponse:
+        body = response.body.replace(right.encode(), wrong.encode())
+        headers = {name: value.replace(right, wrong) for name, value in response.headers.items()}
+        assert (body, headers) != (response.body, response.headers)
+        return HttpResponse(response.status, headers, body)
+
+    peer.mutate = renamed
+    assert (await peer.channel.pay(peer.request())).verdict is Verdict.UNKNOWN
+
+
 async def test_a_service_provider_says_for_whom_it_acts() -> None:
     for transport in ("v2", "v3"):
         peer = Peer(
