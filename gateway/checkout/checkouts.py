@@ -40,6 +40,10 @@ class Checkouts:
         """See :class:`gateway.checkout.port.CheckoutPayments`."""
         return await self._desk.seen(payment)
 
+    async def seen_with_code(self, base: Payment) -> tuple[Payment, LiveCode | None]:
+        """A checkout as its merchant sees it, and what a screen shows of it now."""
+        return await self._desk.seen_with_code(base)
+
     async def code(self, payment: Payment) -> LiveCode | None:
         """See :class:`gateway.checkout.port.CheckoutPayments`."""
         return await self._desk.code(payment)

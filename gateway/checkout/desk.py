@@ -72,6 +72,11 @@ class Desk:
         found = await self.found(payment.order.id)
         return seen_payment(found.base, found.attempt)
 
+    async def seen_with_code(self, base: Payment) -> tuple[Payment, LiveCode | None]:
+        """A checkout as its merchant sees it, and what a screen shows of it at that moment."""
+        found = await self.found(base.order.id)
+        return seen_payment(found.base, found.attempt), self.live_code(found.checkout)
+
     # --- codes
 
     async def code(self, payment: Payment) -> LiveCode | None:

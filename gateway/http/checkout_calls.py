@@ -41,9 +41,8 @@ class CheckoutCalls:
         """The JSON of any payment, and the payment as its merchant sees it."""
         if not is_checkout(payment.order):
             return payment_body(payment, self.texts), payment
-        seen = await self.checkouts.seen(payment)
+        seen, live = await self.checkouts.seen_with_code(payment)
         shown, method = payment_dict(seen, self.texts), {"type": CHECKOUT_METHOD}
-        live = await self.checkouts.code(payment)
         if live is not None:
             method["code"] = live.code
             method["code_expires_at"] = iso_utc(live.expires_at_ms)
