@@ -175,6 +175,8 @@ def apply(status: CheckoutStatus, event: CheckoutEvent) -> CheckoutStatus:
 
 CHECKOUT_METHOD: Final = "qr"
 """The ``Order.method`` of a checkout; it has no account and no number at a channel."""
+SCREEN_DOOR: Final = "screen"
+"""The door of an order whose code a terminal shows; a sale at ``pos`` is the terminal's own."""
 PAGE_DOOR: Final = "page"
 """The ``Order.door`` of a checkout that a payer began at a printed code."""
 ATTEMPT_DOOR: Final = "checkout"

@@ -37,7 +37,7 @@ from gateway.payments import Payments
 from gateway.pos.announcements import Announcements
 from gateway.pos.door import PosDoor
 from gateway.pos.handlers import Means, pos_handlers
-from gateway.pos.listener import ListenerBounds, PosListener
+from gateway.pos.listener import PosListener, listener_bounds
 from gateway.recovery import Recovery
 from gateway.refund_settlement import RefundSettlement
 from gateway.refunds import Refunds
@@ -110,7 +110,7 @@ def build_core(ground: Ground) -> Core:
     payments = _payments(ground, settlement, limits)
     checkouts = checkout_rooms_on(ground, payments, settlement, notices, limits)
     refunds = _refunds(ground, refund_settlement)
-    pos_door = _pos_door(ground, payments, refunds, directory)
+    pos_door = _pos_door(ground, payments, refunds, checkouts.checkouts, directory)
     pos_listener = _pos_listener(ground, pos_door)
     feed = _feed(ground, pos_listener, directory, checkouts.checkouts)
     inbound = _inbound(ground, payments, settlement, refund_settlement)
@@ -283,13 +283,18 @@ def _inbound(
 
 
 def _pos_door(
-    ground: Ground, payments: Payments, refunds: Refunds, directory: Directory
+    ground: Ground,
+    payments: Payments,
+    refunds: Refunds,
+    checkouts: Checkouts,
+    directory: Directory,
 ) -> PosDoor:
     means = Means(
         store=ground.store,
         routes=ground.routes,
         payments=payments,
         refunds=refunds,
+        checkouts=checkouts,
         directory=directory,
         sealer=ground.sealer,
         clock=ground.seams.clock,
@@ -314,24 +319,12 @@ def _pos_door(
 
 
 def _pos_listener(ground: Ground, door: PosDoor) -> PosListener:
-    section = ground.config.pos
     return PosListener(
         handle=door.handle,
         clock=ground.seams.clock,
         metrics=ground.metrics,
         log=ground.log,
-        bounds=ListenerBounds(
-            max_frame_bytes=section.max_frame_bytes,
-            max_connections=section.max_connections,
-            max_in_flight=section.max_in_flight,
-            max_in_flight_per_connection=section.max_in_flight_per_connection,
-            idle_timeout_s=section.idle_timeout_s,
-            frame_timeout_s=section.frame_timeout_s,
-            keepalive_s=section.keepalive_s,
-            handshake_timeout_s=section.handshake_timeout_s,
-            max_handshakes=section.max_handshakes,
-            max_pushes=section.max_pushes_per_connection if section.push else 0,
-        ),
+        bounds=listener_bounds(ground.config.pos),
     )
 
 

@@ -19,7 +19,7 @@ from typing import Final
 from channels.card import CardAction
 from channels.card_abilities import takes_action
 from channels.port import Answer, Channel, Verdict
-from domain.checkout import PAGE_DOOR, is_attempt
+from domain.checkout import PAGE_DOOR, SCREEN_DOOR, is_attempt
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Conflict, NotFound, OverLimit, Unavailable, Unprocessable
@@ -300,7 +300,7 @@ class Payments:
         Raises:
             NotFound: no such payment of this merchant.
         """
-        for door in ("api", "pos", PAGE_DOOR):
+        for door in ("api", "pos", PAGE_DOOR, SCREEN_DOOR):
             payment = await self._store.payment_by_order(merchant_no, door, number)
             if payment is not None:
                 return payment

@@ -29,6 +29,10 @@ MAX_DIALECTS: Final = 64
 """Different sets of options that are ready at once."""
 
 _PUSH: Final = "push"
+_LIVE_CODE: Final = "live_code"
+_OPERATOR_PIN: Final = "operator_pin"
+_EXTENSIONS: Final = (_PUSH, _LIVE_CODE, _OPERATOR_PIN)
+"""Private extensions that a terminal knows; they change nothing of how a message is written."""
 _HEADERS: Final = {form.name.lower(): form for form in HeaderForm}
 _TRUTH: Final = {"true": True, "false": False}
 _PADS: Final = {digit: digit for digit in "0123456789ABCDEF"}
@@ -40,7 +44,7 @@ _CHOICES: Final[Mapping[str, Mapping[str, Any]]] = {
     "mak_bytes": {"8": 8, "16": 16, "24": 24},
     "encrypts_tracks": _TRUTH,
     "f60_digits": {str(digits): digits for digits in FIELD_60_DIGITS},
-    _PUSH: _TRUTH,
+    **dict.fromkeys(_EXTENSIONS, _TRUTH),
 }
 """Every option with the words that it takes."""
 _NAMES: Final = {"f64": "mac_form", "f60_digits": "field_60_digits"}
@@ -63,14 +67,24 @@ def read_options(terminal: Terminal) -> Dialect:
 
 def is_pushed_to(terminal: Terminal) -> bool:
     """Whether a terminal knows messages that it did not ask for (option ``push``)."""
-    return pushes_of(terminal.options_json)
+    return _knows(_PUSH, terminal.options_json)
 
 
-@lru_cache(maxsize=MAX_DIALECTS)
-def pushes_of(options_json: str) -> bool:
-    """As :func:`is_pushed_to`, of what was provisioned and is known to be readable."""
+def shows_codes(terminal: Terminal) -> bool:
+    """Whether a terminal may ask for a code to show (option ``live_code``)."""
+    return _knows(_LIVE_CODE, terminal.options_json)
+
+
+def sends_operators(terminal: Terminal) -> bool:
+    """Whether a terminal may send an operator's PIN (option ``operator_pin``)."""
+    return _knows(_OPERATOR_PIN, terminal.options_json)
+
+
+@lru_cache(maxsize=len(_EXTENSIONS) * MAX_DIALECTS)
+def _knows(extension: str, options_json: str) -> bool:
+    """Of what was provisioned and is known to be readable."""
     said = orjson.loads(options_json or "{}")
-    return bool(_chosen(_PUSH, said.get(_PUSH, "false")))
+    return bool(_chosen(extension, said.get(extension, "false")))
 
 
 @lru_cache(maxsize=MAX_DIALECTS)
@@ -87,7 +101,8 @@ def dialect_of(key_scheme: str, mac: str, options_json: str) -> Dialect:
         raise ConfigurationError("terminal options: the scheme sm4 and the MAC cup-sm4 go together")
     options = {str(_NAMES.get(name, name)): _chosen(name, word) for name, word in said.items()}
     most_bytes = KeyScheme(key_scheme).key_bytes
-    options.pop(_PUSH, None)  # whether it is told at once changes nothing of what is written
+    for extension in _EXTENSIONS:
+        options.pop(extension, None)
     if _mak_bytes(algorithm, options) > most_bytes:
         raise ConfigurationError(
             f"terminal options: mak_bytes is at most {most_bytes} under the scheme {key_scheme}"

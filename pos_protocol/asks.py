@@ -6,7 +6,7 @@ reference §2 and §3; what has no card comes in ``management_asks.py``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pos_protocol.card import Card, CardEntry
@@ -29,7 +29,8 @@ class Ask:
     """One request to be. ``fields`` are those that only this transaction has.
 
     ``read_capability`` and ``chip_condition`` are 60.4 and 60.5; ``trace`` is for what has
-    an earlier transaction's number, ``""`` otherwise.
+    an earlier transaction's number, ``""`` otherwise. ``operator_id`` and ``operator_pin``
+    are of who lets a large payment through (F58).
     """
 
     row: Transaction
@@ -39,6 +40,8 @@ class Ask:
     read_capability: str = ""
     chip_condition: str = "0"
     trace: str = ""
+    operator_id: str = ""
+    operator_pin: str = ""
 
     def __repr__(self) -> str:
         return f"Ask({self.row.kind.value}, fields={sorted(self.fields)})"
@@ -237,6 +240,23 @@ def status_inquiry(original: Original) -> Ask:
         61: build_original(original),
     }
     return Ask(row=row, fields=fields)
+
+
+def live_code(amount_fen: int, trace: str = "") -> Ask:
+    """0200 收款码, a private extension: a code to show; under an earlier ``trace`` its next one."""
+    row = row_of(_K.LIVE_CODE)
+    fields: Fields = {
+        3: row.processing_code,
+        4: _amount(amount_fen),
+        25: row.condition,
+        49: CURRENCY,
+    }
+    return Ask(row=row, fields=fields, trace=trace)
+
+
+def let_through(ask: Ask, operator_id: str, operator_pin: str) -> Ask:
+    """The same request with an operator's PIN, a private extension (F58)."""
+    return replace(ask, operator_id=operator_id, operator_pin=operator_pin)
 
 
 def original_of(batch: str, trace: str, date: str = "") -> Original:

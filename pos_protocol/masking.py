@@ -9,6 +9,7 @@ from typing import Final
 
 from pos_protocol import charset
 from pos_protocol.errors import TlvError
+from pos_protocol.fields.operator_pin import BLOCK_DIGITS, MAGIC
 from pos_protocol.message import Message
 from pos_protocol.tlv import ber_build, ber_items, text_build, text_tags
 
@@ -95,6 +96,8 @@ def masked_value(message: Message, number: int) -> str:
         return masked_chip_data(value) if number == 55 else value.hex().upper()
     if number == 2:
         return masked_pan(value)
+    if number == 58 and value.startswith(MAGIC):
+        return MAGIC + "*" * BLOCK_DIGITS + charset.printable(value[len(MAGIC) + BLOCK_DIGITS :])
     if number in (57, 58, 59):
         return masked_scan_info(value)
     return charset.printable(value)

@@ -18,6 +18,7 @@ from pos_protocol.asks import Ask, Fields
 from pos_protocol.card import Card
 from pos_protocol.codec import decode, encode, encode_with_mac
 from pos_protocol.errors import CodecError, TlvError
+from pos_protocol.fields.operator_pin import OperatorPin, binding_of, build_operator_pin
 from pos_protocol.fields.transaction_type import TransactionType, build_transaction_type
 from pos_protocol.header import instruction_of
 from pos_protocol.message import Message
@@ -55,7 +56,7 @@ __all__ = [
     "TrackCipher",
 ]
 
-_NOT_REVERSED: Final = frozenset({26, 35, 36, 37, 52, 53, 64})
+_NOT_REVERSED: Final = frozenset({26, 35, 36, 37, 52, 53, 58, 64})
 _REVERSAL_TAGS: Final = frozenset({"95", "9F1E", "9F10", "9F36", "DF31"})
 _PIN_CAPTURE: Final = "12"
 _K = TransactionKind
@@ -123,6 +124,10 @@ class Terminal:
         fields.setdefault(60, self._field_60(ask))
         if ask.card is not None:
             self._add_card(fields, ask.card, ask.pin)
+        if ask.operator_id:
+            binding = binding_of(self.batch, str(fields[11]))
+            block = self._crypto.pin_block(ask.operator_pin, binding)
+            fields[58] = build_operator_pin(OperatorPin(ask.operator_id, block))
         return self._secured(row.mti, fields) if row.has_mac else self._plain(row.mti, fields)
 
     def reversal(self, of: Request, reason: str = NO_ANSWER, auth_code: str = "") -> Request:

@@ -25,6 +25,7 @@ class TransactionKind(enum.Enum):
     QR_REFUND = "qr_refund"
     QR_QUERY = "qr_query"
     STATUS_INQUIRY = "status_inquiry"
+    LIVE_CODE = "live_code"
     PREAUTH = "preauth"
     PREAUTH_VOID = "preauth_void"
     PREAUTH_ADDITIONAL = "preauth_additional"
@@ -58,7 +59,8 @@ CHINESE_NAMES: Final[Mapping[TransactionKind, str]] = MappingProxyType(
         _K.SIGN_IN: "签到", _K.SIGN_OUT: "签退", _K.ECHO: "回响测试", _K.SALE: "消费",
         _K.QR_SALE: "扫码消费", _K.REVERSAL: "冲正", _K.BALANCE: "余额查询", _K.VOID: "消费撤销",
         _K.QR_VOID: "扫码撤销", _K.REFUND: "退货", _K.QR_REFUND: "扫码退货",
-        _K.QR_QUERY: "扫码查询", _K.STATUS_INQUIRY: "支付结果查询", _K.PREAUTH: "预授权",
+        _K.QR_QUERY: "扫码查询", _K.STATUS_INQUIRY: "支付结果查询",
+        _K.LIVE_CODE: "收款码", _K.PREAUTH: "预授权",
         _K.PREAUTH_VOID: "预授权撤销", _K.PREAUTH_ADDITIONAL: "追加预授权",
         _K.PREAUTH_MOTO: "MOTO预授权", _K.COMPLETION: "预授权完成(请求)",
         _K.COMPLETION_ADVICE: "预授权完成(通知)", _K.COMPLETION_VOID: "预授权完成撤销",

@@ -7,8 +7,8 @@ Rules:
 * A reversal repeats F3, F22, F25 and 60.1 of what it reverses, so its row is made
   from that row.
 * Nothing here says what the gateway supports: that is the gateway's own list.
-* A processing code of 39 is ISO 8583's "private inquiry", 60.1 of 91 and 92 is used by
-  nobody we know of: the two inquiries there are Posgate's own.
+* A processing code of 39 is ISO 8583's "private inquiry", 60.1 of 91 to 93 is used by
+  nobody we know of: the two inquiries and the code to show there are Posgate's own.
 """
 
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ _K = TransactionKind
 
 _SALE: Final = (3, 4, 11, 22, 25, 41, 42, 49, 60, 64)
 _BALANCE: Final = (3, 11, 22, 25, 41, 42, 49, 60, 64)
+_LIVE_CODE: Final = (3, 4, 11, 25, 41, 42, 49, 60, 64)
 _STATUS: Final = (3, 11, 25, 41, 42, 49, 60, 61, 64)
 MONEY_ECHOED: Final = (2, 3, 4, 11, 14, 25, 41, 42, 49, 53, 60)
 _QR_ECHOED: Final = (3, 4, 11, 25, 41, 42, 49, 59, 60)
@@ -93,6 +94,10 @@ CARD: Final = (
         _K.STATUS_INQUIRY, "0200", "390000", "00", "92", _STATUS,
         added=_STATUS_ADDED, is_private=True,
     ),
+    _money(
+        _K.LIVE_CODE, "0200", "390000", "00", "93", _LIVE_CODE,
+        added=_STATUS_ADDED, is_private=True,
+    ),
 )  # fmt: skip
 """What comes with a card, or with neither card nor code."""
 
@@ -115,7 +120,7 @@ SCANS: Final = (
 )  # fmt: skip
 """What comes with a scanned code (F22 03x)."""
 
-_NEVER_REVERSED: Final = frozenset({_K.BALANCE, _K.QR_QUERY, _K.STATUS_INQUIRY})
+_NEVER_REVERSED: Final = frozenset({_K.BALANCE, _K.QR_QUERY, _K.STATUS_INQUIRY, _K.LIVE_CODE})
 
 
 def _reversals(rows: tuple[Transaction, ...]) -> tuple[Transaction, ...]:

@@ -2,8 +2,8 @@
 
 Rules (reference ``pos_protocol.md`` §4): a block is ``0``, the PIN's length, the PIN
 and ``F`` filler, XOR four zeros and the 12 rightmost digits of the PAN without its
-check digit. A clear PIN exists inside one call only: it is in no result, no error and
-no log. Single-DES and SM4 terminals are the gateway's policy, not this file's.
+check digit. A card's clear PIN exists inside one call only: it is in no result, no error and
+no log; an operator's is handed to whoever compares it with its hash, and to nobody else. Single-DES and SM4 terminals are the gateway's policy, not this file's.
 """
 
 import hmac
@@ -76,6 +76,21 @@ def translate_pin_block(
     if _CLEAR_BLOCK.fullmatch(f"{clear:016x}") is None:
         raise PinBlockError("not a format 0 PIN block")
     return target.encrypt_blocks((clear ^ pan_part).to_bytes(8))
+
+
+def operator_pin(block: bytes, binding: str, key: CipherKey) -> str:
+    """The PIN that an operator typed; ``binding`` stands in the place of the PAN.
+
+    Raises:
+        PinBlockError: as :func:`translate_pin_block`.
+    """
+    _check_key(key)
+    if len(block) != 8:
+        raise PinBlockError("a PIN block has 8 bytes")
+    clear = f"{int.from_bytes(key.decrypt(block)) ^ _pan_part(binding):016x}"
+    if _CLEAR_BLOCK.fullmatch(clear) is None:
+        raise PinBlockError("not a format 0 PIN block")
+    return clear[2 : 2 + int(clear[1], 16)]
 
 
 def verify_pin_block(block: bytes, pin: str, pan: str, key: CipherKey) -> bool:

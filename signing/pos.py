@@ -10,6 +10,7 @@ from signing.pin_block import (
     PinBlockError,
     encrypt_pin_block,
     format0_pin_block,
+    operator_pin,
     translate_pin_block,
     verify_pin_block,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "mac_matches",
     "mac_x99",
     "mac_x919",
+    "operator_pin",
     "translate_pin_block",
     "unwrap_working_keys",
     "verify_pin_block",

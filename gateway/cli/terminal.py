@@ -13,8 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from domain.errors import ConfigurationError, PosgateError
+from domain.money import MAX_AMOUNT_FEN
 from gateway.cli import terminal_import, terminal_provisioning
 from gateway.cli.session import fail, run
+from gateway.cli.terminal_code import drawn, show_code
 from gateway.cli.terminal_download import KINDS, download
 from gateway.cli.terminal_given import Given, as_given, parameters
 from gateway.cli.terminal_load import Load, Tally, print_tally, spread
@@ -24,6 +26,7 @@ from gateway.cli.terminal_script import Day, Played, print_day, read_script
 from gateway.cli.terminal_settlement import settle
 from gateway.cli.terminal_till import Done, Till
 from gateway.cli.terminal_transactions import PLAIN, SELLING, Row, card_for
+from pos_protocol.fields.payment_status import PaymentState
 
 terminals = typer.Typer(help="Provision terminals, or be one.")
 terminals.command("add")(terminal_provisioning.add_terminal)
@@ -129,6 +132,33 @@ for _row in SELLING.values():
     _register_selling(_row)
 for _row in PLAIN.values():
     _register(_row)
+
+
+@terminals.command("show-code")
+@at_a_place
+def show_code_of_order(
+    at: At,
+    amount: Annotated[int, typer.Option(min=1, max=MAX_AMOUNT_FEN, help="Fen.")],
+    operator_id: Annotated[str, typer.Option(help="Who lets it through.")] = "",
+    operator_pin: Annotated[str, typer.Option(help="That operator's PIN.")] = "",
+) -> None:
+    """Show a code that any wallet can pay, each minute the next, until it is paid or over.
+
+    Example: posgate terminal show-code --info demo.json --amount 1990
+    """
+    till = _till(at)
+    given = Given(amount=amount, operator_id=operator_id, operator_pin=operator_pin)
+
+    async def work() -> tuple[Done, PaymentState | None]:
+        try:
+            return await show_code(till, given, lambda shown: typer.echo(drawn(shown.code)))
+        finally:
+            await till.close()
+
+    done, state = run(work())
+    print_receipt(receipt(till.place, "show-code", done), as_json=at.json)
+    if state is not PaymentState.PAID:
+        raise typer.Exit(1)
 
 
 @terminals.command("settle")

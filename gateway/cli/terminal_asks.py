@@ -38,17 +38,30 @@ _ANY: Final = tuple(LineState)
 
 def sale(till: Till, given: Given) -> Request:
     """0200 by card."""
-    return till.terminal.ask(asks.sale(card_of(till, given), given.amount, given.pin))
+    return _ask(till, given, asks.sale(card_of(till, given), given.amount, given.pin))
+
+
+def _ask(till: Till, given: Given, ask: asks.Ask) -> Request:
+    """With the operator who lets it through, if one is given."""
+    if given.operator_id:
+        ask = asks.let_through(ask, given.operator_id, given.operator_pin)
+    return till.terminal.ask(ask)
+
+
+def live_code(till: Till, given: Given) -> Request:
+    """The private request for a code to show; under an earlier trace its next code."""
+    trace = given.trace.rjust(6, "0") if given.trace else ""
+    return _ask(till, given, asks.live_code(given.amount, trace))
 
 
 def moto_sale(till: Till, given: Given) -> Request:
     """0200 by a card that is not there."""
-    return till.terminal.ask(asks.moto_sale(_typed(given), given.amount))
+    return _ask(till, given, asks.moto_sale(_typed(given), given.amount))
 
 
 def preauth_moto(till: Till, given: Given) -> Request:
     """0100 of a card that is not there."""
-    return till.terminal.ask(asks.preauth_moto(_typed(given), given.amount))
+    return _ask(till, given, asks.preauth_moto(_typed(given), given.amount))
 
 
 def _typed(given: Given) -> Card:
@@ -58,7 +71,7 @@ def _typed(given: Given) -> Card:
 
 def scan(till: Till, given: Given) -> Request:
     """0200 by code."""
-    return till.terminal.ask(asks.qr_sale(given.code, given.amount))
+    return _ask(till, given, asks.qr_sale(given.code, given.amount))
 
 
 def void(till: Till, given: Given) -> Request:
@@ -122,12 +135,12 @@ def reverse(till: Till, given: Given) -> Request:
 
 def preauth(till: Till, given: Given) -> Request:
     """0100."""
-    return till.terminal.ask(asks.preauth(card_of(till, given), given.amount, given.pin))
+    return _ask(till, given, asks.preauth(card_of(till, given), given.amount, given.pin))
 
 
 def preauth_add(till: Till, given: Given) -> Request:
     """0100 of some more."""
-    return till.terminal.ask(asks.preauth_additional(card_of(till, given), given.amount, given.pin))
+    return _ask(till, given, asks.preauth_additional(card_of(till, given), given.amount, given.pin))
 
 
 def preauth_void(till: Till, given: Given) -> Request:
@@ -187,6 +200,10 @@ def query(till: Till, given: Given) -> Request:
 
 def status(till: Till, given: Given) -> Request:
     """The private inquiry by batch and trace."""
+    if given.trace and till.journal.find(given.trace.rjust(6, "0"), given.batch) is None:
+        batch = given.batch or till.terminal.batch  # a code that was shown leaves no line
+        named = asks.original_of(batch.rjust(6, "0"), given.trace.rjust(6, "0"))
+        return till.terminal.ask(asks.status_inquiry(named))
     found = earlier(till, given, (*_RETURNABLE, *_HOLDS), _ANY)
     original = asks.original_of(found.original.batch, found.original.trace)
     return till.terminal.ask(asks.status_inquiry(original))

@@ -53,6 +53,14 @@ PushOption = Annotated[
     bool | None,
     typer.Option("--push/--no-push", help="Whether it may be sent what it did not ask for."),
 ]
+LiveCodeOption = Annotated[
+    bool | None,
+    typer.Option("--live-code/--no-live-code", help="Whether it may ask for a code to show."),
+]
+OperatorPinOption = Annotated[
+    bool | None,
+    typer.Option("--operator-pin/--no-operator-pin", help="Whether it sends operators' PINs."),
+]
 
 
 def options_json(
@@ -66,6 +74,8 @@ def options_json(
     encrypt_tracks: bool | None = None,
     f60_digits: str = "",
     push: bool | None = None,
+    live_code: bool | None = None,
+    operator_pin: bool | None = None,
 ) -> str:
     """``before`` with what is given laid over it, as the store keeps it."""
     given = {
@@ -74,12 +84,18 @@ def options_json(
         "tpdu": tpdu.lower(),
         "pad": pad.upper(),
         "mak_bytes": mak_bytes,
-        "encrypts_tracks": "" if encrypt_tracks is None else str(encrypt_tracks).lower(),
+        "encrypts_tracks": _word(encrypt_tracks),
         "f60_digits": f60_digits,
-        "push": "" if push is None else str(push).lower(),
+        "push": _word(push),
+        "live_code": _word(live_code),
+        "operator_pin": _word(operator_pin),
     }
     said = {**before, **{name: word for name, word in given.items() if word}}
     return orjson.dumps(said, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _word(flag: bool | None) -> str:
+    return "" if flag is None else str(flag).lower()
 
 
 def read_json(options: str) -> dict[str, str]:

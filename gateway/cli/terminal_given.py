@@ -45,6 +45,11 @@ class Given:
     ] = ""
     chip_data: Annotated[str, typer.Option(help="F55 as the chip gives it now, hexadecimal.")] = ""
 
+    operator_id: Annotated[
+        str, typer.Option(help="Who lets it through above the small-amount limit.")
+    ] = ""
+    operator_pin: Annotated[str, typer.Option(help="That operator's PIN.")] = ""
+
     def __repr__(self) -> str:
         return f"Given({[one.name for one in fields(self) if getattr(self, one.name)]})"
 

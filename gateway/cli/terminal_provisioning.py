@@ -29,7 +29,9 @@ from gateway.cli.terminal_dialect import (
     Field60Option,
     Field64Option,
     HeaderOption,
+    LiveCodeOption,
     MakBytesOption,
+    OperatorPinOption,
     PadOption,
     PushOption,
     TpduOption,
@@ -50,6 +52,11 @@ SecondOption = Annotated[str, typer.Option(help="Second component: file:PATH or 
 GenerateOption = Annotated[bool, typer.Option(help="Make both components and show them this once.")]
 
 
+MacOption = Annotated[
+    str, typer.Option(help="cup-ecb, x9.9, x9.19 or cup-sm4; the scheme's own if absent.")
+]
+
+
 def add_terminal(
     merchant_no: MerchantOption,
     terminal_id: Annotated[str, typer.Option(help="Field 41, 8 characters.")],
@@ -59,9 +66,7 @@ def add_terminal(
     key_scheme: Annotated[
         str, typer.Option(help=f"{', '.join(one.value for one in KeyScheme)}.")
     ] = KeyScheme.TDES.value,
-    mac: Annotated[
-        str, typer.Option(help="cup-ecb, x9.9, x9.19 or cup-sm4; the scheme's own if absent.")
-    ] = "",
+    mac: MacOption = "",
     f64: Field64Option = "",
     header: HeaderOption = "",
     tpdu: TpduOption = "",
@@ -70,6 +75,8 @@ def add_terminal(
     encrypt_tracks: EncryptTracksOption = None,
     f60_digits: Field60Option = "",
     push: PushOption = None,
+    live_code: LiveCodeOption = None,
+    operator_pin: OperatorPinOption = None,
     allow_weak_pin: Annotated[
         bool, typer.Option(help="Accept PINs under single DES or SM4 (not recommended).")
     ] = False,
@@ -93,6 +100,8 @@ def add_terminal(
         encrypt_tracks=encrypt_tracks,
         f60_digits=f60_digits,
         push=push,
+        live_code=live_code,
+        operator_pin=operator_pin,
     )
     try:
         mac = check_options(key_scheme, mac, options)
@@ -237,6 +246,8 @@ def set_terminal(
     encrypt_tracks: EncryptTracksOption = None,
     f60_digits: Field60Option = "",
     push: PushOption = None,
+    live_code: LiveCodeOption = None,
+    operator_pin: OperatorPinOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
@@ -256,6 +267,8 @@ def set_terminal(
             encrypt_tracks=encrypt_tracks,
             f60_digits=f60_digits,
             push=push,
+            live_code=live_code,
+            operator_pin=operator_pin,
         )
         check_options(terminal.key_scheme, terminal.mac, options)
         await session.store.set_terminal_options(merchant_no, terminal_id, options)

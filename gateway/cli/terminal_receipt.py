@@ -7,6 +7,7 @@ away, only added.
 
 from typing import Any, Final
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,7 @@ from rich.text import Text
 from domain.money import format_yuan
 from gateway.cli.session import print_json
 from gateway.cli.terminal_client import TerminalPlace
+from gateway.cli.terminal_code import code_said, drawn
 from gateway.cli.terminal_till import Done, status_said
 from pos_protocol.errors import CodecError
 from pos_protocol.fields.balance import parse_amounts
@@ -62,6 +64,7 @@ def receipt(place: TerminalPlace, name: str, done: Done) -> dict[str, Any]:
         "instruction": asked.name.lower() if asked else "",
         "reversed_first": list(done.reversed_first),
         **_balance(said(54)),
+        **_code(done),
         **_state(done),
     }
 
@@ -76,6 +79,11 @@ def _balance(field_54: str) -> dict[str, Any]:
     return {"balances_fen": [one.amount_fen for one in amounts]}
 
 
+def _code(done: Done) -> dict[str, Any]:
+    shown = code_said(done)
+    return {} if shown is None else {"code": shown.code, "shown_s": shown.shown_s}
+
+
 def _state(done: Done) -> dict[str, Any]:
     status = status_said(done.outcome)
     if status is None:
@@ -88,6 +96,8 @@ def print_receipt(row: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(row)
         return
+    if "code" in row:
+        typer.echo(drawn(row["code"]))
     table = Table(box=box.ROUNDED, show_header=False, min_width=_WIDTH, title=_title(row))
     table.add_column(style="dim")
     table.add_column(justify="right")

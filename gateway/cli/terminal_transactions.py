@@ -36,6 +36,7 @@ class Row:
 
 
 _CARD: Final = ("pin", "chip")
+_OPERATOR: Final = ("operator_id", "operator_pin")
 _EARLIER: Final = ("trace", "batch", "date", "reference")
 _EXAMPLE_CARD: Final = "--pan 9900000000000010 --pin 123456"
 
@@ -74,6 +75,7 @@ _ROWS: Final = (
         example="--amount 1990 --pan 9900000000000010",
         build=terminal_asks.moto_sale,
         needs=("amount", "pan"),
+        takes=_OPERATOR,
         clears=True,
     ),
     Row(
@@ -121,7 +123,7 @@ _ROWS: Final = (
         example=f"--amount 50000 {_EXAMPLE_CARD}",
         build=terminal_asks.preauth,
         needs=("amount", "pan"),
-        takes=_CARD,
+        takes=(*_CARD, *_OPERATOR),
         clears=True,
     ),
     Row(
@@ -130,6 +132,7 @@ _ROWS: Final = (
         example="--amount 1990 --pan 9900000000000010",
         build=terminal_asks.preauth_moto,
         needs=("amount", "pan"),
+        takes=_OPERATOR,
         clears=True,
     ),
     Row(
@@ -138,7 +141,7 @@ _ROWS: Final = (
         example=f"--amount 10000 {_EXAMPLE_CARD}",
         build=terminal_asks.preauth_add,
         needs=("amount", "pan"),
-        takes=_CARD,
+        takes=(*_CARD, *_OPERATOR),
         clears=True,
     ),
     Row(
@@ -186,6 +189,15 @@ _ROWS: Final = (
         example="--trace 3",
         build=terminal_asks.status,
         takes=("trace", "batch"),
+    ),
+    Row(
+        name="live-code",
+        text="Show a code that any wallet can pay; with --trace, the next code of that order.",
+        example="--amount 1990",
+        build=terminal_asks.live_code,
+        needs=("amount",),
+        takes=("trace", *_OPERATOR),
+        clears=True,
     ),
     Row(
         name="offline-sale",
@@ -238,7 +250,7 @@ _SELLING: Final = (
         example=f"--amount 1990 {_EXAMPLE_CARD}",
         build=terminal_asks.sale,
         needs=("amount", "pan"),
-        takes=_CARD,
+        takes=(*_CARD, *_OPERATOR),
         clears=True,
     ),
     Row(
@@ -247,6 +259,7 @@ _SELLING: Final = (
         example="--amount 500 --code 280000000000000001",
         build=terminal_asks.scan,
         needs=("amount", "code"),
+        takes=_OPERATOR,
         clears=True,
     ),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from domain.clock import Clock
 from domain.ids import IdSource
+from gateway.checkout.checkouts import Checkouts
 from gateway.directory import Directory
 from gateway.logs import Log
 from gateway.payments import Payments
@@ -19,6 +20,7 @@ from gateway.pos.catalogue import Catalogue
 from gateway.pos.door import Admit, Handlers
 from gateway.pos.downloads import Downloads
 from gateway.pos.inquiries import Inquiries
+from gateway.pos.live_codes import LiveCodes
 from gateway.pos.offline import OfflineSales
 from gateway.pos.returns import Returns
 from gateway.pos.reversals import Reversals
@@ -42,6 +44,7 @@ class Means:
     routes: Routes
     payments: Payments
     refunds: Refunds
+    checkouts: Checkouts
     directory: Directory
     sealer: Sealer
     clock: Clock
@@ -130,7 +133,15 @@ def _money(means: Means) -> Handlers:
         clock=clock,
         ids=ids,
     )
-    inquiries = Inquiries(store=store, payments=payments, sealer=sealer, clock=clock, ids=ids)
+    inquiries = Inquiries(
+        store=store,
+        payments=payments,
+        sealer=sealer,
+        clock=clock,
+        ids=ids,
+        seen=means.checkouts.seen,
+    )
+    codes = LiveCodes(store=store, checkouts=means.checkouts, sealer=sealer, clock=clock)
     offline = OfflineSales(store=store, payments=payments, sealer=sealer, clock=clock, log=log)
     balances = CardBalances(routes=means.routes, clock=clock, ids=ids)
     return {
@@ -155,6 +166,7 @@ def _money(means: Means) -> Handlers:
         _K.BALANCE: balances.balance,
         _K.STATUS_INQUIRY: inquiries.status,
         _K.QR_QUERY: inquiries.qr_query,
+        _K.LIVE_CODE: codes.live_code,
     }
 
 

@@ -6,6 +6,7 @@ Rules:
   still asking (``pos_protocol/fields/payment_status.py``), and the MAC covers it.
 * "Never seen" is a promise: the sale's number is taken before it is said, so that a sale
   that is still under way is refused when it comes.
+* An order whose code the terminal showed is asked about under the same number.
 * A query by the payer's code means the newest sale of this batch with that code; one by
   voucher number names its sale outright.
 """
@@ -13,10 +14,12 @@ Rules:
 import orjson
 
 from channels.codes import normalise
+from domain.checkout import SCREEN_DOOR
 from domain.clock import Clock
 from domain.ids import IdSource
 from domain.payment import Payment, Status
 from domain.refund import Refund, RefundStatus
+from gateway.events.told import Seen, as_it_is
 from gateway.payments import Payments
 from gateway.pos.authorisations import HOLD_VOID_METHOD
 from gateway.pos.exchange import Exchange
@@ -34,9 +37,18 @@ class Inquiries:
     """支付结果查询 and 扫码查询."""
 
     def __init__(
-        self, *, store: Store, payments: Payments, sealer: Sealer, clock: Clock, ids: IdSource
+        self,
+        *,
+        store: Store,
+        payments: Payments,
+        sealer: Sealer,
+        clock: Clock,
+        ids: IdSource,
+        seen: Seen = as_it_is,
     ) -> None:
+        """``seen`` shows an order that any wallet may pay as its merchant sees it."""
         self._store = store
+        self._seen_by_merchant = seen
         self._payments = payments
         self._sealer = sealer
         self._clock = clock
@@ -106,6 +118,23 @@ class Inquiries:
 
     async def _seen(self, exchange: Exchange, key: str) -> Payment | None:
         """The payment of a key; ``None`` when there was none and the key is taken now."""
+        shown = await self._shown(exchange, key)
+        if shown is not None:
+            return shown
+        found = await self._sold(exchange, key)
+        # one that came while its number was being taken: whoever made it looks, too
+        return found if found is not None else await self._shown(exchange, key)
+
+    async def _shown(self, exchange: Exchange, key: str) -> Payment | None:
+        """The order whose code was shown under a number."""
+        merchant_no = exchange.known.merchant.merchant_no
+        order = await self._store.payment_by_order(merchant_no, SCREEN_DOOR, key)
+        if order is None:
+            return None
+        exchange.payment_id = order.order.id
+        return await self._seen_by_merchant(order)
+
+    async def _sold(self, exchange: Exchange, key: str) -> Payment | None:
         merchant_no = exchange.known.merchant.merchant_no
         while True:
             payment = await self._store.payment_by_order(merchant_no, "pos", key)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.clock import Clock
+from gateway.config import PosSection
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.pos.connection import Handle, PosConnection
@@ -22,7 +23,7 @@ from gateway.pos.tls_acceptor import TlsAcceptor, keep_alive
 from pos_protocol.message import Message
 from pos_protocol.session import BadFrame
 
-__all__ = ["Handle", "ListenerBounds", "PosListener"]
+__all__ = ["Handle", "ListenerBounds", "PosListener", "listener_bounds"]
 
 _SWEEP_S: Final = 15.0
 _SWEPT_AT_ONCE: Final = 500
@@ -43,6 +44,22 @@ class ListenerBounds:
     handshake_timeout_s: float
     max_handshakes: int
     max_pushes: int
+
+
+def listener_bounds(section: PosSection) -> ListenerBounds:
+    """What the configuration says."""
+    return ListenerBounds(
+        max_frame_bytes=section.max_frame_bytes,
+        max_connections=section.max_connections,
+        max_in_flight=section.max_in_flight,
+        max_in_flight_per_connection=section.max_in_flight_per_connection,
+        idle_timeout_s=section.idle_timeout_s,
+        frame_timeout_s=section.frame_timeout_s,
+        keepalive_s=section.keepalive_s,
+        handshake_timeout_s=section.handshake_timeout_s,
+        max_handshakes=section.max_handshakes,
+        max_pushes=section.max_pushes_per_connection if section.push else 0,
+    )
 
 
 class PosListener:

@@ -3,7 +3,7 @@
 Rules:
 
 * The idempotency key is terminal, batch, trace and message type; the fingerprint is
-  a keyed hash over the decoded fields but 52, 53, 55 and 64. An identical repeat gets
+  a keyed hash over the decoded fields but 52, 53, 55, 58 and 64. An identical repeat gets
   the kept reply byte for byte, another content 94 (``teller.py``).
 * The payer's code is kept as a keyed hash, as a card number is: a query by code finds
   its sale by it.
@@ -23,6 +23,7 @@ from gateway.live import Live, is_settled, is_tellable
 from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
+from gateway.pos.operators import let_through
 from gateway.pos.refused_numbers import refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
@@ -141,6 +142,7 @@ class Sales:
 
     async def sell(self, exchange: Exchange, draft: Draft) -> bytes | None:
         """Claim, pay, tell; silence where the outcome could not be made durable."""
+        draft = let_through(exchange, draft, weak_pin=is_weak(exchange.known.terminal))
         teller = Teller(exchange, draft.fingerprint, self._sealer, self._clock)
         try:
             begun = await self._payments.begin(draft, teller)

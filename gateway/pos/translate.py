@@ -97,13 +97,13 @@ F39_OF_LIMIT: Final[Mapping[LimitRule, str]] = MappingProxyType(
         _L.OPERATOR_LOCKED: "61",
     }
 )
-"""The dialect has no field for an operator's PIN: above the small-amount limit it is 61."""
+"""A terminal sends an operator's PIN by an extension only (``operators.py``); else it is 61."""
 _CNY: Final = currency_numeric("CNY")
 _OF_OUR_LINK: Final = frozenset({"77", "97", "A0"})
 _SCANNED: Final = "03"
 _FIELD_59: Final = 999
 _APPROVES: Final = frozenset((Status.SUCCEEDED, Status.AUTHORIZED))
-_NOT_IN_FINGERPRINT: Final = frozenset((52, 53, 55, 64))
+_NOT_IN_FINGERPRINT: Final = frozenset((52, 53, 55, 58, 64))
 
 
 class RefusedError(Exception):
@@ -193,7 +193,7 @@ def _clear(track: str, key: CipherKey | None) -> str:
 
 
 def fingerprint_text(message: Message) -> bytes:
-    """What makes two messages the same: decoded fields but 52, 53, 55, 64.
+    """What makes two messages the same: decoded fields but 52, 53, 55, 58, 64.
 
     Holds a card number: only a keyed hash of it may be kept.
     """

@@ -567,4 +567,4 @@ def test_the_guide_names_every_transaction() -> None:
         for words in re.findall(r"^\| `posgate terminal ([^ `]+)", line)
         for name in words.split("\\|")
     }
-    assert named == {*ROWS, "settle", "download"}
+    assert named == {*ROWS, "show-code", "settle", "download"}

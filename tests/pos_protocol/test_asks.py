@@ -111,6 +111,7 @@ EVERY: dict[TransactionKind, Callable[[], list[asks.Ask]]] = {
     K.QR_REFUND: lambda: [asks.qr_refund(50, ORIGINAL, code=CODE)],
     K.QR_QUERY: lambda: [asks.qr_query(code=CODE), asks.qr_query(ORIGINAL, voucher="5821")],
     K.STATUS_INQUIRY: lambda: [asks.status_inquiry(ORIGINAL)],
+    K.LIVE_CODE: lambda: [asks.live_code(100)],
     K.SETTLEMENT: lambda: [management_asks.settlement(TOTALS, "001")],
     K.UPLOAD: lambda: [
         management_asks.upload_lines([UploadLine(trace="000007", pan=PAN, amount_fen=100)]),

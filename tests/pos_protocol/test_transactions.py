@@ -63,6 +63,7 @@ def test_every_kind_has_a_row() -> None:
         (request("0320", f60="2200000100050"), K.NOTICE_UPLOAD),
         (request("0200", "390000", "00", "92000001000"), K.STATUS_INQUIRY),
         (request("0200", "390000", "00", "91000001000", "032"), K.QR_QUERY),
+        (request("0200", "390000", "00", "93000001000"), K.LIVE_CODE),
         (request("0800", f60="00000001370"), K.DOWNLOAD),
     ],
 )

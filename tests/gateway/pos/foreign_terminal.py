@@ -70,6 +70,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "53": _fixed_bcd(16),
     "54": _var("text", 120, 2),
     "55": _var("hex", 255, 2),
+    "58": _var("text", 999, 2),
     "59": _var("text", 999, 2),
     "60": _var("bcd", 20, 2),
     "61": _var("bcd", 29, 2),

@@ -9,8 +9,8 @@ import pytest
 from domain.payment import Payment
 from gateway.cli.installation import MERCHANT_NO
 from gateway.draft import Draft
-from gateway.store.port import TillEvent
-from gateway.terminal_options import dialect_of, pushes_of
+from gateway.store.port import Terminal, TillEvent
+from gateway.terminal_options import dialect_of, is_pushed_to, sends_operators, shows_codes
 from pos_protocol.codec import MAC_BYTES, decode, mac_input
 from pos_protocol.dialect import STANDARD
 from pos_protocol.fields.payment_status import PaymentState, parse_payment_status
@@ -129,6 +129,26 @@ async def test_another_merchants_terminal_of_this_number_is_not_told(house: Hous
 
 
 def test_the_option_says_who_knows_and_changes_nothing_of_the_dialect() -> None:
-    assert pushes_of(KNOWS)
-    assert not pushes_of("{}") and not pushes_of('{"push":"false"}')
-    assert dialect_of("3des", "cup-ecb", KNOWS) is STANDARD
+    extensions = {"push": is_pushed_to, "live_code": shows_codes, "operator_pin": sends_operators}
+    for name, knows in extensions.items():
+        allowed = f'{{"{name}":"true"}}'
+        assert [knows(provisioned(one)) for one in (allowed, "{}", f'{{"{name}":"false"}}')] == [
+            True,
+            False,
+            False,
+        ]
+        assert dialect_of("3des", "cup-ecb", allowed) is STANDARD
+
+
+def provisioned(options: str) -> Terminal:
+    return Terminal(
+        merchant_no=MERCHANT_NO,
+        terminal_id=TERMINAL,
+        key_scheme="3des",
+        mac="cup-ecb",
+        allow_weak_pin=False,
+        tmk_sealed=b"",
+        tmk_kcv="",
+        created_at_ms=1,
+        options_json=options,
+    )
