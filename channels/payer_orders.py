@@ -94,8 +94,12 @@ class PayerPages(Protocol):
         """Where the wallet's browser is sent so that it comes back with a code for us."""
         ...
 
-    async def payer_of(self, code: str) -> PayerAnswer:
-        """Exchange that code, once."""
+    async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
+        """Exchange that code, once; ``mark`` is which of several apps the browser says it is.
+
+        A hint of the payer's own, of a form that the caller has checked: the wallet holds it
+        against whom it gave the code to.
+        """
         ...
 
     async def create_page_order(self, request: OrderRequest) -> OrderAnswer:

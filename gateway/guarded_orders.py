@@ -59,12 +59,12 @@ class GuardedPages:
         """Where the wallet's browser is sent; nobody is called."""
         return self._pages.authorise_url(return_url, state)
 
-    async def payer_of(self, code: str) -> PayerAnswer:
+    async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
         """Exchange that code, or ``NOT_SENT`` while the channel is away."""
         guard = self._guard
         if guard.is_down():
             return _AWAY
-        call = self._pages.payer_of(code)
+        call = self._pages.payer_of(code, mark)
         answer = await (call if guard.budget is None else guard.budget.urgently(call))
         if answer.unlisted:
             guard.unlisted(answer)

@@ -259,7 +259,7 @@ def _paid_by(order: Order, payer: Payer, later_ms: int, now_ms: int) -> WalletAn
 def _who_pays(params: Params, state: UnionPayQrState, now_ms: int) -> bytes:
     """00/10: whoever shows a code is the payer that it names."""
     code = params.get("userAuthCode", "")
-    if not code or not params.get("appUpIdentifier"):
+    if not code or not params.get("appUpIdentifier", "").startswith("UnionPay/"):
         raise _No("13")
     return state.signer.answer(params, "00", appUserId=user_of(code))
 

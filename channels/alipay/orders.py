@@ -43,7 +43,7 @@ class AlipayOrders(AlipayCalls):
         """Where the wallet's browser is sent."""
         return authorise_url(self._account, return_url, state)
 
-    async def payer_of(self, code: str) -> PayerAnswer:
+    async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
         """``alipay.system.oauth.token``."""
         try:
             built = build_token(code, self._account, *self._moment())

@@ -237,11 +237,11 @@ class UnionPayQrChannel:
         """Where UnionPay's wallet is sent to say who pays."""
         return authorise_url(self._account, return_url, state)
 
-    async def payer_of(self, code: str) -> PayerAnswer:
-        """00/10: the payer behind a ``userAuthCode``, once."""
+    async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
+        """00/10: the payer behind a ``userAuthCode``, once; ``mark``: whichever bank's app it is."""
         number, asked_ms, account = self._new_number(), self._now_ms(), self._account
         try:
-            built = build_who_pays(code, number, account, asked_ms)
+            built = build_who_pays(code, number, account, asked_ms, mark)
             response = await self._send(built)
             return read_who_pays(response, account, number, asked_ms, self._now_ms())
         except Exception as fault:

@@ -75,14 +75,16 @@ def _order(request: OrderRequest, account: AcpAccount) -> dict[str, str]:
     }
 
 
-def build_who_pays(code: str, number: str, account: AcpAccount, now_ms: int) -> HttpRequest:
-    """00/10: exchange a ``userAuthCode``."""
+def build_who_pays(
+    code: str, number: str, account: AcpAccount, now_ms: int, app_mark: str = ""
+) -> HttpRequest:
+    """00/10: exchange a ``userAuthCode``; ``app_mark`` as the payer's app writes it, or none."""
     params = {
         **WHO_PAYS.fields(),
         "channelType": account.channel_type,
         **named(number, now_ms),
         "userAuthCode": code,
-        "appUpIdentifier": account.app_up_identifier,
+        "appUpIdentifier": app_mark or account.app_up_identifier,
     }
     return request_of(account.base_url + APP_PATH, params, account)
 

@@ -60,7 +60,7 @@ class PayerOrders:
         """Where WeChat's browser is sent so that it comes back with a code."""
         return oauth.authorise_url(self._oauth_page, self._payer_calls.account, return_url, state)
 
-    async def payer_of(self, code: str) -> PayerAnswer:
+    async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
         """The openid behind that code; the code is good once."""
         if not self._app_secret:
             return PayerAnswer(verdict=Verdict.NOT_SENT, channel_message="no app_secret is set")

@@ -58,9 +58,11 @@ class Checkouts:
         """Where the wallet's browser is sent."""
         return self._desk.authorise_url(merchant_no, wallet, return_url, state)
 
-    async def payer_of(self, merchant_no: str, wallet: str, code: str) -> PayerAnswer:
+    async def payer_of(
+        self, merchant_no: str, wallet: str, code: str, mark: str = ""
+    ) -> PayerAnswer:
         """Who came back with that code."""
-        return await self._desk.payer_of(merchant_no, wallet, code)
+        return await self._desk.payer_of(merchant_no, wallet, code, mark)
 
     async def scanned(self, token: str) -> CheckoutView | None:
         """The checkout of a live code."""

@@ -146,12 +146,14 @@ class Desk:
             return ""
         return route.pages.authorise_url(return_url, state)
 
-    async def payer_of(self, merchant_no: str, wallet: str, code: str) -> PayerAnswer:
+    async def payer_of(
+        self, merchant_no: str, wallet: str, code: str, mark: str = ""
+    ) -> PayerAnswer:
         """See :class:`gateway.checkout.port.CheckoutPages`."""
         route = self.page_route(merchant_no, wallet)
         if route is None or route.pages is None:
             return PayerAnswer(verdict=Verdict.NOT_SENT, channel_message="not open here")
-        return await route.pages.payer_of(code)
+        return await route.pages.payer_of(code, mark)
 
     def payer_token(self, payer: Payer) -> bytes:
         """What an attempt remembers its payer by."""

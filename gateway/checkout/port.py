@@ -155,8 +155,10 @@ class CheckoutPages(Protocol):
         """Where the wallet's browser is sent; ``""`` where that wallet is not open here."""
         ...
 
-    async def payer_of(self, merchant_no: str, wallet: str, code: str) -> PayerAnswer:
-        """Exchange the code that came back with it, once."""
+    async def payer_of(
+        self, merchant_no: str, wallet: str, code: str, mark: str = ""
+    ) -> PayerAnswer:
+        """Exchange the code that came back with it, once; ``mark`` names the app (UnionPay)."""
         ...
 
     async def scanned(self, token: str) -> CheckoutView | None:

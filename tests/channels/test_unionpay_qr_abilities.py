@@ -183,6 +183,15 @@ async def test_a_code_for_one_order_is_made_by_01_07() -> None:
     assert (sent["payTimeout"], sent["backUrl"]) == ("20261122153037", "https://pos.example.com/n")
 
 
+async def test_another_app_of_unionpays_is_named_as_it_says() -> None:
+    rig = UnionPayQrRig()
+    pages = pages_of(rig.channel)
+    assert pages is not None
+    rig.answers(lambda asked: echo(asked, "00", appUserId="n8xBMa+IhTa3"))
+    assert (await pages.payer_of("code", "UnionPay/1.0 JDJR")).payer_id == "n8xBMa+IhTa3"
+    assert rig.requests[0]["appUpIdentifier"] == "UnionPay/1.0 JDJR"
+
+
 async def test_a_wallets_page_leads_to_who_pays_and_to_where_he_pays() -> None:
     rig = UnionPayQrRig(front_url="https://pos.example.com/done")
     pages = pages_of(rig.channel)

@@ -39,7 +39,7 @@ class Wallet:
     def authorise_url(self, return_url: str, state: str) -> str:
         return return_url
 
-    async def payer_of(self, code: str) -> PayerAnswer:
+    async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
         return self.payer
 
 

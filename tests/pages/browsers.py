@@ -28,9 +28,11 @@ AGENTS = {
     "wechat": "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 MicroMessenger/8.0.50 NetType/WIFI",
     "alipay": "Mozilla/5.0 (Linux; Android 14) AlipayClient/10.6.0 Language/zh-Hans",
     "unionpay_qr": "Mozilla/5.0 (Linux; Android 14) UnionPay/1.0 CloudPay",
+    "unionpay_other": "Mozilla/5.0 (Linux; Android 14) jdpay/6.2 CpayJS=UnionPay/1.0 JDJR",
     "desktop": "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0",
 }
 CODE_NAMES = {"wechat": "code", "alipay": "auth_code", "unionpay_qr": "userAuthCode"}
+CODE_NAMES["unionpay_other"] = CODE_NAMES["unionpay_qr"]
 HOSTILE_NAME = "Tom & Jerry's <script>alert(1)</script>"
 WIDE = PageRates(
     code_per_s=1e6,

@@ -19,6 +19,7 @@ class FakePages(FakeCheckouts):
         super().__init__(("wechat", "alipay", "unionpay_qr"))
         self.fault: PosgateError | None = None
         self.presses: list[Press] = []
+        self.marks: list[str] = []
         self.begun_by: list[Payer] = []
         self.payers = {f"good{number}": f"payer-{number}" for number in range(1, 10)}
 
@@ -44,9 +45,12 @@ class FakePages(FakeCheckouts):
         self.calls.append("scanned")
         return await super().scanned(token)
 
-    async def payer_of(self, merchant_no: str, wallet: str, code: str) -> PayerAnswer:
+    async def payer_of(
+        self, merchant_no: str, wallet: str, code: str, mark: str = ""
+    ) -> PayerAnswer:
         self._fail()
-        return await super().payer_of(merchant_no, wallet, code)
+        self.marks.append(mark)
+        return await super().payer_of(merchant_no, wallet, code, mark)
 
     async def press(self, press: Press) -> CheckoutView:
         self._fail()

@@ -37,7 +37,7 @@ async def test_a_payer_types_an_amount_and_pays(shop: Shop, wallet: str) -> None
     assert (page.status, page.state) == (200, "paying")
     assert "12.50" in page.text
     assert "no sugar" in page.text
-    bridge = "redirect" if wallet == "unionpay_qr" else wallet.removesuffix("_qr")
+    bridge = "redirect" if wallet.startswith("unionpay") else wallet
     assert page.attribute("data-bridge") == bridge
     (order,) = shop.pages.orders
     assert (order.amount_fen, order.shop_name) == (1250, shop.codes[PRINTED][1].name)
@@ -422,3 +422,20 @@ async def test_a_limit_says_which_in_the_payers_language(
     assert (page.status, page.state) == (422, "refused")
     assert words in page.text
     assert f'href="/q/{PRINTED}"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("wallet", "mark"),
+    [
+        ("unionpay_qr", "UnionPay/1.0 CloudPay"),
+        ("unionpay_other", "UnionPay/1.0 JDJR"),
+        ("wechat", ""),
+        ("alipay", ""),
+    ],
+)
+async def test_unionpay_is_told_which_app_its_payer_uses(
+    shop: Shop, wallet: str, mark: str
+) -> None:
+    """Its own app or another that carries its page: the form is shown in both."""
+    assert (await shop.browser(wallet).log_in()).state == "ready"
+    assert shop.pages.marks == [mark]

@@ -93,7 +93,9 @@ class FakeCheckouts:
             return ""
         return f"https://wallet.test/{wallet}?return_url={return_url}&state={state}"
 
-    async def payer_of(self, merchant_no: str, wallet: str, code: str) -> PayerAnswer:
+    async def payer_of(
+        self, merchant_no: str, wallet: str, code: str, mark: str = ""
+    ) -> PayerAnswer:
         self.calls.append("payer_of")
         payer_id = self.payers.pop(code, "")
         if not payer_id:

@@ -23,7 +23,7 @@ from gateway.http.pages.rendering import Payable, Plain
 from gateway.http.pages.requests import PageResponse, fields_of
 from gateway.http.pages.texts import State
 from gateway.http.pages.tickets import Session, Tickets
-from gateway.http.pages.wallets import Wallet, wallet_of
+from gateway.http.pages.wallets import Wallet, unionpay_mark, wallet_of
 
 _CODE_NAMES: Final = {
     Wallet.WECHAT: "code",
@@ -146,7 +146,8 @@ class Visits:
             return self._answers.plain(visit, Plain(state=counter))
         if not 0 < len(code) <= _LONGEST_CODE:
             return self._busy(visit, counter)
-        answer = await self._pages.payer_of(counter.merchant_no, session.wallet.value, code)
+        mark = unionpay_mark(visit.request.user_agent)
+        answer = await self._pages.payer_of(counter.merchant_no, session.wallet.value, code, mark)
         if answer.verdict is not Verdict.SUCCEEDED:
             return self._busy(visit, counter)
         session = self._tickets.named(session, answer.payer_id)

@@ -30,3 +30,13 @@ def wallet_of(user_agent: str) -> Wallet | None:
     if "AlipayClient" in said:
         return Wallet.ALIPAY
     return Wallet.UNIONPAY if _UNIONPAY.search(said) else None
+
+
+def unionpay_mark(user_agent: str) -> str:
+    """Which of the apps that carry UnionPay's page it is, as UnionPay wants to be told.
+
+    ``UnionPay/1.0 CloudPay`` for UnionPay's own, ``UnionPay/1.0 JDJR`` and the like for
+    others; ``""`` for none of them.
+    """
+    found = _UNIONPAY.search(user_agent[:_LONGEST])
+    return "" if found is None else found.group()

@@ -72,7 +72,7 @@ class WalletChannel(TellingChannel):
     def authorise_url(self, return_url: str, state: str) -> str:
         return f"wallet://who?{return_url}&{state}"
 
-    async def payer_of(self, code: str) -> PayerAnswer:
+    async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
         return PayerAnswer(verdict=Verdict.SUCCEEDED, payer_id=code)
 
 
