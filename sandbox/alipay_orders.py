@@ -55,6 +55,8 @@ class CodeOrder:
     subject: str
     notify_url: str
     expires_at_ms: int
+    store_id: str = ""
+    terminal_id: str = ""
     closed: bool = False
 
 
@@ -79,8 +81,11 @@ class OpenOrders:
         if trade is not None and trade.paid_at_ms:
             raise Refusal("ACQ.TRADE_HAS_SUCCESS", "交易已被支付")
         if order is None:
+            expires_at_ms, (store_id, terminal_id) = expiry_ms(biz, now_ms), _place(biz)
             order = self._keep(
-                CodeOrder(number, total_fen, subject, notify_url, expiry_ms(biz, now_ms))
+                CodeOrder(
+                    number, total_fen, subject, notify_url, expires_at_ms, store_id, terminal_id
+                )
             )
         elif (order.total_fen, order.subject) != (total_fen, subject):
             raise Refusal("ACQ.CONTEXT_INCONSISTENT", "交易信息被篡改")
@@ -104,6 +109,7 @@ class OpenOrders:
         if trade is None:
             if self._books.is_refused(number):
                 raise Refusal("ACQ.TRADE_HAS_CLOSE", "交易已经关闭")
+            store_id, terminal_id = _place(biz)
             trade = self._books.open(
                 number,
                 total_fen,
@@ -114,6 +120,8 @@ class OpenOrders:
                 notify_url=notify_url,
                 payer_id=payer_id,
                 expires_at_ms=expiry_ms(biz, now_ms),
+                store_id=store_id,
+                terminal_id=terminal_id,
             )
         elif (trade.total_fen, trade.subject, trade.payer_id) != (total_fen, subject, payer_id):
             raise Refusal("ACQ.CONTEXT_INCONSISTENT", "交易信息被篡改")
@@ -187,7 +195,14 @@ class OpenOrders:
             notify_url=order.notify_url,
             payer_id=payer.payer_id or PAYER_ID,
             expires_at_ms=order.expires_at_ms,
+            store_id=order.store_id,
+            terminal_id=order.terminal_id,
         )
+
+
+def _place(biz: Biz) -> tuple[str, str]:
+    """Where the order was made: store and terminal, as its bill tells them."""
+    return text(biz, "store_id"), text(biz, "terminal_id")
 
 
 def expiry_ms(biz: Biz, now_ms: int) -> int:

@@ -12,7 +12,9 @@ from alipay.aop.api.request.AlipayDataDataserviceBillDownloadurlQueryRequest imp
     AlipayDataDataserviceBillDownloadurlQueryRequest as BillRequest,
 )
 from alipay.aop.api.request.AlipayTradeCancelRequest import AlipayTradeCancelRequest
+from alipay.aop.api.request.AlipayTradeCreateRequest import AlipayTradeCreateRequest
 from alipay.aop.api.request.AlipayTradePayRequest import AlipayTradePayRequest
+from alipay.aop.api.request.AlipayTradePrecreateRequest import AlipayTradePrecreateRequest
 from alipay.aop.api.request.AlipayTradeRefundRequest import AlipayTradeRefundRequest
 
 from channels.alipay.bill import BILLS
@@ -69,6 +71,27 @@ async def test_two_days_of_trade(sdk: Call, sandbox: RunningSandbox, tmp_path: P
         assert (found.payments, found.payments_fen, found.refunds, found.refunds_fen) == sums
         if day == "2026-11-23":
             assert (rows[0]["order_no"], rows[0]["refund_no"]) == ("A1", "R1")
+
+
+async def test_a_bill_tells_where_an_order_was_made(sdk: Call, sandbox: RunningSandbox) -> None:
+    """A scanned code and a page's order as well as a payment at the till."""
+    await pay(sdk, "A1", "1.00", store_id="S1", terminal_id="T1")
+    order = {"subject": "茶", "total_amount": "2.00", "store_id": "S2", "terminal_id": "T2"}
+    code = await sdk(AlipayTradePrecreateRequest, out_trade_no="A2", **order)
+    page = await sdk(
+        AlipayTradeCreateRequest, out_trade_no="A3", buyer_id="2088102100000001", **order
+    )
+    for body in ({"code": code["qr_code"]}, {"order": page["trade_no"]}):
+        assert (await sandbox.control("POST", "/pay", body))[0] == 200
+    sandbox.clock.ms += DAY_MS
+    _, data = await fetch((await bill(sdk, "2026-11-22"))["bill_download_url"])
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        detail, summary = (archive.read(one).decode("gbk") for one in archive.infolist())
+    for number, store, terminal in (("A1", "S1", "T1"), ("A2", "S2", "T2"), ("A3", "S2", "T2")):
+        (row,) = [line for line in detail.splitlines() if f"\t,{number}\t," in line]
+        assert f",{store}\t,{store}\t,\t,{terminal}\t," in row
+    assert "S1\t,S1\t,1,0,1.00," in summary
+    assert "S2\t,S2\t,2,0,4.00," in summary
 
 
 async def test_names_are_gbk_without_the_flag(sdk: Call, sandbox: RunningSandbox) -> None:
