@@ -1,10 +1,10 @@
 """Checkouts: made with their payment, moved with their attempts, or alone.
 
 Rules: cold changes, one transaction each behind their guards, as what takes a hold; no other
-payment pays for them. (Claims that no limit concerns are hot on PostgreSQL:
+payment pays for them. (What no limit concerns is hot on PostgreSQL:
 ``postgres_checkouts.py``.) Rows are locked in one order everywhere, and whichever moved
 meanwhile refuses the whole: a claim's checkout, then its new attempt; an advance's attempt,
-then the checkout, then its payment.
+then the checkout's payment, then the checkout.
 """
 
 from typing import Final
@@ -98,10 +98,8 @@ def checkout_guards(move: CheckoutMove) -> list[Step]:
     if one.version == 1:
         return [(_INSERT, checkout_row(one))]
     key = (one.id, one.merchant_no, one.version - 1)
-    guards: list[Step] = [(_MOVE, checkout_moving_row(one) + key)]
-    if move.base is not None:
-        guards.append(advance_guard(move.base))
-    return guards
+    moved: Step = (_MOVE, checkout_moving_row(one) + key)
+    return [moved] if move.base is None else [advance_guard(move.base), moved]
 
 
 def checkout_rest(move: CheckoutMove) -> list[Step]:

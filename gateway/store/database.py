@@ -9,7 +9,7 @@ Hot changes go through an :class:`Applier`, one transaction per call.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from domain.errors import Conflict, PosgateError, Unprocessable
+from domain.errors import Conflict, PosgateError, Unavailable, Unprocessable
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.rows import Row
 
@@ -28,6 +28,16 @@ class Refused(Exception):
     def __init__(self, error: PosgateError) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+class Torn(Refused):
+    """A part of what belongs together lost its guard: nothing of the batch was written.
+
+    A change that came alone has lost; of several it is not known which.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Unavailable("somebody else moved it; nothing was written"))
 
 
 class Duplicate(Exception):

@@ -31,6 +31,8 @@ def _keys(change: Change) -> tuple[object, ...]:
     """What two changes of one batch must not share."""
     if isinstance(change, Advance):
         guard: object = change.payment_id
+        if change.moves is not None:
+            return guard, change.moves.checkout.id
     elif isinstance(change, Claim):
         order = change.order
         guard = (order.merchant_no, order.door, order.order_key)

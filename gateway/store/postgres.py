@@ -19,11 +19,11 @@ import asyncpg
 from domain.errors import ConfigurationError, Unavailable
 from gateway.logs import Log
 from gateway.store.cold import ColdStore
-from gateway.store.database import Change, Duplicate, Step, Value, not_storable, refusal
+from gateway.store.database import Change, Duplicate, Step, Torn, Value, not_storable, refusal
 from gateway.store.lane import Lane
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
-from gateway.store.postgres_checkouts import BEGIN_ATTEMPT, OPEN_CHECKOUT
+from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
 from gateway.store.postgres_link import UNREACHABLE, PostgresLink
 from gateway.store.postgres_rows import (
     ADVANCES,
@@ -34,6 +34,7 @@ from gateway.store.postgres_rows import (
     REPLIES,
     RowType,
     advance_rows,
+    checkout_advance_rows,
     checkout_claim_rows,
     claim_rows,
     reply_rows,
@@ -190,6 +191,18 @@ _CLAIMING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
     }
 )
 """The claims' statements, with the rows that each takes."""
+_ADVANCING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
+    {
+        ADVANCE: (ADVANCES, POSTINGS, NOTICES),
+        ADVANCE_ALL: (ADVANCES, POSTINGS, NOTICES, CHECKOUTS),
+    }
+)
+"""The same of the advances."""
+
+
+def _advance_kind(change: Change) -> str:
+    """The statement of an advance."""
+    return ADVANCE if isinstance(change, Advance) and change.moves is None else ADVANCE_ALL
 
 
 class _Advances:
@@ -199,9 +212,17 @@ class _Advances:
         self._link = link
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """One statement."""
+        """One kind per call; a move with a checkout is whole or lost."""
         advances = [change for change in changes if isinstance(change, Advance)]
-        rows = await self._link.fetch(ADVANCE, advance_rows(advances))
+        try:
+            if _advance_kind(advances[0]) is ADVANCE:
+                rows = await self._link.fetch(ADVANCE, advance_rows(advances))
+            else:
+                rows = await self._link.fetch(ADVANCE_ALL, checkout_advance_rows(advances))
+        except Torn:
+            if len(advances) == 1:
+                return [False]
+            raise
         moved = {row[0] for row in rows}
         return [change.payment_id in moved for change in advances]
 
@@ -213,7 +234,7 @@ class PostgresStore(ColdStore):
         self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
         self._links = (
             PostgresLink(dsn, _CLAIMING, options, log),
-            PostgresLink(dsn, {ADVANCE: (ADVANCES, POSTINGS, NOTICES)}, options, log),
+            PostgresLink(dsn, _ADVANCING, options, log),
         )
         self._claims, self._advances = (
             Lane(
@@ -225,7 +246,7 @@ class PostgresStore(ColdStore):
             )
             for applier, kind_of in (
                 (_Claims(self._links[0]), _claim_kind),
-                (_Advances(self._links[1]), type),
+                (_Advances(self._links[1]), _advance_kind),
             )
         )
 
@@ -302,8 +323,6 @@ class PostgresStore(ColdStore):
         """
         if change.takes is not None:
             return await self._advance_taking(change, change.takes)
-        if change.moves is not None:
-            return await self._advance_moving(change, change.moves)
         return await self._advances.submit(change)
 
     async def save_reply(self, reply: TerminalReply) -> bool:

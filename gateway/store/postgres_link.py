@@ -20,7 +20,7 @@ import asyncpg
 
 from domain.errors import Unavailable
 from gateway.logs import Log
-from gateway.store.database import Refused, not_storable, refusal
+from gateway.store.database import Refused, Torn, not_storable, refusal
 from gateway.store.options import StoreOptions
 from gateway.store.postgres_rows import Parameters, RowType, make_row_types
 from gateway.store.postgres_statements import PINNED
@@ -88,7 +88,7 @@ class PostgresLink:
         """Run a prepared statement in a transaction of its own.
 
         Raises:
-            Refused: nothing was written, because of what was asked.
+            Refused: nothing was written, because of what was asked (``Torn``: see there).
             domain.errors.Unavailable: not connected, or the outcome is not known.
         """
         if self._connection is None or self._connection.is_closed():
@@ -99,6 +99,8 @@ class PostgresLink:
             )
         except asyncpg.UniqueViolationError as error:
             raise Refused(refusal(error.table_name or "")) from error
+        except asyncpg.DivisionByZeroError as error:
+            raise Torn from error
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             raise Refused(not_storable()) from error
         except asyncpg.TransactionRollbackError as error:

@@ -88,10 +88,11 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
     )
 
 
-def _checkout_row(claim: Claim) -> tuple[Any, ...]:
-    move = claim.moves
+def _checkout_row(change: Claim | Advance) -> tuple[Any, ...]:
+    payment_id = change.order.id if isinstance(change, Claim) else change.payment_id
+    move = change.moves
     assert move is not None
-    return (claim.order.id, *checkout_row(move.checkout), move.due_at_ms)
+    return (payment_id, *checkout_row(move.checkout), move.due_at_ms)
 
 
 def _advance_row(change: Advance) -> tuple[Any, ...]:
@@ -181,7 +182,7 @@ CHECKOUTS: Final = RowType(
     ),
     _checkout_row,
 )
-"""The checkout that a claim makes, or moves."""
+"""The checkout that a claim makes, or that a change of an attempt moves."""
 REPLIES: Final = RowType(
     "posgate_replies",
     ("payment_events.payment_id", *_prefixed("terminal_replies", *REPLY_COLUMNS)),
@@ -220,6 +221,16 @@ def advance_rows(advances: Sequence[Advance]) -> Parameters:
     ]
     telling = [change for change in advances if change.notice is not None]
     return advances, further, telling
+
+
+def checkout_advance_rows(advances: Sequence[Advance]) -> Parameters:
+    """The parameters of the statement of attempts that their checkouts follow."""
+    every: list[Advance] = []
+    for change in advances:
+        every.append(change)
+        if change.moves is not None and change.moves.base is not None:
+            every.append(change.moves.base)
+    return *advance_rows(every), advances
 
 
 def reply_rows(replies: Sequence[TerminalReply]) -> Parameters:

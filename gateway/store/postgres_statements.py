@@ -125,10 +125,8 @@ WITH asked AS MATERIALIZED (
 ), {CLAIMED}
 """
 
-ADVANCE: Final = f"""
-WITH asked AS MATERIALIZED (
-  SELECT * FROM {ADVANCES.rows(1)}
-), moved AS (
+MOVED: Final = f"""
+moved AS (
   UPDATE payments p
   SET {", ".join(f"{column} = i.{column}" for column in STANDING_COLUMNS)}
   FROM asked i
@@ -184,6 +182,13 @@ WITH asked AS MATERIALIZED (
   FROM moved WHERE {IS_TOLD}
   ORDER BY id
 )
+"""
+"""Moves every payment that is ``asked``, with what hangs on its move; ``moved`` are those that did."""
+
+ADVANCE: Final = f"""
+WITH asked AS MATERIALIZED (
+  SELECT * FROM {ADVANCES.rows(1)}
+), {MOVED}
 SELECT id FROM moved
 """
 

@@ -8,6 +8,7 @@ import pytest
 
 from domain.checkout import Checkout, CheckoutStatus, attempt_id, attempt_key
 from domain.errors import Conflict
+from domain.ledger import capture
 from domain.payment import Event, Standing, Status
 from gateway.store.port import Advance, CaseDecision, CheckoutMove, Claim, JobKind, Store
 from tests.store.conftest import Look, OpenStore
@@ -180,6 +181,56 @@ async def test_paid_moves_attempt_checkout_and_payment_at_once(store: Store) -> 
     assert (kept.status, base.standing.status) == (CheckoutStatus.PAID, Status.SUCCEEDED)
     assert [line.event for line in await store.events(BASE.id)] == [Event.PAYER_ACTING, Event.PAID]
     assert [job.kind for job in await store.jobs(None, "", 9)] == [JobKind.NOTIFY]
+
+
+async def test_many_are_paid_at_once(store: Store, look: Look) -> None:
+    """Each whole or not at all, whichever part of it another has moved; nobody fails another."""
+    changes = []
+    for number in range(12):
+        base = replace(BASE, id=f"pay_N{number}", order_key=f"n{number}", store_id="s1")
+        row = replace(ROW, id=base.id, code_id=f"q{number}")
+        opened = replace(opening(), order=base, moves=CheckoutMove(checkout=row, due_at_ms=9_000))
+        began = replace(row, status=CheckoutStatus.PAYING, version=2, attempts=1)
+        claim = sample_claim(
+            number + 50, id=attempt_id(base.id, 1), door="checkout", order_key=attempt_key(base, 1)
+        )
+        moves = CheckoutMove(checkout=began, due_at_ms=9_000)
+        assert await store.claim(opened)
+        assert await store.claim(replace(claim, moves=moves))
+        change = paid(version=4 if number % 4 == 1 else 3)
+        assert change.moves is not None
+        assert change.moves.base is not None
+        ahead = 3 if number % 4 == 2 else 2
+        told = sample_notice(number + 1, payment_id=base.id)
+        after = replace(
+            change.moves.base, payment_id=base.id, notice=told,
+            standing=replace(change.moves.base.standing, version=ahead),
+        )  # fmt: skip
+        moves = CheckoutMove(
+            checkout=replace(change.moves.checkout, id=base.id), due_at_ms=None, base=after
+        )
+        postings = capture("channel:a1", "merchant:m1", 1990, "CNY")
+        standing = replace(change.standing, version=3 if number % 4 == 3 else 2)
+        attempt = claim.order.id
+        changes.append(
+            replace(change, payment_id=attempt, moves=moves, standing=standing, postings=postings)
+        )
+    won = await asyncio.gather(*(store.advance(change) for change in changes))
+    assert won == [number % 4 == 0 for number in range(12)]
+    for is_paid, change in zip(won, changes, strict=True):
+        read = await store.checkout_with_payments(change.payment_id.removesuffix("-1"))
+        assert read is not None
+        kept, base_now, attempt_now = read
+        assert attempt_now is not None
+        assert (kept.status is CheckoutStatus.PAID) is is_paid
+        assert (base_now.standing.status is Status.SUCCEEDED) is is_paid
+        assert (attempt_now.standing.status is Status.SUCCEEDED) is is_paid
+        assert len(await store.postings(change.payment_id)) == (2 if is_paid else 0)
+        jobs = {job.kind for job in await store.jobs(None, "", 99) if kept.id in job.subject}
+        assert jobs == (set() if is_paid else {JobKind.CHECKOUT, JobKind.SETTLE})
+    assert len(await store.jobs(JobKind.NOTIFY, "", 99)) == 3
+    told_rows = await look("SELECT payment_id FROM till_events WHERE status = 'succeeded'")
+    assert sorted(tuple(one) for one in told_rows) == [("pay_N0",), ("pay_N4",), ("pay_N8",)]
 
 
 @pytest.mark.parametrize("stale", ["checkout", "payment", "attempt"])

@@ -15,7 +15,7 @@ from domain.errors import ConfigurationError, Unavailable
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import MODELS
 from gateway.store.port import RefundClaimed, Store
-from gateway.store.postgres_checkouts import BEGIN_ATTEMPT, OPEN_CHECKOUT
+from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
 from gateway.store.postgres_rows import (
     ADVANCES,
     CHECKOUTS,
@@ -70,8 +70,14 @@ async def _generic_plan(connection: Any, sql: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("analyzed", [False, True])
 @pytest.mark.parametrize(
     ("sql", "expected"),
-    [(CLAIM, (2, 0)), (ADVANCE, (2, 3)), (OPEN_CHECKOUT, (3, 0)), (BEGIN_ATTEMPT, (2, 1))],
-    ids=["claim", "advance", "checkout", "attempt"],
+    [
+        (CLAIM, (2, 0)),
+        (ADVANCE, (2, 3)),
+        (OPEN_CHECKOUT, (3, 0)),
+        (BEGIN_ATTEMPT, (2, 1)),
+        (ADVANCE_ALL, (3, 5)),
+    ],
+    ids=["claim", "advance", "checkout", "attempt", "advance with its checkout"],
 )
 async def test_the_planner_probes_by_key_however_small_the_tables_are(
     postgres_url: str, rows: int, analyzed: bool, sql: str, expected: tuple[int, int]
@@ -94,10 +100,12 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
         for node in nodes
         if node["Node Type"] == "Index Scan"
     }
-    if sql == ADVANCE:
-        assert set(probes) == {"payments_pkey", "jobs_pkey", "cases_pkey"}
+    if sql in (ADVANCE, ADVANCE_ALL):
+        followed = {"checkouts_pkey"} if sql == ADVANCE_ALL else set()
+        assert set(probes) == {"payments_pkey", "jobs_pkey", "cases_pkey"} | followed
         assert "ARRAY[i.id]" in probes["payments_pkey"]
-        assert "ARRAY[('settle:'::text || (moved" in probes["jobs_pkey"]
+        jobs = [node for node in nodes if node.get("Index Name") == "jobs_pkey"]
+        assert any("ARRAY[('settle:'::text || (moved" in node["Index Cond"] for node in jobs)
         assert "ARRAY[('case_'::text || substr((moved" in probes["cases_pkey"]
     elif sql == BEGIN_ATTEMPT:
         assert set(probes) == {"checkouts_pkey"}
