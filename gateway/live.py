@@ -67,6 +67,7 @@ class Live:
         "reply",
         "reply_for",
         "request",
+        "sent_ms",
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class Live:
         self.fence = fence
         self.leased_until_ms = leased_until_ms
         self.request = request
+        self.sent_ms = payment.order.created_at_ms
+        """When the channel was called, as far as is known here: an undo is counted from it."""
         self.reply_for = reply_for
         self.answer: Answer | None = None
         self.fault: Unavailable | None = None

@@ -235,7 +235,7 @@ class Payments:
     async def _pay(
         self, live: Live, channel: Channel, pay: Callable[[], Awaitable[Answer]] | None
     ) -> Answer:
-        started_s = self._clock.monotonic_s()
+        started_s, live.sent_ms = self._clock.monotonic_s(), self._clock.now_ms()
         try:
             answer = await (channel.pay(live.request) if pay is None else pay())
         except Exception:
@@ -260,9 +260,8 @@ class Payments:
 
     def _forget(self, live: Live) -> None:
         order = live.payment.order
-        key = (order.merchant_no, order.door, order.order_key)
-        if self._live.get(key) is live:
-            del self._live[key]
+        if self._first(order) is live:
+            del self._live[order.merchant_no, order.door, order.order_key]
         live.ended()
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -320,6 +319,7 @@ class Payments:
         """
         order = payment.order
         live = Live(payment, bare_request(order), reply_for)
+        live.sent_ms = (self._first(order) or live).sent_ms
         _refuse_refunded(payment)
         if is_advice(order):
             raise Conflict("payment_is_an_advice", "what a terminal sold offline is refunded")
@@ -347,10 +347,11 @@ class Payments:
 
     def tell_first(self, payment: Payment) -> None:
         """Let the request that is still in flight here see what else moved its payment."""
-        order = payment.order
-        first = self._live.get((order.merchant_no, order.door, order.order_key))
-        if first is not None:
+        if (first := self._first(payment.order)) is not None:
             first.moved(payment)
+
+    def _first(self, order: Order) -> Live | None:
+        return self._live.get((order.merchant_no, order.door, order.order_key))
 
     async def watch(
         self, payment: Payment, timeout_s: float, done: Callable[[Payment], bool]

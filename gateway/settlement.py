@@ -266,7 +266,7 @@ class Settlement(Booking):
 
     def _too_young_s(self, live: Live, channel: Channel) -> float:
         """How long it still is before the channel lets a payment of this age be undone."""
-        age_s = (self._clock.now_ms() - live.payment.order.created_at_ms) / 1000
+        age_s = (self._clock.now_ms() - live.sent_ms) / 1000
         return min(channel.schedule.undo_not_before_s - age_s, channel.schedule.undo_not_before_s)
 
     def _later_s(self, live: Live, channel: Channel) -> float:

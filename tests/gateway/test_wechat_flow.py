@@ -121,6 +121,23 @@ async def test_one_who_does_not_is_reversed_and_the_till_told_before(
     assert await peer.house.held(payment) == 0
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_the_fifteen_seconds_begin_with_the_pay_request(
+    peer: Peer, is_cancelled: bool
+) -> None:
+    """Not with the order: a slow store may have stood between the two."""
+    peer.reversals = [v2_answer({"recall": "N"})]
+    live = await peer.house.begun()
+    await asyncio.sleep(0.2)
+    running = asyncio.create_task(peer.house.payments.run(live))
+    if is_cancelled:
+        await peer.house.payments.cancel(await peer.house.until(live.payment, "pending"))
+    await peer.house.until(live.payment, "closed")
+    await running
+    (sent_s,) = peer.asked_s["micropay"]
+    assert min(peer.asked_s["reverse"]) - sent_s >= UNDO_S
+
+
 async def test_one_who_pays_while_it_is_undone_gets_the_money_back(peer: Peer) -> None:
     """Hole 11, and the late success: seen paid, so the end is "reversed", not "closed"."""
     peer.reversals = [v2_refused("USERPAYING", recall="Y"), v2_answer({"recall": "N"})]
