@@ -79,6 +79,21 @@ class SandboxTlsSection(Section):
     """Who signs the certificates of merchants: what demands one works only with this."""
 
 
+class SandboxWechatNationalSection(Section):
+    """The national algorithms (国密) of the simulated WeChat Pay, beside RSA."""
+
+    merchant_serial: str
+    """Serial of the merchant's SM2 certificate, hexadecimal, as requests name it."""
+    merchant_public_key_file: str
+    """Its public key (or the certificate), PEM: verifies national requests."""
+    platform_serial: str
+    """What answers are signed under: a `PUB_KEY_ID_…`, or the certificate's serial."""
+    platform_private_key: SecretReference
+    """Its SM2 key, PEM."""
+    platform_certificate_file: str | None = None
+    """The platform's SM2 certificate, PEM: handed out to who asks for national ones."""
+
+
 class SandboxWechatSection(Section):
     """The simulated WeChat Pay: one merchant (or service provider), and what it signs with."""
 
@@ -108,6 +123,8 @@ class SandboxWechatSection(Section):
     """Its private half, PEM."""
     tls: SandboxTlsSection | None = None
     """Without it the port is plain HTTP, and reversals of APIv2 refuse everything."""
+    national: SandboxWechatNationalSection | None = None
+    """Without it national requests are refused, as of a merchant that has no such certificate."""
     prompt_s: Seconds = 50
     """How long a payer may type a password before the payment fails."""
     reverse_after_s: Annotated[float, Field(ge=0, le=86_400)] = 15

@@ -127,6 +127,10 @@ def _read_v2(body: bytes, account: WechatAccount) -> Word:
         raise _refused(str(fault), 400) from None
     if "req_info" in fields:
         return _refund_v2(fields, account)
+    try:
+        v2.believe(fields, account)
+    except v2.Distrusted as fault:
+        raise _refused(fault.why, 401) from None
     order_no = _number(fields.get("out_trade_no", ""))
     return PaymentWord(order_no=order_no, answer=read_notified(fields, account, order_no))
 

@@ -19,6 +19,7 @@ from gateway.config_sandbox import (
     SandboxCardSection,
     SandboxSection,
     SandboxUnionPayQrSection,
+    SandboxWechatNationalSection,
     SandboxWechatSection,
 )
 from gateway.keys import read_secret
@@ -30,6 +31,7 @@ from sandbox.config import (
     SandboxConfig,
     ServerTls,
     UnionPayQrSandboxConfig,
+    WeChatNationalKeys,
     WeChatSandboxConfig,
 )
 from sandbox.server import serve as serve_sandbox
@@ -176,9 +178,25 @@ def _wechat(loaded: LoadedConfig, section: SandboxWechatSection) -> WeChatSandbo
             key_file=str(loaded.path(tls.key_file)),
             client_ca_file=str(loaded.path(tls.client_ca_file)) if tls.client_ca_file else "",
         ),
+        national=_national(loaded, section.national) if section.national is not None else None,
         prompt_s=section.prompt_s,
         reverse_after_s=section.reverse_after_s,
         bills_at_once=section.bills_at_once,
+    )
+
+
+def _national(loaded: LoadedConfig, section: SandboxWechatNationalSection) -> WeChatNationalKeys:
+    key, certificate = "sandbox.wechat.national", section.platform_certificate_file
+    return WeChatNationalKeys(
+        merchant_serial=section.merchant_serial,
+        merchant_public_key_pem=_file(
+            loaded, f"{key}.merchant_public_key_file", section.merchant_public_key_file
+        ),
+        platform_serial=section.platform_serial,
+        platform_private_key_pem=read_secret(section.platform_private_key, loaded.folder).encode(),
+        platform_certificate_pem=_file(loaded, f"{key}.platform_certificate_file", certificate)
+        if certificate
+        else b"",
     )
 
 

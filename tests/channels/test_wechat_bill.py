@@ -165,6 +165,30 @@ def test_the_bill_of_successes_has_twenty_columns(tmp_path: Path) -> None:
     assert rows_of(path)[0]["amount_fen"] == 1990
 
 
+@pytest.mark.parametrize("more", ["", "退款申请时间,退款成功时间,"], ids=["27", "29"])
+def test_the_bill_of_refunds(tmp_path: Path, more: str) -> None:
+    """As ALL has it, or with when it was asked for and done before the refund's own columns."""
+    header = ALL.replace("微信退款单号,", f"{more}微信退款单号,")
+    assert header.count(",") == (28 if more else 26)
+    back = row(
+        header,
+        交易状态="REFUND",
+        应结订单金额="0.00",
+        订单金额="0.00",
+        商户退款单号="REFUND0001",
+        退款状态="PROCESSING",
+        退款金额="5.00",
+        申请退款金额="5.00",
+        手续费="-0.03000",
+    )
+    revoked = row(header, 交易状态="REVOKED", 退款金额="19.90", 申请退款金额="19.90")
+    sums = "`2,`19.90,`24.90,`0.00,`0.09000,`19.90,`24.90"
+    path = written(tmp_path, [header, back, revoked, SUMS, sums])
+    assert BILLS.kind_of(path) == "trade"
+    found = [(one["kind"], one["refund_no"], one["amount_fen"]) for one in rows_of(path, day=DAY)]
+    assert found == [("refund", "REFUND0001", 500), ("refund", "", 1990)]
+
+
 def test_old_files_have_twenty_four_columns_and_another_name(tmp_path: Path) -> None:
     """Hole 14: by name, so that a shifted column is no other amount."""
     sums = "总交易单数,总交易额,总退款金额,总代金券或立减优惠退款金额,手续费总金额"

@@ -1,4 +1,4 @@
-"""How the simulated Alipay is dressed by the configuration's ``sandbox.alipay``."""
+"""How the simulated channels are dressed by the configuration: ``sandbox.alipay``, ``.wechat``."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from domain.errors import ConfigurationError
 from gateway.cli.installation import Installation
 from gateway.cli.sandbox import sandbox_config
 from gateway.config import load
-from sandbox.config import SandboxConfig
+from sandbox.config import SandboxConfig, WeChatNationalKeys
 
 CERTIFICATE_MODE = ("app_certificate_file", "alipay_certificate_file", "root_certificates_file")
 
@@ -102,3 +102,30 @@ def test_a_key_that_cannot_be_read_is_one_clear_line(
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert said.returncode == 2
     assert said.stderr == f"posgate: {place.config_file}: sandbox: {why}\n"
+
+
+@pytest.mark.parametrize("certificate", [{}, {"platform_certificate_file": "sm-platform.pem"}])
+def test_wechat_pays_national_keys(place: Installation, certificate: dict[str, str]) -> None:
+    """Beside RSA's, as a public key or a certificate; nothing of it is shown."""
+    assert read(place, {}).wechat is not None
+    (place.folder / "sm-merchant.pem").write_bytes(b"a public key")
+    (place.folder / "sm-platform.key").write_bytes(b"a private key")
+    (place.folder / "sm-platform.pem").write_bytes(b"a certificate")
+    national = {
+        "merchant_serial": "5D1A",
+        "merchant_public_key_file": "sm-merchant.pem",
+        "platform_serial": "5A02",
+        "platform_private_key": "file:sm-platform.key",
+        **certificate,
+    }
+    data = yaml.safe_load(place.config_file.read_text())
+    config = read(place, {}, wechat=data["sandbox"]["wechat"] | {"national": national})
+    assert config.wechat is not None
+    assert config.wechat.national == WeChatNationalKeys(
+        merchant_serial="5D1A",
+        merchant_public_key_pem=b"a public key",
+        platform_serial="5A02",
+        platform_private_key_pem=b"a private key",
+        platform_certificate_pem=b"a certificate" if certificate else b"",
+    )
+    assert "a private key" not in repr(config)

@@ -177,7 +177,7 @@ async def test_a_refusal_ends_it_at_once_with_a_text_for_the_cashier(peer: Peer)
 class Door:
     """Where notifications come in, before the same house."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, *, within_s: float = 2) -> None:
         house = peer.house
         self.inbound = Inbound(
             store=house.store,
@@ -188,7 +188,7 @@ class Door:
             clock=house.clock,
             metrics=house.metrics,
             log=house.log,
-            bounds=InboundBounds(answer_within_s=2, max_in_flight=100),
+            bounds=InboundBounds(answer_within_s=within_s, max_in_flight=100),
         )
 
     async def hears(self, body: bytes, headers: dict[str, str] | None = None) -> int:
@@ -224,6 +224,24 @@ async def test_notices_replayed_and_reordered_are_booked_once(peer: Peer) -> Non
         assert await door.hears(body, headers) == (200 if headers is None else 401)
     payment = await peer.house.now(payment)
     assert payment.standing.status is Status.SUCCEEDED
+    assert await peer.house.held(payment) == 1990
+
+
+async def test_a_notice_is_answered_in_time_whatever_the_store_does(peer: Peer) -> None:
+    """WeChat Pay waits five seconds: told "not now" before, it comes again and is booked."""
+    payment = await unanswered(peer)
+    body, door = envelope(v3_paid(payment.order.channel_order_no)), Door(peer, within_s=0.05)
+    gate = asyncio.Event()
+
+    async def hang(_: Any) -> None:
+        await gate.wait()
+
+    peer.house.flaky.before["advance"] = hang
+    async with asyncio.timeout(2):
+        assert await door.hears(body) == 503
+    gate.set()
+    await peer.house.until(payment, "succeeded")
+    assert await door.hears(body) == 200
     assert await peer.house.held(payment) == 1990
 
 

@@ -36,6 +36,7 @@ from domain.decline import DeclineReason
 from sandbox.config import SandboxConfig, WeChatNationalKeys
 from sandbox.http_wire import HttpRequest as SimulatedRequest
 from sandbox.scenarios import FACE_CODE_PREFIX, WECHAT_CODES, Scenario
+from sandbox.wechat_bill import BillWanted, bill_text
 from sandbox.world import World
 from tests.channels.rigs import CountedIds, FixedClock, services
 from tests.sandbox.conftest import NOON_MS
@@ -394,3 +395,35 @@ async def test_bills_of_the_simulators_own_charges(
     assert funds.totals().payments_fen == 4 * 1990
     with pytest.raises(BillPending):
         await shop.channel.fetch_bill("trade", date(2027, 1, 1), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payments", "refunds"), [("ALL", 2, 2), ("SUCCESS", 2, 0), ("REFUND", 0, 2)]
+)
+async def test_each_kind_of_bill_in_both_versions_dress(
+    config: SandboxConfig, tmp_path: Path, kind: str, payments: int, refunds: int
+) -> None:
+    """27, 20 and 29 columns; LF, or a byte-order mark with CRLF."""
+    shop = Shop(config)
+    paid, reversed_ = shop.request(), shop.request()
+    for request in (paid, reversed_):
+        await shop.channel.pay(request)
+    await shop.channel.refund(shop.refund_request(paid.order_no, 500))
+    shop.clock.ms += 16_000
+    await shop.channel.cancel(shop.ref(reversed_.order_no))
+    day = beijing(NOON_MS).date()
+    state = shop.world.wechat_state
+    assert state is not None
+    text = bill_text(BillWanted(kind, day.isoformat()), state, shop.clock.ms + 2_000)
+    dresses = (text.encode(), text.replace("\n", "\r\n").encode("utf-8-sig"))
+    for dress in dresses:
+        path = tmp_path / "bill.csv"
+        path.write_bytes(dress)
+        assert BILLS.kind_of(path) == "trade"
+        reader = BILLS.open("trade", path, day)
+        assert sum(batch.num_rows for batch in reader) == payments + refunds
+        totals = reader.totals()
+        assert (totals.payments_fen, totals.refunds_fen) == (
+            1990 * payments,
+            2490 * (refunds // 2),
+        )
