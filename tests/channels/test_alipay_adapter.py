@@ -1,8 +1,11 @@
 """The Alipay adapter: what it asks again, and what it refuses to be built from."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from channels.alipay.plugin import PLUGIN
+from channels.alipay.refund_wire import read_refund
 from channels.port import ChannelAccount, HttpResponse, RefundRequest, Verdict, refunds_of
 from domain.errors import ConfigurationError
 from gateway.breaker import is_failure
@@ -49,6 +52,80 @@ async def test_a_cancel_without_an_action_is_confirmed_by_a_query(
         "alipay.trade.cancel",
         "alipay.trade.query",
     ]
+
+
+TOO_LATE: dict[str, object] = {"code": "40004", "sub_code": "ACQ.TRADE_CANCEL_TIME_OUT"}
+
+
+def undoing(rig: AlipayRig, paid_yuan: str, refund: dict[str, object]) -> dict[str, object]:
+    """A trade that is too old to cancel; what is asked for in its refund."""
+    seen: dict[str, object] = {}
+
+    def respond(method: str, content: Mapping[str, str]) -> HttpResponse:
+        seen.update({method: content})
+        told: dict[str, dict[str, object]] = {
+            "cancel": TOO_LATE,
+            "query": paid(ORDER, paid_yuan, trade_status="TRADE_SUCCESS"),
+            "refund": {"code": "10000", "out_trade_no": ORDER, "refund_fee": paid_yuan, **refund},
+            "fastpay.refund.query": {
+                "code": "10000",
+                "out_trade_no": ORDER,
+                "out_request_no": ORDER,
+                "refund_status": "REFUND_SUCCESS",
+                "refund_amount": "5.00",
+            },
+        }
+        return HttpResponse(200, {}, alipay_answer(method.replace(".", "_"), told[method]))
+
+    rig.respond = respond
+    return seen
+
+
+async def test_what_cannot_be_cancelled_is_refunded_as_it_was_paid() -> None:
+    """Whatever the order says: all of what Alipay took goes back, under the order's number."""
+    rig = AlipayRig()
+    seen = undoing(rig, "18.00", {"fund_change": "Y"})
+    undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
+    assert (undone.verdict, undone.was_paid) == (Verdict.SUCCEEDED, True)
+    assert seen["refund"] == {
+        "out_trade_no": ORDER,
+        "out_request_no": ORDER,
+        "refund_amount": "18.00",
+        "refund_reason": "Undone",
+    }
+
+
+async def test_the_return_of_a_part_is_no_undo() -> None:
+    """The refund moved nothing now, and the query tells of a smaller one under its number."""
+    rig = AlipayRig()
+    undoing(rig, "19.90", {"fund_change": "N"})
+    undone = await rig.channel.cancel(ref_of(rig.request(ORDER)))
+    assert (undone.verdict, undone.was_paid) == (Verdict.UNKNOWN, None)
+
+
+@pytest.mark.parametrize(
+    ("refunded", "verdict"),
+    [
+        ("5.00", Verdict.SUCCEEDED),
+        ("19.90", Verdict.SUCCEEDED),
+        ("4.99", Verdict.UNKNOWN),
+        ("19.91", Verdict.UNKNOWN),
+    ],
+)
+def test_a_refund_is_within_what_was_returned_of_the_trade(refunded: str, verdict: Verdict) -> None:
+    """``refund_fee`` is the sum of all refunds: ours is in it, and no more than was paid."""
+    rig = AlipayRig()
+    request = RefundRequest(
+        refund_no="R1",
+        payment=ref_of(rig.request(ORDER)),
+        amount_fen=500,
+        currency="CNY",
+        reason="",
+        created_at_ms=0,
+    )
+    fields = {"code": "10000", "out_trade_no": ORDER, "refund_fee": refunded, "fund_change": "Y"}
+    said = HttpResponse(200, {}, alipay_answer("refund", fields))
+    assert read_refund(said, rig.account, request).verdict is verdict
 
 
 async def test_a_cancel_with_an_action_needs_no_query() -> None:

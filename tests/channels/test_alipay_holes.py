@@ -16,6 +16,7 @@ import pytest
 
 from channels.alipay.bill import BILLS
 from channels.alipay.notice import read_notice
+from channels.alipay.orders_wire import read_create, read_precreate
 from channels.alipay.refund_wire import read_refund, read_refund_query
 from channels.alipay.wire import build_pay, read_cancel, read_close, read_pay, read_query
 from channels.bills import BillRefused
@@ -97,6 +98,15 @@ def test_g2_a_good_signature_about_another_order_or_seller_is_believed_of_nothin
         assert verdict(method) is Verdict.SUCCEEDED, method
         assert verdict(method, out_trade_no="ANOTHER001") is Verdict.UNKNOWN, method
         assert verdict(method, seller_id="2088000000000002") is Verdict.UNKNOWN, method
+    for read, made in ((read_precreate, "precreate"), (read_create, "create")):
+        stands: dict[str, object] = {
+            "code": "10000",
+            "qr_code": "https://qr.alipay.com/x",
+            "trade_no": "T1",
+        }
+        ours = read(said(made, {**stands, "out_trade_no": ORDER}), rig.account, ORDER)
+        assert ours.verdict is Verdict.SUCCEEDED
+        assert read(said(made, stands), rig.account, ORDER).verdict is Verdict.UNKNOWN
     no = {"code": "40004", "sub_code": "ACQ.PAYMENT_FAIL"}
     assert verdict("pay", **no) is Verdict.DECLINED
     assert verdict("pay", **no, out_trade_no="ANOTHER001") is Verdict.UNKNOWN
@@ -128,6 +138,8 @@ def test_g3_an_answer_that_was_heard_before_answers_nothing_else() -> None:
     named = said("refund", {**moved, "out_request_no": "R1"})
     assert read_refund(named, rig.account, refund_of(rig)).verdict is Verdict.SUCCEEDED
     assert read_refund(named, rig.account, refund_of(rig, "R2")).verdict is Verdict.UNKNOWN
+    closed = said("close", {**paid(ORDER, "19.90"), "trade_status": "TRADE_SUCCESS"})
+    assert read_close(closed, rig.account, ORDER).verdict is Verdict.UNKNOWN
     asked = {**paid(ORDER, "19.90"), "trade_status": "TRADE_CLOSED"}
     assert read_pay(said("pay", asked), rig.account, ORDER).verdict is Verdict.UNKNOWN
 

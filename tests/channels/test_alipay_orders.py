@@ -80,6 +80,13 @@ async def test_where_the_order_is_told_goes_before_where_the_account_is() -> Non
     ):
         await codes(peer).create_code(request)
         assert peer.forms[-1]["notify_url"] == url
+        pages = pages_of(peer.channel)
+        assert pages is not None
+        await pages.create_page_order(request)
+        assert (peer.forms[-1]["method"], peer.forms[-1]["notify_url"]) == (
+            "alipay.trade.create",
+            url,
+        )
 
 
 async def test_an_order_for_a_page(peer: Peer) -> None:
