@@ -100,7 +100,7 @@ class AlipayNet:
         method, number = _named(request.body)
         is_new = scene.world.alipay_state.books.find(number, "", 0) is None
         effect = scene.world.alipay(b"", request.body, scene.now_ms())
-        if is_new and rng.random() < scene.line("alipay").lies:
+        if is_new and method == "alipay.trade.pay" and rng.random() < scene.line("alipay").lies:
             effect = self._overcharge(effect, number)
         scene.trace.line("alipay", method, number, effect.answer[:200])
         self.moved(number)

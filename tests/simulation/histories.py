@@ -94,6 +94,17 @@ class Order:
 
 
 @dataclass(slots=True)
+class LiveOrder:
+    """An order whose code a counter shows, as its merchant lived through it."""
+
+    number: str
+    amount_fen: int
+    notify_url: str
+    seen: list[Seen] = field(default_factory=list)
+    cancels: int = 0
+
+
+@dataclass(slots=True)
 class Notification:
     """A notification that arrived at a merchant's endpoint."""
 
@@ -121,6 +132,9 @@ class Histories:
 
     sales: list[Sale] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    live: list[LiveOrder] = field(default_factory=list)
+    daily_limit_fen: int = 0
+    """What the store of the live orders may take in a day; 0: no limit."""
     notifications: list[Notification] = field(default_factory=list)
     charges: list[dict[str, Any]] = field(default_factory=list)
     """What the channels believe at the end."""

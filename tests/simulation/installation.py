@@ -167,6 +167,7 @@ def _config(till_wait_s: float) -> Config:
             "recovery": {"interval_s": 4.0, "lease_s": 20.0},
             "notifications": {"interval_s": 5.0},
             "checkouts": {"interval_s": 5.0},
+            "http": {"public_url": "https://pay.example"},
         }
     )
 
@@ -237,3 +238,12 @@ async def _provision(
                 created_at_ms=1,
             )
         )
+
+
+def limit_store(connection: sqlite3.Connection, store_id: str, daily_fen: int) -> None:
+    """Limit what a store of the only merchant takes in a day."""
+    connection.execute(
+        "INSERT INTO limits (merchant_no, store_id, single_fen, daily_fen, small_fen, opens_min, "
+        "closes_min, updated_at_ms) SELECT merchant_no, ?, 0, ?, 0, 0, 0, 1 FROM merchants",
+        (store_id, daily_fen),
+    )

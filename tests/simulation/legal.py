@@ -38,7 +38,7 @@ def _legal() -> dict[tuple[str, str], str]:
     for state in ("failed", "closed"):
         moves[state, "authorize"] = moves[state, "paid"] = "reversing"
         moves[state, "undone_paid"] = "reversed"
-    for deed in ("reserve", "refund_succeeded", "refund_failed"):
+    for deed in ("reserve", "refund_succeeded", "refund_failed", "attempt_refund"):
         moves["succeeded", deed] = "succeeded"
     return moves
 

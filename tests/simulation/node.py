@@ -11,8 +11,8 @@ import contextvars
 import sqlite3
 import sys
 import traceback
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import channels.alipay.plugin as alipay_plugin
 import channels.unionpay.plugin as unionpay_plugin
@@ -29,6 +29,8 @@ from tests.simulation.merchant_net import MerchantNet
 from tests.simulation.pos_net import PosPipe
 from tests.simulation.scene import Scene
 from tests.simulation.store_faults import faulty_store
+
+T = TypeVar("T")
 
 
 def _plugins() -> Mapping[str, ChannelPlugin]:
@@ -113,7 +115,7 @@ class Node:
         self._incarnations = 0
         self.crashes = 0
         self._pipes: dict[PosPipe, None] = {}
-        self._calls: dict[asyncio.Future[ApiResponse], None] = {}
+        self._calls: dict[asyncio.Future[Any], None] = {}
         self.buried: list[object] = []
         """What dead incarnations were: kept, so that no finaliser runs while others live."""
 
@@ -212,6 +214,32 @@ class Node:
             self._calls.pop(answer, None)
             if not answer.done():
                 answer.set_result(response)
+
+        self.buried.append(scene.loop.create_task(serve(), context=self._context))
+        return answer
+
+    def within(self, work: Callable[[Gateway], Awaitable[T]]) -> "asyncio.Future[T]":
+        """Do something as its own door would; the future fails when the machine does."""
+        scene, gateway = self._scene, self._gateway
+        answer: asyncio.Future[T] = scene.loop.create_future()
+        if gateway is None or not self.up:
+            answer.set_exception(ConnectionError("connection refused"))
+            return answer
+        self._calls[answer] = None
+
+        async def serve() -> None:
+            try:
+                said = await work(gateway)
+            except Exception as fault:
+                self._calls.pop(answer, None)
+                if not isinstance(fault, PosgateError):
+                    scene.defects.append(f"page fault: {fault!r}")
+                if not answer.done():
+                    answer.set_exception(fault)
+                return
+            self._calls.pop(answer, None)
+            if not answer.done():
+                answer.set_result(said)
 
         self.buried.append(scene.loop.create_task(serve(), context=self._context))
         return answer

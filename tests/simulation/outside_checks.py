@@ -223,6 +223,7 @@ class OutsideChecks:
         for payment in self._books.payments.values():
             if (
                 payment["notify_url"]
+                and payment["door"] != "checkout"
                 and payment["status"] in FINAL
                 and not payment["parked_reason"]
             ):

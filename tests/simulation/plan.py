@@ -74,6 +74,10 @@ class Plan:
     till_wait_s: float
     repeats: int
     """How often a terminal sends the same bytes at most."""
+    live_orders: int = 0
+    """Orders whose code is shown, for any wallet to pay."""
+    daily_limit_fen: int = 0
+    """What their store may take in a day; 0: no limit."""
 
 
 def _line(rng: random.Random, *, trouble: float) -> Line:
@@ -140,4 +144,6 @@ def draw(seed: int) -> Plan:
         clock_jump_s=0.0 if is_calm or rng.random() < 0.6 else rng.choice((3.0, 60.0, 3700.0)),
         till_wait_s=rng.choice((20.0, 45.0, 45.0)),
         repeats=1000 if flood < 0.01 else 20 if flood < 0.08 else rng.choice((1, 2, 4)),
+        live_orders=rng.choice((0, 0, 6, 10)),
+        daily_limit_fen=rng.choice((0, 6000, 12_000)),
     )

@@ -414,4 +414,32 @@ MUTANTS = (
         "        return exchange.again(self._sealer.open(stored.reply_sealed, key.encode()))\n",
         "        return self._sealer.open(stored.reply_sealed, key.encode())\n",
     ),
+    _mutant(
+        "what a second wallet paid of an order is not returned",
+        "domain/payment.py",
+        "        _S.CLOSED: {\n"
+        "            _E.SUBMIT: ILLEGAL,\n"
+        "            _E.PAYER_ACTING: SAME,\n"
+        "            _E.ANSWER_LOST: SAME,\n"
+        "            _E.AUTHORIZE: _S.REVERSING,\n"
+        "            _E.PAID: _S.REVERSING,\n",
+        "        _S.CLOSED: {\n"
+        "            _E.SUBMIT: ILLEGAL,\n"
+        "            _E.PAYER_ACTING: SAME,\n"
+        "            _E.ANSWER_LOST: SAME,\n"
+        "            _E.AUTHORIZE: _S.REVERSING,\n"
+        "            _E.PAID: SAME,\n",
+    ),
+    _mutant(
+        "the return of a former wallet's money takes the paid order along",
+        "domain/checkout_step.py",
+        "    if attempt.id != checkout.current_id:\n        return None\n",
+        "",
+    ),
+    _mutant(
+        "a day's sum is looked at and never counted",
+        "gateway/payments.py",
+        "                    spends=judged.spends,\n",
+        "                    spends=(),\n",
+    ),
 )

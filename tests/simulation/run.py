@@ -21,9 +21,10 @@ from tests.simulation.cashiers import Cashier
 from tests.simulation.channel_net import AlipayNet, CardNet
 from tests.simulation.checker import Checker, Violation
 from tests.simulation.clock_loop import ClockLoop, Stuck
-from tests.simulation.installation import installation
+from tests.simulation.installation import installation, limit_store
 from tests.simulation.merchant_net import MerchantNet
 from tests.simulation.node import Node
+from tests.simulation.payers import STORE_ID, ChannelNotices, Counter
 from tests.simulation.plan import Plan, draw, source
 from tests.simulation.scene import Scene
 from tests.simulation.tills import Till
@@ -73,6 +74,11 @@ class Simulation:
             Cashier(self.scene, number, self.nodes, self._approved)
             for number in range(plan.cashiers)
         ]
+        self._counter = Counter(self.scene, self.nodes)
+        self._channel_notices = ChannelNotices(self.scene, self.nodes)
+        if plan.live_orders and plan.daily_limit_fen:
+            self.scene.histories.daily_limit_fen = plan.daily_limit_fen
+            limit_store(self.connection, STORE_ID, plan.daily_limit_fen)
 
     def _approved(self, door: str, order_key: str, amount_fen: int) -> None:
         """Somebody outside saw an approval: the ledger must have it by now."""
@@ -132,7 +138,11 @@ class Simulation:
             scene.loop.create_task(work, context=scene.outside.copy())
             for work in (self._jump_clocks(), self._snapshots())
         ]
+        if scene.plan.live_orders:
+            telling = self._channel_notices.run()
+            watching.append(scene.loop.create_task(telling, context=scene.outside.copy()))
         days = [till.run() for till in self._tills] + [one.run() for one in self._cashiers]
+        days.append(self._counter.run())
         actors = [scene.loop.create_task(day, context=scene.outside.copy()) for day in days]
         await asyncio.gather(*actors)
         scene.at_rest = True
@@ -149,7 +159,8 @@ class Simulation:
         scene = self.scene
         until_s = scene.loop.time() + REST_S
         while scene.loop.time() < until_s:
-            if at_rest(self.connection) and all(node.up for node in self.nodes):
+            is_told = not self._channel_notices.waits()
+            if is_told and at_rest(self.connection) and all(node.up for node in self.nodes):
                 scene.histories.quiet = True
                 break
             await asyncio.sleep(_PEEK_S)
@@ -159,6 +170,8 @@ class Simulation:
         """Every merchant looks at every order of its, now that nothing moves."""
         scene = self.scene
         scene.histories.final_at_s = scene.loop.time()
+        for live in scene.histories.live:
+            await self._counter.look(live)
         for order in scene.histories.orders:
             cashier = self._cashiers[order.cashier]
             await cashier.look(order)
