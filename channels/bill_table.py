@@ -145,9 +145,10 @@ def _ends_well(text: bytes, shape: TableShape) -> bool:
     """Whether the last line's quotes are closed: Arrow takes the end of the text for the end."""
     last = text[text.rfind(b"\n", 0, len(text) - 1) + 1 :].decode("latin-1")
     try:
-        return shape.quote is None or bool(cells(last, shape.delimiter, shape.quote))
+        cells(last, shape.delimiter, shape.quote)
     except Unfit:
         return False
+    return True
 
 
 def _text(column: Any, name: str, shape: TableShape) -> pa.StringArray:

@@ -5,7 +5,8 @@ Rules:
 * A bill is read as a stream of Arrow record batches (``channels/bill_rows.py``), a bounded
   number of rows each, so that a file of any size takes the same memory.
 * Columns are found by the header's names, never by place, and text is decoded as the
-  channel's encoding says, never guessed.
+  channel's encoding says; in another one only where the file's own fixed words stand in it
+  so, as a spreadsheet saves it.
 * Amounts are integers: fen, and fees in thousandths of a fen (WeChat bills them to five
   decimals of a yuan). Both are positive for what a row's kind says, whatever sign the file
   writes: a refund of 5 fen has ``amount_fen`` 5, and a ``fee_mfen`` below zero is one

@@ -23,7 +23,16 @@ import pyarrow.compute as pc
 from channels.alipay.bill_summary import SummaryReader
 from channels.alipay.bill_words import encoding_of, is_about
 from channels.bill_archive import BillMember
-from channels.bill_columns import Unfit, beijing_ms, demand, literal, scaled, total, trimmed
+from channels.bill_columns import (
+    Unfit,
+    beijing_ms,
+    demand,
+    literal,
+    named,
+    scaled,
+    total,
+    trimmed,
+)
 from channels.bill_rows import BATCH_ROWS, BILL_SCHEMA
 from channels.bill_sums import BillSums
 from channels.bill_table import Rows, TableShape, cells, read_rows, shape_of
@@ -213,9 +222,9 @@ class DetailReader:
         return pa.RecordBatch.from_arrays(
             [
                 pc.if_else(paid, literal(BillKind.PAYMENT.value), literal(BillKind.REFUND.value)),
-                texts[_ORDER_NO],
-                pc.if_else(paid, literal(""), texts[_REFUND_NO]),
-                texts[_TRADE_NO],
+                named(texts[_ORDER_NO], _ORDER_NO),
+                pc.if_else(paid, literal(""), named(texts[_REFUND_NO], _REFUND_NO)),
+                named(texts[_TRADE_NO], _TRADE_NO, is_long=True),
                 pa.repeat(literal(""), count),
                 pc.abs(fen[_AMOUNT]),
                 pc.if_else(paid, fees, pc.negate(fees)),

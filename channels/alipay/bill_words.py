@@ -1,8 +1,8 @@
 """What both of Alipay's files write alike: encoding, days, comment lines.
 
-Rules: GBK (read as its superset GB 18030); UTF-8 only where a byte-order mark says so, as
-spreadsheets save it. The days in the head are the account's, and a day that was asked for
-must be one of them.
+Rules: GBK (read as its superset GB 18030); UTF-8 where the vendor's own words stand in it so,
+as spreadsheets save it, with a byte-order mark or without. The days in the head are the
+account's, and a day that was asked for must be one of them.
 """
 
 import re
@@ -25,9 +25,8 @@ _DAYS: Final = re.compile(
 def encoding_of(member: BillMember) -> tuple[str, int]:
     """The encoding of a file by how it begins, and how many bytes its mark takes."""
     head = head_of(member)
-    if not head.startswith(UTF8_BOM):
-        return GBK, 0
-    return ("utf-8" if _VENDOR in head else GBK), len(UTF8_BOM)
+    mark_bytes = len(UTF8_BOM) if head.startswith(UTF8_BOM) else 0
+    return ("utf-8" if _VENDOR in head else GBK), mark_bytes
 
 
 def head_of(member: BillMember) -> bytes:

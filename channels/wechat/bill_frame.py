@@ -2,10 +2,11 @@
 
 Rules (reference ``channels.md`` B3):
 
-* UTF-8, with or without a byte-order mark; LF or CRLF. Each value of a row begins with a
+* UTF-8, with or without a byte-order mark, or GBK where the header's names stand so, as a
+  spreadsheet saves it; LF or CRLF. Each value of a row begins with a
   backtick, so values are cut at comma *and* backtick: what a shop writes may hold commas.
 * The first line without a backtick after the rows is the header of the sums; one line of sums
-  follows, and nothing after it. A file without them is cut; whoever reads it compares them.
+  follows, and nothing after it but the commas of a spreadsheet. A file without them is cut; whoever reads it compares them.
 * APIv2 answers a refusal in XML where the file would be: that is no bill, and it says why.
 """
 
@@ -25,7 +26,8 @@ from channels.bills import BillAbsent, BillPending, BillRefused, BillUnavailable
 from channels.wechat.bill_wire import refuse_xml
 from channels.wechat.v2_xml import MOST_BYTES
 
-ENCODING: Final = "utf-8"
+_UTF8: Final = "utf-8"
+_GBK: Final = "gb18030"
 _SEPARATOR: Final = "\x1f"
 """Stands where comma and backtick stood; a file that has it by itself is refused."""
 _TICK: Final = b"`"
@@ -46,7 +48,12 @@ def only_member(path: Path) -> BillMember:
 
 
 def header_of(member: BillMember) -> tuple[str, ...]:
-    """The names of the first line.
+    """The names of the first line. Raises as :func:`_head_of`."""
+    return _head_of(member)[0]
+
+
+def _head_of(member: BillMember) -> tuple[tuple[str, ...], str]:
+    """The names of the first line, and the encoding that they stand in.
 
     Raises:
         BillRefused: it has none, or is WeChat Pay's refusal.
@@ -55,7 +62,22 @@ def header_of(member: BillMember) -> tuple[str, ...]:
         head = source.read(MOST_BYTES)
     _refuse_refusals(head, member.name)
     line = head.removeprefix(UTF8_BOM).split(b"\n", 1)[0]
-    return tuple(map(plain_name, decoded(line, ENCODING, member.name, 1).strip().split(",")))
+    encoding = _encoding_of(line)
+    text = decoded(line, encoding, member.name, 1)
+    return tuple(map(plain_name, text.strip().split(","))), encoding
+
+
+def _encoding_of(line: bytes) -> str:
+    """GBK only for what is text in it and not in UTF-8; names that come out wrong are not found."""
+    try:
+        line.decode(_UTF8)
+    except UnicodeDecodeError:
+        try:
+            line.decode(_GBK)
+        except UnicodeDecodeError:
+            return _UTF8
+        return _GBK
+    return _UTF8
 
 
 class Frame:
@@ -67,11 +89,12 @@ class Frame:
         self._member = member
         self._tail: list[str] = []
         self._tail_line = 0
+        names, self._encoding = _head_of(member)
         try:
             self.shape: TableShape = shape_of(
-                header_of(member),
+                names,
                 needed,
-                ENCODING,
+                self._encoding,
                 optional=optional,
                 delimiter=_SEPARATOR,
                 quote=None,
@@ -139,13 +162,13 @@ class Frame:
         return read_rows(replace(rows, data=plain), self.shape)
 
     def _take_tail(self, block: Block) -> None:
-        for line, text in block.texts(ENCODING, self.name):
+        for line, text in block.texts(self._encoding, self.name):
             if not text:
                 continue
             self._tail_line = self._tail_line or line
             if len(self._tail) >= 2 or text.startswith("`") is (not self._tail):
                 raise self.refused(line, "it is neither a row nor the sums")
-            self._tail.append(text)
+            self._tail.append(text.rstrip(","))
 
 
 def _refuse_refusals(head: bytes, name: str) -> None:

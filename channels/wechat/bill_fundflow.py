@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from channels.bill_archive import BillMember
-from channels.bill_columns import Unfit, beijing_ms, demand, literal, total
+from channels.bill_columns import Unfit, beijing_ms, demand, literal, named, total
 from channels.bill_rows import BATCH_ROWS, BILL_SCHEMA
 from channels.bill_sums import BillSums
 from channels.bill_text import Block
@@ -113,14 +113,14 @@ class FundFlowReader:
         )
         rows = pc.indices_nonzero(mask)
         none, count = pa.repeat(literal(""), len(rows)), len(rows)
-        our_no = texts[_OUR_NO].take(rows)
+        our_no = named(texts[_OUR_NO], _OUR_NO).take(rows)
         is_payment = kind is BillKind.PAYMENT
         return pa.table(
             [
                 pa.repeat(literal(kind.value), count),
                 our_no if is_payment else none,
                 none if is_payment else our_no,
-                texts[_THEIR_NO].take(rows),
+                named(texts[_THEIR_NO], _THEIR_NO).take(rows),
                 none,
                 fen.take(rows),
                 pa.repeat(literal(0), count),

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from channels.bill_archive import BillMember
-from channels.bill_columns import Unfit, beijing_ms, demand, literal, total
+from channels.bill_columns import Unfit, beijing_ms, demand, literal, named, total
 from channels.bill_rows import BATCH_ROWS, BILL_SCHEMA
 from channels.bill_sums import BillSums
 from channels.bill_text import Block
@@ -114,14 +114,15 @@ class TradeReader:
         refund_no = texts.get(_REFUND_NO)
         ours = pc.if_else(is_payment, literal(""), literal("") if refund_no is None else refund_no)
         ours = pc.if_else(pc.equal(ours, literal(_NONE)), literal(""), ours)
+        trade_no = named(texts[_TRADE_NO], _TRADE_NO, is_long=True)
         return pa.table(
             [
                 pc.if_else(
                     is_payment, literal(BillKind.PAYMENT.value), literal(BillKind.REFUND.value)
                 ),
-                texts[_ORDER_NO],
-                ours,
-                texts[_TRADE_NO],
+                named(texts[_ORDER_NO], _ORDER_NO),
+                named(ours, _REFUND_NO),
+                trade_no,
                 _states(texts, is_payment),
                 amount,
                 fee,

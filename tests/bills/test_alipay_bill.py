@@ -71,6 +71,7 @@ def test_payments_and_refunds_become_typed_rows(tmp_path: Path) -> None:
 ALIKE = {
     "CRLF": replace(BILL, newline="\r\n"),
     "UTF-8 with its mark": replace(BILL, encoding="utf-8", bom=b"\xef\xbb\xbf"),
+    "UTF-8 without its mark": replace(BILL, encoding="utf-8"),
     "GBK behind a mark": replace(BILL, bom=b"\xef\xbb\xbf"),
     "columns the other way round": replace(BILL, header=tuple(reversed(HEADER))),
     "two more columns": replace(BILL, header=("备注", *HEADER[:-1])),
@@ -191,7 +192,7 @@ SPOILED = {
     "a row after the end": (spoiled(9, BILL.lines[8] + "\n" + BILL.lines[5]), 10, "after the end"),
     "a sum that is no amount": (changed(10, "19.95", "1.9.9.5"), 10, "sum of 交易"),
     "sums of unknown things": (changed(10, "商家实收共19.95元，商家优惠共", "券共"), 10, "know"),
-    "UTF-8 without its mark": (BILL.lines[0].encode() + b"\n" + BILL.data, 0, "no detail"),
+    "GBK below a line of UTF-8": (BILL.lines[0].encode() + b"\n" + BILL.data, 0, "no detail"),
 }
 """Each with the line that is named, and a word of the reason."""
 
@@ -202,8 +203,6 @@ def test_a_spoiled_bill_is_refused_at_its_line(
 ) -> None:
     path = tmp_path / "bill.csv"
     path.write_bytes(data)
-    if line == 0:
-        path.write_bytes(data.decode("gbk", "replace").encode())
     fault = refused(path)
     assert (fault.line, reason in fault.why) == (line, True), fault
 

@@ -288,9 +288,13 @@ def test_another_day_is_refused(tmp_path: Path) -> None:
     assert refusal(written(tmp_path, GOOD), day=date(2026, 11, 21)).line == 2
 
 
-def test_another_encoding_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["big5hkscs", "utf-16", "euc-kr"])
+def test_another_encoding_than_a_spreadsheets_is_refused(tmp_path: Path, encoding: str) -> None:
+    raw = "\n".join(GOOD).encode(encoding, "replace")
+    path = tmp_path / "bill.csv"
+    path.write_bytes(raw)
     with pytest.raises(BillRefused):
-        BILLS.kind_of(written(tmp_path, GOOD, encoding="gbk"))
+        BILLS.kind_of(path)
 
 
 @pytest.mark.parametrize("message", ["No Bill Exist", "Bill Creating", "系统错误"])
