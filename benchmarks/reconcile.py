@@ -33,6 +33,7 @@ async def reconcile(_postgres: PostgresServer, plan: Plan, notes: list[str]) -> 
     return {
         "lines": lines,
         "total_s": round(long["seconds"], 2),
+        "cpu_s": round(long["cpu_s"], 2),
         "peak_mb": round(long["peak_mb"]),
         "floor_s": round(floor["seconds"], 2),
         "ratio_to_floor": round(floor["seconds"] / long["seconds"], 3),

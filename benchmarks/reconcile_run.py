@@ -1,7 +1,7 @@
 """One measured step of the metric ``reconcile``, in a process of its own.
 
 ``python -m benchmarks.reconcile_run night|parquet|floor|pandas FOLDER`` prints one JSON line:
-seconds, the process's peak memory, and what it found.
+seconds, the process's CPU seconds (its start among them) and peak memory, and what it found.
 """
 
 import asyncio
@@ -170,7 +170,9 @@ def main() -> None:
         found = asyncio.run(_night(folder))
     else:
         found = {"parquet": _parquet, "floor": _floor, "pandas": _pandas}[step](folder)
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    found["cpu_s"] = used.ru_utime + used.ru_stime
+    found["peak_mb"] = used.ru_maxrss / 1024
     print(json.dumps(found))
 
 
