@@ -16,7 +16,6 @@ from gateway.store.batch_records import Batch, BatchDifference
 from gateway.store.port import Store
 from reconciliation.days import BusinessDay
 from reconciliation.differences import MEANINGS, Difference, DifferenceKind
-from reconciliation.entries import Pool
 from reconciliation.job import CURRENCY
 from reconciliation.night_records import (
     DifferenceState,
@@ -56,7 +55,7 @@ async def match_batches(store: Store, clock: Clock, day: date) -> Night:
         totals_json=json.dumps(totals, sort_keys=True),
         updated_at_ms=now_ms,
     )
-    await store.save_match(matched, differences, Pool())
+    await store.save_match(matched, differences, ())
     done = replace(matched, version=matched.version + 1, state=NightState.DONE)
     await store.save_night(done)
     return await store.night(BATCHES, day) or done

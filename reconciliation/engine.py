@@ -5,8 +5,9 @@ Rules:
 * A key is *plain* when one line of today's bill names it, our entry is done, of the same
   day, amount, currency and fee, and neither the pool nor another line of the same order
   touches it. Such a key is a pair without a difference by ``match.py`` too; everything
-  else of its order goes to ``match.py``, some thousand orders at a time, so that memory
-  does not grow with what differs.
+  else of its order goes to ``match.py``, some thousand orders at a time. What that finds
+  and what waits lies in the database and is read page by page: memory grows neither with
+  what differs nor with what waits.
 * The database lives in a file of the night's folder, its memory and its spill are bounded,
   and nothing in it outlives the night.
 * The same input makes the same rows in the same order, whatever the number of threads.
@@ -16,7 +17,7 @@ Rules:
 Only this file imports duckdb.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -27,9 +28,22 @@ import duckdb
 import pyarrow as pa
 
 from channels.bill_rows import BILL_SCHEMA
-from channels.bills import BillKind
 from reconciliation.differences import Difference
-from reconciliation.entries import Key, Ours, OurState, Pool, Side, Theirs, Waiting
+from reconciliation.engine_rows import (
+    PAGE,
+    SCHEMAS,
+    Row,
+    T,
+    difference_row,
+    pages,
+    read_difference,
+    read_ours,
+    read_theirs,
+    read_waiting,
+    theirs_row,
+    waiting_row,
+)
+from reconciliation.entries import Pool
 from reconciliation.line_queries import FEES, LINES, OUTCOMES, REPORT
 from reconciliation.match import Matched, Rules, match
 from reconciliation.partial_numbers import (
@@ -61,6 +75,11 @@ CREATE TABLE waiting_ours (
 CREATE TABLE waiting_theirs (
   kind VARCHAR, order_no VARCHAR, refund_no VARCHAR, trade_no VARCHAR, amount_fen BIGINT,
   fee_mfen BIGINT, currency VARCHAR, day DATE, line BIGINT);
+CREATE TABLE kept_ours AS SELECT * FROM waiting_ours;
+CREATE TABLE kept_theirs AS SELECT * FROM waiting_theirs;
+CREATE TABLE found (
+  kind VARCHAR, day DATE, order_no VARCHAR, refund_no VARCHAR, number BIGINT, ours_fen BIGINT,
+  theirs_fen BIGINT, subject VARCHAR, trade_no VARCHAR);
 """
 
 # A line is plain when its own entry agrees with it; orders of anything else are odd.
@@ -92,6 +111,15 @@ class EngineBounds:
     memory_mb: int = 2048
     spill_mb: int = 20_480
     threads: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a night came to, in numbers: see ``match.Matched``; ``kinds`` counts differences."""
+
+    pairs: int
+    waiting: int
+    kinds: Mapping[str, int]
 
 
 class Engine:
@@ -172,28 +200,39 @@ class Engine:
             self._db.execute(NAME_REFUNDS)
         self._db.execute(NAME_PAYMENTS_OF_REFUNDS)
 
-    def match(
-        self, day: date, pool: Pool, rules: Rules, rate: ChannelRate | None = None
-    ) -> Matched:
-        """Match what was loaded; equal to ``match.match`` over the same rows."""
-        self._load_pool(pool)
+    def load_waiting(self, pool: Pool) -> None:
+        """A page of what the night before left; called for each page, before :meth:`settle`."""
+        self._insert("waiting_ours", pool.ours, waiting_row)
+        self._insert("waiting_theirs", pool.theirs, theirs_row)
+
+    def settle(self, day: date, rules: Rules, rate: ChannelRate | None = None) -> Found:
+        """Match what was loaded; what it came to stays here and is read page by page."""
         fee_agrees = _FEE_AGREES.format(**_fee_terms(rate, rules)) if rate else "true"
         self._db.execute(_PLAIN.format(fee_agrees=fee_agrees), {"day": day})
         self._db.execute(_ODD, {"day": day})
-        plain = self._number("SELECT count(*) FROM judged ANTI JOIN odd USING (order_no)")
-        differences: list[Difference] = []
-        kept_ours: set[Waiting] = set()
-        kept_theirs: set[Theirs] = set()
-        pairs = plain
+        pairs = self._number("SELECT count(*) FROM judged ANTI JOIN odd USING (order_no)")
         for first in range(1, self._number("SELECT count(*) FROM odd") + 1, _ORDERS_AT_ONCE):
             part = self._match_part(first, day, rules, rate)
-            differences.extend(part.differences)
-            kept_ours |= part.pool.ours
-            kept_theirs |= part.pool.theirs
+            self._insert("found", part.differences, difference_row)
+            self._insert("kept_ours", part.pool.ours, waiting_row)
+            self._insert("kept_theirs", part.pool.theirs, theirs_row)
             pairs += part.pairs
-        differences.sort(key=lambda one: (one.kind.value, one.order_no, one.refund_no, one.number))
-        kept = Pool(ours=frozenset(kept_ours), theirs=frozenset(kept_theirs))
-        return Matched(differences=differences, pool=kept, pairs=pairs)
+        return Found(
+            pairs=pairs,
+            waiting=self._number(_COUNT_KEPT),
+            kinds=dict(self._rows(_COUNT_KINDS, {})),
+        )
+
+    def differences(self) -> Iterator[Difference]:
+        """What :meth:`settle` found, by kind, number and place."""
+        yield from map(read_difference, self._rows(_FOUND, {}))
+
+    def kept(self) -> Iterator[Pool]:
+        """What waits for the next night, in pages of bounded size."""
+        for ours in pages(map(read_waiting, self._rows(_KEPT_OURS, {}))):
+            yield Pool(ours=ours)
+        for theirs in pages(map(read_theirs, self._rows(_KEPT_THEIRS, {}))):
+            yield Pool(theirs=theirs)
 
     def unknown_orders(self) -> list[str]:
         """The orders that the bill names and nothing loaded from our books has."""
@@ -223,68 +262,29 @@ class Engine:
     def _match_part(self, first: int, day: date, rules: Rules, rate: ChannelRate | None) -> Matched:
         where = {"first": first, "last": first + _ORDERS_AT_ONCE - 1}
         pool = Pool(
-            ours=frozenset(map(_waiting, self._rows(_PART_WAITING_OURS, where))),
-            theirs=frozenset(map(_theirs, self._rows(_PART_WAITING_THEIRS, where))),
+            ours=frozenset(map(read_waiting, self._rows(_PART_WAITING_OURS, where))),
+            theirs=frozenset(map(read_theirs, self._rows(_PART_WAITING_THEIRS, where))),
         )
-        ours = (_ours(row, rate) for row in self._rows(_PART_OURS, where))
-        bill = (_theirs(row) for row in self._rows(_PART_BILL, {**where, "day": day}))
+        ours = (read_ours(row, rate) for row in self._rows(_PART_OURS, where))
+        bill = (read_theirs(row) for row in self._rows(_PART_BILL, {**where, "day": day}))
         return match(day, ours, bill, pool, rules)
 
     def _rows(self, query: str, values: Mapping[str, object]) -> Iterator[tuple[Any, ...]]:
         cursor = self._db.cursor().execute(query, values)
-        while rows := cursor.fetchmany(10_000):
+        while rows := cursor.fetchmany(PAGE):
             yield from rows
 
     def _number(self, query: str) -> int:
         row = self._db.execute(query).fetchone()
         return int(row[0]) if row else 0
 
-    def _load_pool(self, pool: Pool) -> None:
-        ours = [
-            (one.side.value, one.key.kind.value, one.key.order_no, one.key.refund_no, one.first_day)
-            for one in pool.ours
-        ]
-        theirs = [
-            (
-                one.key.kind.value,
-                one.key.order_no,
-                one.key.refund_no,
-                one.trade_no,
-                one.amount_fen,
-                one.fee_mfen,
-                one.currency,
-                one.day,
-                one.line,
-            )
-            for one in pool.theirs
-        ]
-        self._load_rows("waiting_ours", pa.schema(_WAITING_OURS), ours)
-        self._load_rows("waiting_theirs", pa.schema(_WAITING_THEIRS), theirs)
+    def _insert(self, table: str, values: Collection[T], row: Callable[[T], Row]) -> None:
+        if values:
+            columns = [list(column) for column in zip(*map(row, values), strict=True)]
+            schema = SCHEMAS[table]
+            named = dict(zip(schema.names, columns, strict=True))
+            self._load(table, schema, [pa.RecordBatch.from_pydict(named, schema=schema)])
 
-    def _load_rows(self, table: str, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> None:
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema.names)
-        named = dict(zip(schema.names, map(list, columns), strict=True))
-        self._load(table, schema, [pa.RecordBatch.from_pydict(named, schema=schema)])
-
-
-_WAITING_OURS: "Final[list[tuple[str, pa.DataType]]]" = [
-    ("side", pa.string()),
-    ("kind", pa.string()),
-    ("order_no", pa.string()),
-    ("refund_no", pa.string()),
-    ("first_day", pa.date32()),
-]
-_WAITING_THEIRS: "Final[list[tuple[str, pa.DataType]]]" = [
-    ("kind", pa.string()),
-    ("order_no", pa.string()),
-    ("refund_no", pa.string()),
-    ("trade_no", pa.string()),
-    ("amount_fen", pa.int64()),
-    ("fee_mfen", pa.int64()),
-    ("currency", pa.string()),
-    ("day", pa.date32()),
-    ("line", pa.int64()),
-]
 
 # The same integers as ChannelRate.fee_mfen, in SQL.
 _FEE_AGREES: Final = (
@@ -316,6 +316,16 @@ _UNKNOWN: Final = (
 )
 
 
+_KEPT_OURS: Final = "SELECT side, kind, order_no, refund_no, first_day FROM kept_ours"
+_KEPT_THEIRS: Final = f"SELECT {_THEIRS_COLUMNS.format(day='day')} FROM kept_theirs"  # noqa: S608 constants
+_COUNT_KEPT: Final = "SELECT (SELECT count(*) FROM kept_ours) + (SELECT count(*) FROM kept_theirs)"
+_COUNT_KINDS: Final = "SELECT kind, count(*) FROM found GROUP BY kind"
+_FOUND: Final = (
+    "SELECT kind, day, order_no, refund_no, number, ours_fen, theirs_fen, subject, trade_no "
+    "FROM found ORDER BY kind, order_no, refund_no, number"
+)
+
+
 def _watched(
     batches: Iterable[pa.RecordBatch], faults: list[Exception]
 ) -> Iterator[pa.RecordBatch]:
@@ -334,38 +344,3 @@ def _fee_terms(rate: ChannelRate, rules: Rules) -> dict[str, int]:
         "unit_mfen": rate.unit_mfen,
         "tolerance_mfen": rules.fee_tolerance_mfen,
     }
-
-
-def _key(kind: str, order_no: str, refund_no: str) -> Key:
-    return Key(BillKind(kind), order_no, refund_no)
-
-
-def _theirs(row: tuple[Any, ...]) -> Theirs:
-    kind, order_no, refund_no, trade_no, amount_fen, fee_mfen, currency, day, line = row
-    return Theirs(
-        key=_key(kind, order_no, refund_no),
-        trade_no=trade_no,
-        amount_fen=amount_fen,
-        fee_mfen=fee_mfen,
-        currency=currency,
-        day=day,
-        line=line,
-    )
-
-
-def _waiting(row: tuple[Any, ...]) -> Waiting:
-    side, kind, order_no, refund_no, first_day = row
-    return Waiting(side=Side(side), key=_key(kind, order_no, refund_no), first_day=first_day)
-
-
-def _ours(row: tuple[Any, ...], rate: ChannelRate | None) -> Ours:
-    kind, order_no, refund_no, state, amount_fen, currency, day, subject = row
-    return Ours(
-        key=_key(kind, order_no, refund_no),
-        state=OurState(state),
-        amount_fen=amount_fen,
-        currency=currency,
-        day=day,
-        subject=subject,
-        fee_mfen=rate.fee_mfen(amount_fen) if rate is not None else None,
-    )

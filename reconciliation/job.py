@@ -16,7 +16,8 @@ Rules:
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -26,17 +27,14 @@ from channels.bills import (
     BillAbsent,
     BillPending,
     BillRefused,
-    BillTotals,
     BillUnavailable,
 )
 from domain.clock import Clock
-from reconciliation.day_figures import OUTCOMES_FILE, REPORT_FILE
-from reconciliation.days import business_day
+from reconciliation.bulk_match import BulkMatch
 from reconciliation.differences import MEANINGS, Difference, DifferenceKind
-from reconciliation.engine import Engine, EngineBounds
-from reconciliation.entries import Pool
-from reconciliation.exports import write_json
-from reconciliation.match import Matched, Rules
+from reconciliation.engine import EngineBounds
+from reconciliation.entries import Pool, Theirs, Waiting
+from reconciliation.match import Rules
 from reconciliation.night_account import NightAccount
 from reconciliation.night_bills import Bill, NightBills
 from reconciliation.night_records import (
@@ -49,18 +47,13 @@ from reconciliation.night_records import (
     difference_id,
 )
 from reconciliation.night_store import NightStore
-from reconciliation.orders import entries_of
 from reconciliation.ports import OrderSource
 from reconciliation.rates import MFEN_PER_FEN, half_even
 from reconciliation.supersede import moved_by
 
-LOOKBACK_DAYS: Final = 3
-"""How long before its business day a payment of that day may have been made."""
 CURRENCY: Final = "CNY"
 _PAGE: Final = 500
-_NO_BILL: Final = BillTotals(
-    lines=0, payments=0, payments_fen=0, refunds=0, refunds_fen=0, fee_mfen=0, footer_agrees=None
-)
+_POOL_PAGE: Final = 5_000
 _TO_MATCH: Final = frozenset({NightState.WAITING, NightState.REFUSED})
 
 PostFee = Callable[[str, str, date, int], Awaitable[None]]
@@ -152,18 +145,18 @@ class NightJob:
                 bill = await self._bills.get_anew(account, night.day)
             else:
                 bill = await self._bills.get(account, night.day, given)
-            found = await self._matched(account, night, bill[0])
+            async with self._matched(account, night, bill[0]) as match:
+                await self._supersede(account, night.day, match)
+                night = await self._keep(account, night, bill, match)
         except (BillPending, BillUnavailable, BillRefused) as fault:
             why = f"not matched again: {fault}"
             return await self._moved(night, NightState.CHANGED, error=why)
-        await self._supersede(account, night.day, found[0])
-        night = await self._keep(account, night, bill, found)
         return await self._onwards(account, night)
 
-    async def _supersede(self, account: NightAccount, day: date, matched: Matched) -> None:
+    async def _supersede(self, account: NightAccount, day: date, match: BulkMatch) -> None:
         """Move what the night told before to where it stands now, each with its reason."""
         now_ms = self._clock.now_ms()
-        found = {one.id: one for one in (_stored(account, d, now_ms) for d in matched.differences)}
+        found = {one.id: one for one in (_stored(account, d, now_ms) for d in match.differences())}
         after = ""
         while page := await self._store.night_differences(account.account_id, day, after, _PAGE):
             for before, moved in moved_by(page, found):
@@ -216,7 +209,7 @@ class NightJob:
     # --- match
 
     async def _match(self, account: NightAccount, night: Night, given: Path | None) -> Night:
-        await self._require_before(account, night.day)
+        await self._night_before(account, night.day)
         self._told("fetch")
         try:
             bill = await self._bills.get(account, night.day, given)
@@ -224,87 +217,56 @@ class NightJob:
             why = str(fault) or "the channel has not made it yet"
             return await self._moved(night, NightState.WAITING, error=why)
         try:
-            found = await self._matched(account, night, bill[0])
+            async with self._matched(account, night, bill[0]) as match:
+                return await self._keep(account, night, bill, match)
         except BillRefused as fault:
             self._bills.forget(account.account_id, night.day)
             return await self._moved(night, NightState.REFUSED, error=str(fault))
-        return await self._keep(account, night, bill, found)
 
+    @asynccontextmanager
     async def _matched(
         self, account: NightAccount, night: Night, bill: Path | None
-    ) -> tuple[Matched, BillTotals]:
+    ) -> AsyncIterator[BulkMatch]:
         since = await self._store.first_matched_day(account.account_id)
-        pool = await self._pool_before(account, night.day, since)
+        before = await self._night_before(account, night.day)
         rules = Rules(
             carry_days=account.carry_days,
             fee_tolerance_mfen=account.fee_tolerance_mfen,
             since=min(since, night.day) if since is not None else night.day,
         )
         self._told("match")
-        return await asyncio.to_thread(self._match_now, account, night.day, bill, pool, rules)
+        with BulkMatch(self.place(account.account_id, night.day), self._bounds) as match:
+            if before is not None:
+                async for page in self._waiting(account, before):
+                    await asyncio.to_thread(match.load_waiting, page)
+            await asyncio.to_thread(match.run, self._source, account, night.day, bill, rules)
+            yield match
 
-    async def _require_before(self, account: NightAccount, day: date) -> None:
+    async def _night_before(self, account: NightAccount, day: date) -> date | None:
+        """The day whose pool this night begins with; ``None`` for the account's first."""
         since = await self._store.first_matched_day(account.account_id)
-        await self._pool_before(account, day, since)
-
-    async def _pool_before(self, account: NightAccount, day: date, since: date | None) -> Pool:
         if since is None or day <= since:
-            return Pool()
+            return None
         before = day - timedelta(days=1)
         night = await self._store.night(account.account_id, before)
         if night is None or night.state in _TO_MATCH:
             raise OutOfOrder(f"account {account.account_id}: match {before} before {day}")
-        return await self._store.pool(account.account_id, before)
+        return before
 
-    def _match_now(
-        self, account: NightAccount, day: date, bill: Path | None, pool: Pool, rules: Rules
-    ) -> tuple[Matched, BillTotals]:
-        place = self.place(account.account_id, day)
-        totals = _NO_BILL
-        with Engine(place / "night.duckdb", self._bounds) as engine:
-            reader = account.format.open(_kind(account, bill), bill, day) if bill else None
-            engine.load_both(
-                lambda: engine.load_bill(iter(reader) if reader else ()),
-                lambda: self._load_ours(engine, account, day),
+    async def _waiting(self, account: NightAccount, day: date) -> AsyncIterator[Pool]:
+        after: Waiting | Theirs | None = None
+        while page := await self._store.pool_page(account.account_id, day, after, _POOL_PAGE):
+            yield Pool(
+                ours=frozenset(one for one in page if isinstance(one, Waiting)),
+                theirs=frozenset(one for one in page if isinstance(one, Theirs)),
             )
-            if reader is not None:
-                totals = reader.totals()
-            self._complete(engine, account)
-            matched = engine.match(day, pool, rules, account.rate)
-            engine.write_lines(place / "lines.parquet")
-            engine.write_report(place / REPORT_FILE)
-            engine.write_outcomes(place / OUTCOMES_FILE, day)
-            fees = engine.merchant_fees()
-        write_json(place / "fees.json", fees)
-        (place / "night.duckdb").unlink()
-        return matched, totals
-
-    def _load_ours(self, engine: Engine, account: NightAccount, day: date) -> None:
-        kind = business_day(account.channel)
-        first, last = day - timedelta(days=LOOKBACK_DAYS), day + timedelta(days=1)
-        window = kind.start_ms(first), kind.start_ms(last + timedelta(days=1))
-        with self._source.made_between(account.account_id, *window) as stored:
-            engine.load_ours(entries_of(batch, kind) for batch in stored)
-
-    def _complete(self, engine: Engine, account: NightAccount) -> None:
-        """What takes both sides: numbers known in part, orders of other days."""
-        kind = business_day(account.channel)
-        engine.complete_numbers()
-        missing = engine.unknown_orders()
-        if missing:
-            found = self._source.named(account.account_id, missing)
-            engine.add_ours(entries_of(batch, kind) for batch in found)
+            after = page[-1]
 
     async def _keep(
-        self,
-        account: NightAccount,
-        night: Night,
-        bill: Bill,
-        found: tuple[Matched, BillTotals],
+        self, account: NightAccount, night: Night, bill: Bill, match: BulkMatch
     ) -> Night:
         self._told("keep")
         self._bills.keep(account.account_id, night.day, bill)
-        matched, totals = found
         now_ms = self._clock.now_ms()
         moved = replace(
             night,
@@ -312,11 +274,11 @@ class NightJob:
             state=NightState.MATCHED,
             bill_sha256=bill[1],
             error="",
-            totals_json=_totals_json(matched, totals),
+            totals_json=_totals_json(match),
             updated_at_ms=now_ms,
         )
-        stored = [_stored(account, one, now_ms) for one in matched.differences]
-        return await self._sure(moved, await self._store.save_match(moved, stored, matched.pool))
+        stored = (_stored(account, one, now_ms) for one in match.differences())
+        return await self._sure(moved, await self._store.save_match(moved, stored, match.kept()))
 
     # --- post and export
 
@@ -350,16 +312,6 @@ class NightJob:
         return await self._store.night(moved.account_id, moved.day) or moved
 
 
-def _kind(account: NightAccount, bill: Path) -> str:
-    """The account's own kind; of a file laid by hand the one that its name tells, if it does."""
-    if account.bills is not None:
-        return account.kind
-    try:
-        return account.format.kind_of(bill)
-    except BillRefused:
-        return account.kind
-
-
 def _stored(account: NightAccount, found: Difference, now_ms: int) -> StoredDifference:
     closed = found.kind is DifferenceKind.LATE
     return StoredDifference(
@@ -375,10 +327,8 @@ def _stored(account: NightAccount, found: Difference, now_ms: int) -> StoredDiff
     )
 
 
-def _totals_json(matched: Matched, totals: BillTotals) -> str:
-    kinds: dict[str, int] = {}
-    for one in matched.differences:
-        kinds[one.kind.value] = kinds.get(one.kind.value, 0) + 1
+def _totals_json(match: BulkMatch) -> str:
+    found, totals = match.found, match.totals
     return json.dumps(
         {
             "lines": totals.lines,
@@ -388,9 +338,9 @@ def _totals_json(matched: Matched, totals: BillTotals) -> str:
             "refunds_fen": totals.refunds_fen,
             "fee_mfen": totals.fee_mfen,
             "footer_agrees": totals.footer_agrees,
-            "pairs": matched.pairs,
-            "waiting": len(matched.pool.ours) + len(matched.pool.theirs),
-            "differences": kinds,
+            "pairs": found.pairs,
+            "waiting": found.waiting,
+            "differences": dict(found.kinds),
         },
         sort_keys=True,
     )

@@ -1,10 +1,10 @@
 """The store as reconciliation sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Protocol
 
-from reconciliation.entries import Pool
+from reconciliation.entries import Pool, Theirs, Waiting
 from reconciliation.night_records import (
     DifferenceDecision,
     DifferenceState,
@@ -40,17 +40,21 @@ class NightStore(Protocol):
         ...
 
     async def save_match(
-        self, night: Night, differences: Sequence[StoredDifference], pool: Pool
+        self, night: Night, differences: Iterable[StoredDifference], pool: Iterable[Pool]
     ) -> bool:
         """Move a night to matched with all that it found, in the place of what an earlier try left.
+
+        Both are read as they are written, the pool in pages of any size.
 
         ``False`` when the night moved meanwhile. Whoever is stopped in the middle left a
         night that is not matched, and a later try writes the same again.
         """
         ...
 
-    async def pool(self, account_id: str, day: date) -> Pool:
-        """What the night of ``day`` left for the next one."""
+    async def pool_page(
+        self, account_id: str, day: date, after: Waiting | Theirs | None, limit: int
+    ) -> Sequence[Waiting | Theirs]:
+        """What the night of ``day`` left for the next one, in pages: after the last one's last."""
         ...
 
     async def difference(

@@ -5,7 +5,7 @@ invisible to readers who ask for matched nights, and is replaced by the next try
 is late (the version moved) writes nothing that counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import chain, islice
 from typing import Any, Final
@@ -50,9 +50,12 @@ _WAITING_COLUMNS: Final = (
 )  # fmt: skip
 _WAITING: Final = insert("night_waiting", _WAITING_COLUMNS)
 _FORGET_WAITING: Final = "DELETE FROM night_waiting WHERE account_id = ? AND day = ?"
+_PLACE: Final = "side, kind, order_no, refund_no, first_day, line"
 _POOL: Final = (
-    f"SELECT {', '.join(_WAITING_COLUMNS[2:])} FROM night_waiting WHERE account_id = ? AND day = ?"
+    f"SELECT {', '.join(_WAITING_COLUMNS[2:])} FROM night_waiting WHERE account_id = ? AND day = ? "
+    f"AND ({_PLACE}) > (?, ?, ?, ?, ?, ?) ORDER BY {_PLACE} LIMIT ?"
 )
+_BEFORE_ALL: Final = ("", "", "", "", "", 0)
 
 _DIFFERENCE_COLUMNS: Final = (
     "id", "account_id", "channel", "day", "kind", "order_no", "refund_no", "number", "ours_fen",
@@ -122,7 +125,7 @@ class Nights:
         return await self._database.write([_night_guard(night)], guards=1) is None
 
     async def save_match(
-        self, night: Night, differences: Sequence[StoredDifference], pool: Pool
+        self, night: Night, differences: Iterable[StoredDifference], pool: Iterable[Pool]
     ) -> bool:
         """Move a night to matched with all that it found; ``False`` when it moved meanwhile."""
         key = (night.account_id, night.day.isoformat())
@@ -130,18 +133,19 @@ class Nights:
         await self._database.write(forget, guards=0)
         steps: Iterator[Step] = chain(
             ((_DIFFERENCE, _difference_row(one)) for one in differences),
-            ((_WAITING, row) for row in _pool_rows(night, pool)),
+            ((_WAITING, row) for page in pool for row in _pool_rows(night, page)),
         )
         while part := list(islice(steps, _ROWS_AT_ONCE)):
             await self._database.write(part, guards=0)
         return await self.save_night(night)
 
-    async def pool(self, account_id: str, day: date) -> Pool:
-        """What the night of ``day`` left for the next one."""
-        rows = await self._database.rows(_POOL, account_id, day.isoformat())
-        ours = frozenset(_read_waiting(row) for row in rows if row[0] != _THEIRS)
-        theirs = frozenset(_read_theirs(row) for row in rows if row[0] == _THEIRS)
-        return Pool(ours=ours, theirs=theirs)
+    async def pool_page(
+        self, account_id: str, day: date, after: Waiting | Theirs | None, limit: int
+    ) -> Sequence[Waiting | Theirs]:
+        """What the night of ``day`` left for the next one, in pages."""
+        place = _BEFORE_ALL if after is None else _place(after)
+        rows = await self._database.rows(_POOL, account_id, day.isoformat(), *place, limit)
+        return [_read_theirs(row) if row[0] == _THEIRS else _read_waiting(row) for row in rows]
 
     async def difference(
         self, difference_id: str
@@ -227,6 +231,14 @@ def _pool_rows(night: Night, pool: Pool) -> Iterator[tuple[Any, ...]]:
         key = (line.key.kind.value, line.key.order_no, line.key.refund_no)
         rest = (line.line, line.amount_fen, line.fee_mfen, line.currency, line.trade_no)
         yield (*head, _THEIRS, *key, line.day.isoformat(), *rest)
+
+
+def _place(one: Waiting | Theirs) -> tuple[str, str, str, str, str, int]:
+    """Where it stands among all of its night."""
+    kind, order_no, refund_no = one.key.kind.value, one.key.order_no, one.key.refund_no
+    if isinstance(one, Waiting):
+        return one.side.value, kind, order_no, refund_no, one.first_day.isoformat(), 0
+    return _THEIRS, kind, order_no, refund_no, one.day.isoformat(), one.line
 
 
 def _read_waiting(row: Row) -> Waiting:

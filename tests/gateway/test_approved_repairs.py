@@ -10,7 +10,6 @@ import pytest
 from gateway.differences import BY_ITSELF, Differences
 from gateway.store.port import Store
 from reconciliation.differences import Repair
-from reconciliation.entries import Pool
 from reconciliation.night_records import (
     Deed,
     DifferenceState,
@@ -63,7 +62,7 @@ async def store(sqlite_url: str, open_store: OpenStore) -> Store:
 async def proposed(store: Store) -> StoredDifference:
     """The sample difference, 10 yuan that the channel does not have, proposed by one person."""
     one = stored("A")
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [one], Pool())
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [one], ())
     return await Differences(store, CLOCK).propose(one.id, Repair.ADJUST, "Li", "seen")
 
 

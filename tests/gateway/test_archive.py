@@ -24,7 +24,6 @@ from gateway.store.archive_records import Removal
 from gateway.store.archive_tables import NOTICES, PAYMENT_EVENTS, REFUND_EVENTS
 from gateway.store.port import RefundClaimed, Store
 from reconciliation.differences import DifferenceKind
-from reconciliation.entries import Pool
 from reconciliation.night_records import DifferenceState, Night, NightState
 from tests.reconciliation.fakes import SetClock
 from tests.store.conftest import (
@@ -269,7 +268,7 @@ async def keep_open(shop: OldShop, why: str, identity: str) -> None:
         night = Night(account_id="a1", day=DAY + timedelta(days=20), version=1,
                       state=NightState.MATCHED)  # fmt: skip
         one = replace(one, account_id="a1", found=found, state=DifferenceState.OPEN)
-        assert await shop.store.save_match(night, [one], Pool())
+        assert await shop.store.save_match(night, [one], ())
     elif why == "refund open":
         payment = await shop.store.payment(identity)
         assert payment is not None
@@ -392,7 +391,7 @@ async def test_a_night_that_is_not_done_or_still_decided_about_keeps_its_files(
     first = Night(account_id="a1", day=DAY, version=1, state=NightState.MATCHED)
     one = stored("A", DifferenceKind.AMOUNT)
     one = replace(one, account_id="a1", found=replace(one.found, day=DAY))
-    assert await shop.store.save_match(first, [one], Pool())
+    assert await shop.store.save_match(first, [one], ())
     await shop.store.save_night(replace(first, version=2, state=NightState.DONE))
     await shop.store.save_night(replace(first, account_id="a2", state=NightState.CHANGED))
     left: Counter[str] = Counter()

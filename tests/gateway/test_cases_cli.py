@@ -16,7 +16,6 @@ from gateway.cli.installation import Installation
 from gateway.cli.main import application
 from gateway.cli.session import session, show
 from gateway.store.port import Account, Merchant
-from reconciliation.entries import Pool
 from reconciliation.night_records import DifferenceState, NightState
 from tests.gateway.booked import Shop
 from tests.store.test_nights import FIRST, stored
@@ -210,7 +209,7 @@ def test_what_a_night_found_is_listed_beside_the_cases_and_decided_by_two(
     async def matched() -> None:
         async with session(installed.config_file) as opened:
             night = replace(FIRST, state=NightState.MATCHED)
-            await opened.store.save_match(night, [one, closed], Pool())
+            await opened.store.save_match(night, [one, closed], ())
 
     in_a_thread(matched)
     listed = posgate("cases", "list", "--json")

@@ -9,7 +9,6 @@ from domain.errors import Conflict, InvalidRequest, NotFound
 from gateway.differences import Differences
 from gateway.store.port import Store
 from reconciliation.differences import DifferenceKind, Repair
-from reconciliation.entries import Pool
 from reconciliation.night_records import (
     Deed,
     DifferenceDecision,
@@ -48,7 +47,7 @@ async def desk(sqlite_url: str, open_store: OpenStore) -> Desk:
     store = await open_store(sqlite_url)
     found = replace(stored("A").found, kind=DifferenceKind.MISSING_THERE)
     one = replace(stored("A"), found=found)
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [one], Pool())
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [one], ())
     return Desk(store, one)
 
 

@@ -10,7 +10,6 @@ import structlog
 from gateway.nightly import Nightly, NightlyPace
 from gateway.store.port import JobKind, Store
 from reconciliation.differences import Repair
-from reconciliation.entries import Pool
 from reconciliation.night_records import DifferenceState, NightState, StoredDifference
 from tests.reconciliation.fakes import SetClock
 from tests.store.conftest import OpenStore, migrated_file, open_store, sqlite_url
@@ -131,7 +130,7 @@ async def test_an_approved_question_is_asked_and_closed_once_it_is_answered(
     asked = replace(stored("A"), state=DifferenceState.APPROVED, repair=Repair.QUERY_AGAIN)
     other = replace(stored("B"), state=DifferenceState.APPROVED, repair=Repair.ADJUST)
     owed = replace(stored("C"), state=DifferenceState.APPROVED, repair=Repair.REFUND)
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [asked, other, owed], Pool())
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [asked, other, owed], ())
     node = Node(store, clock)
     node.answers = answers
     look = asyncio.ensure_future(node.nightly.look())

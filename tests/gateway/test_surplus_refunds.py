@@ -20,7 +20,6 @@ from gateway.store.order_source import order_source
 from gateway.store.port import Store
 from gateway.surplus_refunds import SurplusRefunds
 from reconciliation.differences import Difference, DifferenceKind, Repair
-from reconciliation.entries import Pool
 from reconciliation.night_records import Deed, DifferenceState, NightState, StoredDifference
 from reconciliation.repairs import allowed, postings_of, surplus_fen
 from tests.reconciliation.fakes import SetClock
@@ -170,7 +169,7 @@ async def desk_of(store: Store) -> Desk:
     await store.claim(sample_claim(1))
     await store.advance(sample_advance(1))
     one = surplus()
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [one], Pool())
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [one], ())
     return Desk(store, one)
 
 
@@ -327,7 +326,7 @@ async def test_only_a_surplus_of_ours_can_be_refunded(desk: Desk) -> None:
         stored("B"), found=replace(desk.one.found, order_no="B", theirs_fen=PAID_FEN - 1)
     )
     await desk.store.save_match(
-        replace(FIRST, account_id="a2", state=NightState.MATCHED), [short], Pool()
+        replace(FIRST, account_id="a2", state=NightState.MATCHED), [short], ()
     )
     with pytest.raises(InvalidRequest, match="adjust, write_off"):
         await Differences(desk.store, SetClock(1)).propose(short.id, Repair.REFUND, "Li", "x")

@@ -49,6 +49,7 @@ from sandbox.bill_faults import BillFault
 from tests.greatday.our_side import OurBooks
 from tests.greatday.stories import CARRY, FIRST, LAST, Found, Teller, stories
 from tests.greatday.their_side import CHANNELS, Channel
+from tests.reconciliation.nights import pool_of
 
 DAYS: Mapping[str, date] = {
     "ordinary": date(2027, 9, 16),
@@ -228,7 +229,7 @@ class GreatDay:
 
     async def _nothing_waits(self, store: Store, place: Place) -> None:
         """When everything has had its time, only what was told already is remembered."""
-        pool = await store.pool(place.account_id, place.day + timedelta(days=LAST))
+        pool = await pool_of(store, place.account_id, place.day + timedelta(days=LAST))
         left = [one for one in pool.ours if one.side is not Side.REPORTED]
         if left or pool.theirs:
             self.outcome.wrong.append(f"{place.account_id}: {len(left) + len(pool.theirs)} wait")

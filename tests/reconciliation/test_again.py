@@ -7,7 +7,7 @@ import pytest
 from gateway.differences import Differences
 from reconciliation.differences import Repair
 from reconciliation.night_records import Deed, DifferenceState, NightState, StoredDifference
-from tests.reconciliation.nights import DAY, day
+from tests.reconciliation.nights import DAY, day, pool_of
 from tests.reconciliation.test_job import DAY_MS, NOON_MS, Office, line, office
 from tests.store.conftest import migrated_file, open_store, sqlite_url
 
@@ -45,7 +45,7 @@ async def test_what_is_gone_is_superseded_and_the_rest_is_as_it_is(changed: Offi
     assert found is not None
     (decision,) = found[1]
     assert (decision.deed, "theirs 980 fen" in decision.why) == (Deed.SUPERSEDE, True)
-    assert {one.key.order_no for one in (await changed.store.pool("a1", DAY)).theirs} == {"Y"}
+    assert {one.key.order_no for one in (await pool_of(changed.store, "a1", DAY)).theirs} == {"Y"}
 
 
 async def test_matched_again_and_again_it_says_the_same(changed: Office) -> None:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from channels.bill_rows import BILL_SCHEMA
 from channels.bills import BillKind, BillRefused
 from reconciliation import engine as engine_module
+from reconciliation import engine_rows
 from reconciliation.engine import Engine, EngineBounds
 from reconciliation.entries import Ours, OurState, Pool, Side, Theirs, Waiting
 from reconciliation.match import Matched, Rules, match
 from reconciliation.rates import ChannelRate
 from reconciliation.rows import OURS_SCHEMA
-from tests.reconciliation.nights import DAY, RULES, day, key, ours, theirs
+from tests.reconciliation.nights import DAY, RULES, day, key, ours, settled, theirs
 
 RATE = ChannelRate(rate_ppm=6000)
 numbers = st.sampled_from(["A", "B", "C", "D", "E", "F"])
@@ -94,7 +95,7 @@ def by_engine(
     ):
         engine.load_bill(bill_batch(bill))
         engine.load_ours(ours_batch(entries))
-        return engine.match(DAY, pool, rules, rate)
+        return settled(engine, DAY, pool, rules, rate)
 
 
 @settings(
@@ -174,7 +175,7 @@ def test_both_sides_are_loaded_at_once_and_the_bills_fault_is_told_first(tmp_pat
             lambda: engine.load_bill(bill_batch(bill)),
             lambda: engine.load_ours(ours_batch(entries)),
         )
-        assert engine.match(DAY, Pool(), RULES) == match(DAY, entries, bill, Pool(), RULES)
+        assert settled(engine, DAY, Pool(), RULES) == match(DAY, entries, bill, Pool(), RULES)
     with Engine(tmp_path / "two.duckdb", EngineBounds(memory_mb=256, threads=2)) as engine:
         for first, why in (("bill", "bill"), ("", "ours")):
             with pytest.raises(BillRefused, match=why):
@@ -182,3 +183,21 @@ def test_both_sides_are_loaded_at_once_and_the_bills_fault_is_told_first(tmp_pat
                     lambda first=first: engine.load_bill(broken(first) if first else ()),  # type: ignore[misc]
                     lambda: engine.load_ours(broken("ours")),
                 )
+
+
+def test_what_waits_goes_in_and_out_in_pages(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """A bill that names nothing of a day leaves all of it to wait, and no page holds more than it may."""
+    monkeypatch.setattr(engine_rows, "PAGE", 3)
+    monkeypatch.setattr(engine_module, "_ORDERS_AT_ONCE", 4)
+    entries = [ours(f"N{number}") for number in range(20)]
+    lines = [theirs(f"X{number}", line=number) for number in range(10)]
+    with Engine(tmp_path / "one.duckdb", EngineBounds(memory_mb=256, threads=1)) as engine:
+        engine.load_bill(bill_batch(lines))
+        engine.load_ours(ours_batch(entries))
+        found = engine.settle(DAY, RULES)
+        pages = list(engine.kept())
+    assert found.waiting == 30
+    assert [len(page.ours) + len(page.theirs) for page in pages] == [3] * 6 + [2] + [3] * 3 + [1]
+    whole = match(DAY, entries, lines, Pool(), RULES).pool
+    assert frozenset().union(*(page.ours for page in pages)) == whole.ours
+    assert frozenset().union(*(page.theirs for page in pages)) == whole.theirs

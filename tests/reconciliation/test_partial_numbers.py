@@ -16,7 +16,7 @@ from reconciliation.match import Matched
 from reconciliation.orders import STORED_SCHEMA, entries_of
 from reconciliation.partial_numbers import NEAR_MS
 from sandbox.card_files import card_files
-from tests.reconciliation.nights import DAY, RULES
+from tests.reconciliation.nights import DAY, RULES, settled
 from tests.sandbox.test_card_files import TODAY, full_day, opened
 
 NOON_MS = business_day("unionpay_card").start_ms(DAY) + 13 * 3_600_000
@@ -65,7 +65,7 @@ def night(
     engine.load_bill(rows(bill, BILL_SCHEMA))
     engine.load_ours(entries_of(batch, kind) for batch in rows(ours, STORED_SCHEMA))
     engine.complete_numbers()
-    return engine.match(DAY, Pool(), RULES)
+    return settled(engine, DAY, Pool(), RULES)
 
 
 def test_a_sale_is_found_by_terminal_and_trace(engine: Engine) -> None:
@@ -152,6 +152,6 @@ def test_the_simulated_acquirers_file_agrees_with_what_was_sold(
         entries_of(batch, business_day("unionpay_card")) for batch in rows(ours, STORED_SCHEMA)
     )
     engine.complete_numbers()
-    found = engine.match(TODAY, Pool(), RULES)
+    found = settled(engine, TODAY, Pool(), RULES)
     assert [one.kind for one in found.differences if one.kind is not DifferenceKind.LATE] == []
     assert (found.pairs, found.pool) == (5, Pool())

@@ -20,7 +20,7 @@ from reconciliation.night_records import (
 )
 from reconciliation.rates import MerchantRate
 from reconciliation.settlement import Statement
-from tests.reconciliation.nights import DAY, day, key, theirs
+from tests.reconciliation.nights import DAY, day, key, pool_of, theirs
 from tests.store.conftest import OpenStore
 
 FIRST = Night(account_id="a1", day=DAY, version=1, state=NightState.WAITING, error="not made yet")
@@ -47,15 +47,20 @@ async def test_a_night_moves_by_compare_and_set(store: Store) -> None:
 
 async def test_a_match_is_kept_whole_and_read_back(store: Store) -> None:
     pool = Pool(
-        ours=frozenset({Waiting(side=Side.OURS, key=key("A"), first_day=day(-1))}),
-        theirs=frozenset({theirs("X", "R", fen=7, line=3, fee_mfen=5)}),
+        ours=frozenset(
+            Waiting(side=side, key=key(number), first_day=day(-1))
+            for side in Side
+            for number in ("A", "B")
+        ),
+        theirs=frozenset(theirs("X", "R", fen=7, line=number, fee_mfen=5) for number in (3, 11)),
     )
     found = [stored(f"N{number}") for number in range(5)]
     night = replace(FIRST, state=NightState.MATCHED, totals_json='{"pairs":1}')
-    assert await store.save_match(night, found, pool)
+    assert await store.save_match(night, found, [Pool(ours=pool.ours), Pool(theirs=pool.theirs)])
     assert await store.night("a1", DAY) == night
-    assert await store.pool("a1", DAY) == pool
-    assert await store.pool("a1", day(1)) == Pool()
+    for size in (1, 2, 3, 500):
+        assert await pool_of(store, "a1", DAY, size) == pool
+    assert await pool_of(store, "a1", day(1)) == Pool()
     first = await store.night_differences("a1", DAY, "", 3)
     rest = await store.night_differences("a1", DAY, first[-1].id, 10)
     assert sorted([*first, *rest], key=lambda one: one.id) == sorted(found, key=lambda one: one.id)
@@ -67,7 +72,7 @@ async def test_a_later_try_replaces_what_an_earlier_one_left_but_not_what_was_de
     store: Store,
 ) -> None:
     decided, gone, stays = stored("A"), stored("B"), stored("C")
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [decided, gone, stays], Pool())
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [decided, gone, stays], ())
     proposal = DifferenceDecision(
         difference_id=decided.id, number=1, deed=Deed.PROPOSE, repair=Repair.WRITE_OFF, by="Li",
         why="small", at_ms=7,
@@ -75,7 +80,7 @@ async def test_a_later_try_replaces_what_an_earlier_one_left_but_not_what_was_de
     moved = replace(decided, version=2, state=DifferenceState.PROPOSED, repair=Repair.WRITE_OFF)
     assert await store.decide_difference(proposal, moved)
     again = replace(FIRST, version=2, state=NightState.MATCHED, bill_sha256="1" * 64)
-    assert await store.save_match(again, [decided, stays], Pool())
+    assert await store.save_match(again, [decided, stays], ())
     kept = {one.id: one for one in await store.night_differences("a1", DAY, "", 10)}
     assert kept == {decided.id: moved, stays.id: stays}
     assert await store.difference(decided.id) == (moved, [proposal])
@@ -84,7 +89,7 @@ async def test_a_later_try_replaces_what_an_earlier_one_left_but_not_what_was_de
 async def test_of_two_decisions_about_one_version_one_wins(url: str, open_store: OpenStore) -> None:
     stores = [await open_store(url), await open_store(url)]
     one = stored("A")
-    await stores[0].save_match(replace(FIRST, state=NightState.MATCHED), [one], Pool())
+    await stores[0].save_match(replace(FIRST, state=NightState.MATCHED), [one], ())
 
     def decide(store: Store, person: str) -> "asyncio.Future[bool]":
         decision = DifferenceDecision(
@@ -103,7 +108,7 @@ async def test_of_two_decisions_about_one_version_one_wins(url: str, open_store:
 
 async def test_differences_are_listed_by_where_they_stand(store: Store) -> None:
     late = replace(stored("L", DifferenceKind.LATE), state=DifferenceState.CLOSED)
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [stored("A"), late], Pool())
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), [stored("A"), late], ())
     assert [one.found.order_no for one in await store.differences(DifferenceState.OPEN, "", 9)] == [
         "A"
     ]
