@@ -9,6 +9,7 @@ certificate in TLS and answer plain 400 without it. Bills are text, their refusa
 import base64
 import gzip
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -184,6 +185,7 @@ def _pay(
     values: Values, state: WeChatState, now_ms: int, trade_type: TradeType, code_name: str
 ) -> Values | None:
     _text(values, "spbill_create_ip", 64)
+    _check_scene(values.get("scene_info", ""))
     order = pay_by_code(
         Wish(
             out_trade_no=check_number(values.get("out_trade_no", ""), is_v3=False),
@@ -201,6 +203,16 @@ def _pay(
         now_ms,
     )
     return None if order is None else _paid(order)
+
+
+def _check_scene(text: str) -> None:
+    """``{"store_info":{"id":…}}``, where it is there at all."""
+    try:
+        store = json.loads(text)["store_info"] if text else {"id": "none"}
+        if len(text) > 256 or not store["id"]:
+            raise invalid("scene_info")
+    except (ValueError, TypeError, KeyError):
+        raise invalid("scene_info") from None
 
 
 def _micropay(values: Values, state: WeChatState, now_ms: int) -> Values | None:

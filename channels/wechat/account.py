@@ -54,7 +54,10 @@ class PlatformKeys:
         self.known: Mapping[str, PlatformKey] = MappingProxyType(self._configured)
         """Every key that may verify."""
         self.serial = self._preferred()
-        """What ``Wechatpay-Serial`` of a request names: the public key before certificates."""
+        """What ``Wechatpay-Serial`` of a request names: the public key before certificates.
+
+        Of those the one that lives longest: another may end before they are fetched anew.
+        """
 
     def replace_fetched(self, keys: Mapping[str, PlatformKey]) -> None:
         """Trust what was fetched now in place of what was fetched before."""

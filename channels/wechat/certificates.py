@@ -8,6 +8,7 @@ algorithms must be asked for: without ``algorithm_type`` the list has RSA's alon
 vendor's page 获取国家商用密码证书和密钥).
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -49,7 +50,7 @@ def build_certificates(account: WechatAccount, keys: PlatformKeys, stamped: Stam
 def read_certificates(
     response: HttpResponse, account: WechatAccount, keys: PlatformKeys, now_ms: int
 ) -> Mapping[str, PlatformKey]:
-    """The keys of the certificates that are valid now, by serial.
+    """The keys of the certificates that are valid now, by serial; who lives longest first.
 
     Raises:
         Distrusted: it is not such a list, or not WeChat Pay's.
@@ -60,14 +61,15 @@ def read_certificates(
     if not isinstance(listed, list) or not 0 < len(listed) <= _MOST_CERTIFICATES:
         raise Distrusted("no list of certificates")
     opened: dict[str, PlatformKey] = {}
-    valid: dict[str, PlatformKey] = {}
+    valid: list[tuple[float, str]] = []
     for entry in listed:
         if not isinstance(entry, dict):
             raise Distrusted("no list of certificates")
         serial, key = _opened(entry, account)
         opened[serial] = key
-        if _is_valid(entry, now_ms):
-            valid[serial] = key
+        ends_ms = _ends_ms(entry, now_ms)
+        if ends_ms:
+            valid.append((ends_ms, serial))
     try:
         stamp = Stamp.of(response.headers)
         verify_message(stamp, response.body, {**keys.known, **opened}, now_ms)
@@ -75,7 +77,8 @@ def read_certificates(
         raise Distrusted(str(fault)) from None
     if not valid:
         raise Distrusted("no certificate is valid now")
-    return valid
+    valid.sort(reverse=True)
+    return {serial: opened[serial] for _, serial in valid}
 
 
 def _opened(entry: Fields, account: WechatAccount) -> tuple[str, PlatformKey]:
@@ -90,8 +93,8 @@ def _opened(entry: Fields, account: WechatAccount) -> tuple[str, PlatformKey]:
     return serial, key
 
 
-def _is_valid(entry: Fields, now_ms: int) -> bool:
-    """By the times beside it; one that is missing bounds nothing."""
+def _ends_ms(entry: Fields, now_ms: int) -> float:
+    """When it ends, by the times beside it (one that is missing bounds nothing); 0: not valid."""
     begins_ms = v3_time_ms(text_of(entry, "effective_time"))
-    ends_ms = v3_time_ms(text_of(entry, "expire_time"))
-    return begins_ms <= now_ms and (ends_ms == 0 or now_ms < ends_ms)
+    ends_ms = v3_time_ms(text_of(entry, "expire_time")) or math.inf
+    return ends_ms if begins_ms <= now_ms < ends_ms else 0

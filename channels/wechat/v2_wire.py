@@ -87,7 +87,8 @@ def build_pay(request: PayRequest, account: WechatAccount, nonce: str) -> HttpRe
         "device_info": request.terminal_id[:_STORE_LENGTH],
     }
     if request.store_id:
-        content["scene_info"] = json.dumps({"id": request.store_id[:_STORE_LENGTH]})
+        store = {"id": request.store_id[:_STORE_LENGTH]}
+        content["scene_info"] = json.dumps({"store_info": store})
     if is_face(request.auth_code):
         face_code, _, openid = request.auth_code.partition(FACE_SEPARATOR)
         content |= {"face_code": face_code, "openid": openid}

@@ -71,7 +71,8 @@ async def test_a_code_goes_over_micropay_and_its_fields_are_the_lists() -> None:
     path, fields = rig.asked[0]
     assert path == "/pay/micropay"
     assert (fields["total_fee"], fields["auth_code"]) == ("1990", AUTH_CODE)
-    assert (fields["scene_info"], fields["device_info"]) == ('{"id": "S1"}', "77000001")
+    assert fields["scene_info"] == '{"store_info": {"id": "S1"}}'
+    assert fields["device_info"] == "77000001"
     assert rig.requests[0].identity is None
 
 

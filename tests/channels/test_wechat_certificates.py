@@ -77,6 +77,15 @@ def test_a_new_certificate_is_verified_by_the_old_one_or_by_the_public_key() -> 
     assert list(read(by_key, platform_keys())) == [SERIAL]
 
 
+def test_the_one_that_lives_longest_is_named_in_requests() -> None:
+    """While one replaces another both are listed: the old one ends before the next fetch."""
+    old = entry(expire_time="2026-11-23T00:00:00+08:00")
+    for both in ((old, entry("next", NEW_SERIAL)), (entry("next", NEW_SERIAL), old)):
+        keys = PlatformKeys({})
+        keys.replace_fetched(read(listed(*both)))
+        assert (keys.serial, set(keys.known)) == (NEW_SERIAL, {SERIAL, NEW_SERIAL})
+
+
 BAD = {
     "signed by another": listed(entry(), signer="somebody"),
     "under a serial that is not listed": listed(entry(), serial="FFFF"),

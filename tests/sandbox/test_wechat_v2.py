@@ -79,6 +79,15 @@ def test_an_approved_code(merchant: WeChatMerchant, sign_type: str) -> None:
     assert charges(merchant) == [("T0000001", 1990, 0)]
 
 
+@pytest.mark.parametrize("scene", ['{"id": "S1"}', "S1", "[]", '{"store_info": "S1"}'])
+def test_a_scene_that_is_no_shops_is_refused(merchant: WeChatMerchant, scene: str) -> None:
+    """Its shop stands inside of ``store_info``."""
+    code = CODES[Scenario.APPROVED]
+    assert merchant.micropay("T0000016", code, scene_info=scene)["err_code"] == "PARAM_ERROR"
+    good = '{"store_info": {"id": "S1"}}'
+    assert merchant.micropay("T0000016", code, scene_info=good)["result_code"] == "SUCCESS"
+
+
 def test_a_payer_who_types_and_then_pays(merchant: WeChatMerchant) -> None:
     """USERPAYING until the time comes; a repeat of the pay is no second payment."""
     code = CODES[Scenario.USER_PAYING]
