@@ -1,14 +1,30 @@
-"""Walks of a checkout that several tests begin with."""
+"""What several tests of checkouts begin with: walks, a press, and what a channel answers."""
 
 from typing import Any
 
 from channels.inbound import InboundRequest, PaymentWord
-from channels.port import Answer
+from channels.payer_orders import OrderAnswer
+from channels.port import Answer, Verdict
+from domain.decline import DeclineReason
 from domain.payment import Payment
-from gateway.checkout.port import Payer, Start
+from gateway.checkout.port import Payer, Press, Start
 from gateway.inbound import Inbound, InboundBounds
 from tests.gateway.checkout.cafe import ANN, Cafe
 from tests.support.waiting import eventually
+
+PRESS = Press(
+    merchant_no="M1",
+    press_key="press-1",
+    code_id="c" * 26,
+    shop_name="奶茶店",
+    amount_fen=1990,
+    subject="奶茶店",
+    remark="少冰",
+)
+UNANSWERED = OrderAnswer(verdict=Verdict.UNKNOWN)
+REFUSED = OrderAnswer(
+    verdict=Verdict.DECLINED, reason=DeclineReason.NOT_PERMITTED, channel_code="NO_AUTH"
+)
 
 
 async def paying(cafe: Cafe, key: str = "k1", payer: Payer = ANN) -> Payment:
