@@ -44,9 +44,10 @@ crash: $(VENV)/development
 fuzz: $(VENV)/development
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),20000000) $(if $(SEED),--seed $(SEED))
 
-# A hundred thousand payments over every channel, every kind of difference planted, all to be found.
+# A hundred thousand payments over every channel, every kind of difference planted, all to be found:
+# make great-day [STORE=postgres].
 great-day: $(VENV)/development
-	$(BIN)/python -m tests.greatday --payments $(or $(PAYMENTS),120000) --each $(or $(EACH),1000)
+	$(BIN)/python -m tests.greatday --payments $(or $(PAYMENTS),120000) --each $(or $(EACH),1000) --store $(or $(STORE),sqlite)
 
 # Documents that are made from tables in the code; a test holds them up to date.
 docs: $(VENV)/development

@@ -146,12 +146,23 @@ class NightJob:
             else:
                 bill = await self._bills.get(account, night.day, given)
             async with self._matched(account, night, bill[0]) as match:
+                await self._mark_later(account, night.day)
                 await self._supersede(account, night.day, match)
                 night = await self._keep(account, night, bill, match)
         except (BillPending, BillUnavailable, BillRefused) as fault:
             why = f"not matched again: {fault}"
             return await self._moved(night, NightState.CHANGED, error=why)
         return await self._onwards(account, night)
+
+    async def _mark_later(self, account: NightAccount, day: date) -> None:
+        """Whoever is stopped before the later nights are matched again leaves them ``changed``."""
+        why = f"the night of {day} was matched again, and this one began with what it left"
+        later = await self._store.night(account.account_id, day + timedelta(days=1))
+        while later is not None and later.state not in _TO_MATCH:
+            if later.state is not NightState.CHANGED:
+                await self._moved(later, NightState.CHANGED, error=why)
+            day += timedelta(days=1)
+            later = await self._store.night(account.account_id, day + timedelta(days=1))
 
     async def _supersede(self, account: NightAccount, day: date, match: BulkMatch) -> None:
         """Move what the night told before to where it stands now, each with its reason."""

@@ -7,7 +7,6 @@ and exit status 2.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,6 +15,7 @@ import typer
 from channels.bill_formats import bill_format
 from channels.bills import BillRefused, BillTotals
 from domain.errors import ConfigurationError, InvalidRequest
+from gateway.cli.days import day_of
 from gateway.cli.session import JsonOption, fail, print_json, show
 
 bills = typer.Typer(no_args_is_help=True, help="Channels' files of a day.")
@@ -48,7 +48,7 @@ def inspect(
         format_ = bill_format(channel)
         if kind and kind not in format_.kinds:
             raise ConfigurationError(f"--kind: {channel} has {', '.join(format_.kinds)}")
-        reader = format_.open(kind or format_.kind_of(file), file, _day(day))
+        reader = format_.open(kind or format_.kind_of(file), file, day_of(day) if day else None)
         for _ in reader:
             pass
         totals = reader.totals()
@@ -67,17 +67,6 @@ def _faults() -> Iterator[None]:
         raise typer.Exit(2) from None
     except (ConfigurationError, InvalidRequest) as error:
         fail(error)
-
-
-def _day(text: str) -> date | None:
-    if not text:
-        return None
-    for form in ("%Y-%m-%d", "%Y%m%d"):
-        try:
-            return datetime.strptime(text, form).date()  # noqa: DTZ007 - a day has no zone
-        except ValueError:
-            continue
-    raise ConfigurationError("--date: write it as 2026-09-01")
 
 
 def _document(totals: BillTotals) -> dict[str, Any]:

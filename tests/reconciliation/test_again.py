@@ -117,3 +117,28 @@ async def test_stopped_in_the_middle_it_is_finished_by_the_next_run(
         await changed.job().again(changed.account, DAY)
     assert (await changed.run()).state is NightState.DONE
     assert (await told(changed))["amount", "A"].state is _S.SUPERSEDED
+
+
+@pytest.mark.parametrize("step", ["post", "export"])
+async def test_stopped_before_the_later_nights_they_are_told_as_changed(
+    office: Office, step: str
+) -> None:
+    """They began with what is no more: nobody shall take them for done."""
+    office.orders.sold("A", NOON_MS)
+    office.bills.days = {DAY: [], day(1): [line("A")], day(2): []}
+    office.clock.at_ms += 2 * DAY_MS
+    for offset in range(3):
+        await office.run(day(offset))
+    office.bills.days[DAY] = [line("A", fee_mfen=9000)]
+    office.fails[step] = 1
+    with pytest.raises(ConnectionError):
+        await office.job().again(office.account, DAY)
+    assert (await office.run()).state is NightState.DONE
+    for offset in (1, 2):
+        night = await office.run(day(offset))
+        assert (night.state, str(DAY) in night.error) == (NightState.CHANGED, True)
+    nights = await office.job().again(office.account, DAY)
+    assert [(night.state, night.error) for night in nights] == [(NightState.DONE, "")] * 3
+    now = await told(office, 1)
+    assert now["late", "A"].state is _S.SUPERSEDED
+    assert now["duplicate", "A"].state is _S.OPEN
