@@ -7,6 +7,9 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-
 # Tests and proofs start a gateway a thousand times: it is compiled once, whatever the shell says.
 unexport PYTHONDONTWRITEBYTECODE
 
+# One more than there are cores: a quarter of the tests' time is waiting for servers and clocks.
+TESTERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+
 .PHONY: demo test check bench simulate mutants crash docs clean fuzz great-day
 
 demo: $(VENV)/runtime
@@ -14,7 +17,7 @@ demo: $(VENV)/runtime
 
 test: $(VENV)/development
 	bash tests/provide.sh
-	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(TESTS)
 
 check: $(VENV)/development
 	$(BIN)/ruff format --check .
