@@ -41,7 +41,7 @@ def read_openid(response: HttpResponse, account: WechatAccount) -> PayerAnswer:
         payer_id=openid,
         channel_code=code,
         channel_message=message_of(fields),
-        unlisted=code not in OPENID_V2 and code != "SUCCESS",
+        unlisted=not openid and code not in OPENID_V2 and code != "SUCCESS",
     )
 
 
@@ -77,5 +77,5 @@ def read_face(response: HttpResponse, account: WechatAccount) -> FaceAnswer:
         expires_in_s=min(int(seconds), _LONGEST_LEAVE_S) if good else 0,
         channel_code=code,
         channel_message=message_of(fields),
-        unlisted=code not in FACE_V2 and code != "SUCCESS",
+        unlisted=not good and code not in FACE_V2 and code != "SUCCESS",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bill_files import MAKERS
-from benchmarks.signing import SIDES
+from benchmarks.signing import SIDES, sm2_per_s
 from channels.bill_formats import bill_format
 from channels.port import Verdict
 
@@ -22,3 +22,9 @@ def test_a_made_bill_is_read_to_its_end(channel: str, tmp_path: Path) -> None:
 async def test_a_measured_call_succeeds(channel: str) -> None:
     answer = await SIDES[channel]().call()
     assert (answer.verdict, answer.amount_fen) == (Verdict.SUCCEEDED, 1990)
+
+
+def test_the_national_algorithms_have_their_figures() -> None:
+    figures = sm2_per_s(rounds=1)
+    assert figures.keys() == {"sm2_signs_per_s", "sm2_verifies_per_s"}
+    assert min(figures.values()) > 0

@@ -610,6 +610,9 @@ async def test_a_code_about_a_payer_that_no_table_knows_is_counted() -> None:
         assert (payer.channel_code, payer.unlisted) == (str(errcode), unlisted)
     rig.answers(v2_answer({"openid": "oOPENID"}))
     assert not (await rig.wechat.openid_of(AUTH_CODE)).unlisted
+    rig.answers(v2_answer({"authinfo": "AUTH", "expires_in": "60", "result_code": ""}))
+    begun = await rig.wechat.begin_face(face)
+    assert (begun.verdict, begun.unlisted) == (OK, False)
 
 
 async def test_an_injection_stays_a_subject() -> None:
