@@ -1,11 +1,13 @@
 """A payer's walk through the page, with three wallets, before checkouts in memory."""
 
+from dataclasses import replace
+
 import pytest
 
 from domain.checkout import CheckoutStatus
 from domain.decline import Decline, DeclineReason
 from domain.errors import OverLimit, Unavailable, Unprocessable
-from gateway.checkout.port import Start
+from gateway.checkout.port import Begun, Payer, Start
 from gateway.http.pages.requests import Action
 from gateway.http.pages.tickets import SESSION_S
 from tests.pages.browsers import AGENTS, DISABLED, FIXED, LIVE, PRINTED, PUBLIC_URL, Shop
@@ -439,3 +441,25 @@ async def test_unionpay_is_told_which_app_its_payer_uses(
     """Its own app or another that carries its page: the form is shown in both."""
     assert (await shop.browser(wallet).log_in()).state == "ready"
     assert shop.pages.marks == [mark]
+
+
+@pytest.mark.parametrize("start", [Start.READY, Start.ELSEWHERE])
+async def test_what_was_paid_while_it_began_is_shown_paid(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, start: Start
+) -> None:
+    """Not a page that waits for a change that has come already."""
+    begin = shop.pages.begin
+
+    async def overtaken(checkout_id: str, payer: Payer) -> Begun:
+        begun = await begin(checkout_id, payer)
+        shop.pages.pay(checkout_id)
+        view = await shop.pages.view(checkout_id, payer)
+        assert view is not None
+        return replace(begun, start=start, view=view)
+
+    monkeypatch.setattr(shop.pages, "begin", overtaken)
+    browser = shop.browser("unionpay_qr")
+    page = await browser.press(await browser.log_in(), amount="12.50")
+    assert page.state == "paid"
+    assert page.attribute("data-bridge") == ""
+    assert page.attribute("data-watch") == ""

@@ -207,7 +207,7 @@ class Presses:
     ) -> PageResponse:
         assert session.wallet is not None
         state = state_of(view, visit.now_ms) if begun is None else _begun_state(begun, visit)
-        is_ready = begun is not None and begun.start is Start.READY
+        is_ready = state is State.PAYING and begun is not None and begun.start is Start.READY
         may_press = state is State.FAILED and view.status is CheckoutStatus.WAITING
         may_press |= state is State.ELSEWHERE and view.may_take_over
         form = self._tickets.new_form(visit.code_id, session, visit.now_ms) if may_press else ""
@@ -249,7 +249,11 @@ def _begin_again(visit: Visit, state: State) -> str:
 
 
 def _begun_state(begun: Begun, visit: Visit) -> State:
+    """What a beginning came to; an order that has moved on since is shown as it stands."""
+    has_moved = begun.view.status is not CheckoutStatus.PAYING
     match begun.start:
+        case Start.READY | Start.ELSEWHERE if has_moved:
+            return state_of(begun.view, visit.now_ms)
         case Start.READY:
             return State.PAYING
         case Start.UNKNOWN:
