@@ -99,6 +99,14 @@ def test_the_zip_is_read_where_it_lies(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_payment_has_no_refunds_number_whatever_its_row_says(tmp_path: Path) -> None:
+    """Of a payment that column is empty, or something else's."""
+    path = tmp_path / "bill.csv"
+    path.write_bytes(changed(6, ",0.00,\t,-0.12,", ",0.00,something\t,-0.12,"))
+    table, _ = read(path)
+    assert table["refund_no"].to_pylist() == ["", "", "refund0001"]
+
+
 def test_a_discount_is_in_the_sums_and_not_in_the_amount(tmp_path: Path) -> None:
     """The order asked for 19.90; the merchant gave 1.00 of it away."""
     _, totals = read(Bill((replace(PAID, discount_fen=100),)).write(tmp_path))

@@ -330,6 +330,7 @@ async def test_a_bill_that_is_not_there(
         ("http://", (200, b"PK")),
         ("ftp://x", (200, b"PK")),
         ("https://ok.example/x", (403, b"<html>")),
+        ("https://ok.example/x", (403, b"PK\x03\x04")),
         ("https://ok.example/x", (200, b"<html>")),
         ("https://ok.example/x", AnswerLost("cut")),
         ("https://ok.example/x", NotSent("no route")),
