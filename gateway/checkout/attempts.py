@@ -5,8 +5,11 @@ Rules:
 * Begun by :meth:`gateway.payments.Payments.begin`, as every payment: durable before a byte
   leaves, bounded, refused while its channel is away. The claim moves the checkout by
   compare-and-set, so that of two wallets one begins.
-* Going on makes the same order again under the same number, which is safe. Then only a "yes"
-  is booked: an order that stood before is not unmade by a "no" to its repeat, it is asked about.
+* Going on makes the same order again under the same number at the same account, which is
+  safe; what has ended or is being undone is not made again. Then only a "yes" is booked: an
+  order that stood before is not unmade by a "no" to its repeat, it is asked about.
+* An order is handed to its payer only where its attempt is the current one and still waits
+  once the channel has answered: it may have been paid, undone or taken over meanwhile.
 * Another payer takes over only from an attempt that is old enough, has been asked about, and is
   verifiably closed. A payer who waits for that is told "elsewhere" meanwhile.
 """
@@ -32,7 +35,7 @@ from domain.checkout import (
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import ChannelDown, Conflict, NotFound
-from domain.payment import Order, Payment, Status
+from domain.payment import UNSETTLED, Order, Payment, Status
 from gateway.booking import LEASE_MARGIN_S
 from gateway.checkout.bounds import CheckoutBounds
 from gateway.checkout.desk import Desk
@@ -52,6 +55,7 @@ _ASKED_AT_MOST: Final = 10_000
 """Attempts whose last asking is remembered."""
 _GAVE_UP: Final = Decline(DeclineReason.PAYER_CANCELLED)
 _NOT_PAID: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
+_NOT_MADE: Final = OrderAnswer(verdict=Verdict.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,9 @@ class Attempts:
                 return self._told(start or Start.AWAY, found, payer)
             if found.is_under_way():
                 if self._desk.is_of(found.attempt, payer):
-                    return await self._go_on(found, payer, route)
+                    return await self._go_on(found, payer)
                 if not await self._take_over(found):
-                    return self._told(Start.ELSEWHERE, await self._found(checkout_id), payer)
+                    break
                 continue
             if found.checkout.status is CheckoutStatus.PAYING:
                 continue  # it ended between two reads
@@ -117,7 +121,8 @@ class Attempts:
             except ChannelDown:
                 return self._told(Start.AWAY, found, payer)
             return await self._made(checkout_id, made, payer)
-        return self._told(Start.ELSEWHERE, await self._found(checkout_id), payer)
+        found = await self._found(checkout_id)  # paid, as it turned out, or ended meanwhile
+        return self._told(self._refusal(found, payer) or Start.ELSEWHERE, found, payer)
 
     async def _found(self, checkout_id: str) -> Found:
         found = await self._desk.look(checkout_id)
@@ -142,8 +147,10 @@ class Attempts:
     async def _made(self, checkout_id: str, made: Made, payer: Payer) -> Begun:
         """What the payer is told once the order was made, by where its attempt stands now."""
         found, answer = made.found or await self._found(checkout_id), made.answer
-        view = self._desk.view_of(found, payer)
-        match made.attempt.standing.status:
+        attempt, view = found.attempt, self._desk.view_of(found, payer)
+        if attempt is None or attempt.order.id != made.attempt.order.id:  # another's by now
+            return Begun(start=self._refusal(found, payer) or Start.UNKNOWN, view=view)
+        match attempt.standing.status:
             case Status.PENDING if answer.verdict is Verdict.SUCCEEDED:
                 return Begun(
                     start=Start.READY,
@@ -173,7 +180,7 @@ class Attempts:
                 return (await self._make_new(found, payer, route, CODE_ATTEMPT)).answer
             except Conflict:
                 return None
-        return (await self._again(found.attempt, payer, route)).answer
+        return (await self._again(found.attempt, payer)).answer
 
     async def _make_new(self, found: Found, payer: Payer, route: Route, method: str) -> Made:
         """Claim the next attempt and make its order.
@@ -184,7 +191,7 @@ class Attempts:
         """
         begun = await self._payments.begin(self._draft(found, payer, method))
         if begun.live is None or begun.replayed:
-            return await self._again(begun.payment, payer, route)
+            return await self._again(begun.payment, payer)
         live, heard = begun.live, OrderAnswer(verdict=Verdict.UNKNOWN)
 
         async def make() -> Answer:
@@ -198,15 +205,18 @@ class Attempts:
             now = replace(found, checkout=_begun(found.checkout), attempt=attempt)
         return Made(attempt, heard, now)
 
-    async def _go_on(self, found: Found, payer: Payer, route: Route) -> Begun:
+    async def _go_on(self, found: Found, payer: Payer) -> Begun:
         """The same payer again: the same order, made again."""
         attempt = found.attempt
         if attempt is None or attempt.standing.status is Status.REVERSING:
             return self._told(Start.UNKNOWN, found, payer)
-        made = await self._again(attempt, payer, route)
-        return await self._made(found.base.order.id, made, payer)
+        return await self._made(found.base.order.id, await self._again(attempt, payer), payer)
 
-    async def _again(self, attempt: Payment, payer: Payer, route: Route) -> Made:
+    async def _again(self, attempt: Payment, payer: Payer) -> Made:
+        """Make an order again that may still be paid, where it was made."""
+        route, status = self._desk.account(attempt.order.account_id), attempt.standing.status
+        if route is None or status not in UNSETTLED or status is Status.REVERSING:
+            return Made(attempt, _NOT_MADE)
         answer = await self._order(attempt.order, payer, route)
         live = Live(attempt, bare_request(attempt.order))
         if answer.verdict is Verdict.SUCCEEDED:
@@ -216,12 +226,13 @@ class Attempts:
         return Made(live.payment, answer)
 
     async def _order(self, order: Order, payer: Payer, route: Route) -> OrderAnswer:
-        request = self._request(order, payer, route)
+        """Its order at its channel; an account that no longer makes such ones is not asked."""
+        request, made = self._request(order, payer, route), None
         if order.method == CODE_ATTEMPT:
-            assert route.codes is not None
-            return await route.codes.create_code(request)
-        assert route.pages is not None
-        return await route.pages.create_page_order(request)
+            made = None if route.codes is None else await route.codes.create_code(request)
+        elif route.pages is not None:
+            made = await route.pages.create_page_order(request)
+        return made or _NOT_MADE
 
     def _request(self, order: Order, payer: Payer, route: Route) -> OrderRequest:
         public_url = self._bounds.public_url

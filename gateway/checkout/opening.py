@@ -232,9 +232,10 @@ class Opening:
 
     async def _keep_code(self, checkout_id: str, code: str) -> None:
         for _ in range(_TRIES):
-            checkout = (await self._desk.found(checkout_id)).checkout
-            if checkout.code or checkout.status not in OPEN:
-                return
+            found = await self._desk.found(checkout_id)
+            checkout = found.checkout
+            if checkout.code or not found.is_under_way():
+                return  # the code of an order that was ended meanwhile is shown to nobody
             kept = replace(checkout, version=checkout.version + 1, code=code)
             move = CheckoutMove(checkout=kept, due_at_ms=checkout.expires_at_ms)
             if await self._store.move_checkout(move):

@@ -1,0 +1,101 @@
+"""What becomes of an order while its channel makes it again: who goes on is told what is true."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from channels.payer_orders import OrderAnswer
+from channels.port import Verdict
+from domain.checkout import CheckoutStatus
+from domain.payment import Payment, Status
+from gateway.checkout.port import Start
+from gateway.routes import Routes
+from tests.gateway.checkout.cafe import ANN, BOB, STANDS, Cafe, WalletChannel
+from tests.gateway.checkout.walks import hears, paying, quiet
+from tests.gateway.scripted import ACTING, LOST, MISSING, PAID, SILENT
+
+
+async def cancelled(cafe: Cafe, base: Payment) -> None:
+    await cafe.checkouts.cancel(base)
+    await quiet(cafe)
+
+
+async def paid(cafe: Cafe, base: Payment) -> None:
+    await hears(cafe, await cafe.attempt(base), PAID)
+
+
+async def taken_over(cafe: Cafe, base: Payment) -> None:
+    cafe.clock.later_s = 21
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
+
+
+@pytest.mark.parametrize(
+    ("happens", "told"),
+    [(cancelled, Start.OVER), (paid, Start.PAID), (taken_over, Start.UNKNOWN)],
+)
+async def test_an_order_that_ended_while_it_was_made_again_is_handed_to_nobody(
+    cafe: Cafe, happens: Callable[[Cafe, Payment], Awaitable[None]], told: Start
+) -> None:
+    """The channel says "it stands", and by then it was paid, closed or is another's."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+
+    async def meanwhile() -> OrderAnswer:
+        await happens(cafe, base)
+        return STANDS
+
+    cafe.alipay.orders = [meanwhile]
+    begun = await cafe.checkouts.begin(base.order.id, ANN)
+    assert (begun.start, begun.parameters) == (told, {})
+    assert (await cafe.proof()).named == []
+
+
+async def test_an_order_is_made_again_at_the_account_that_has_it(cafe: Cafe) -> None:
+    """The merchant has an account of its own by now: a second order there could be paid, too."""
+    base = await paying(cafe)
+    other, kept = WalletChannel(), [cafe.routes.of_account(name) for name in ("a1", "w1")]
+    own = replace(cafe._open("a2", "alipay", other), merchant_no="M1")
+    vars(cafe.routes).update(vars(Routes([*kept, own])))
+    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.READY
+    assert other.calls == []
+    first, second = cafe.alipay.requests
+    assert first == second
+
+
+async def test_whoever_takes_over_what_was_paid_is_told_so(cafe: Cafe) -> None:
+    """Asked about because another pressed: nobody is left with "being paid elsewhere"."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [PAID]
+    cafe.clock.later_s = 21
+    begun = await cafe.checkouts.begin(base.order.id, BOB)
+    assert (begun.start, begun.view.status) == (Start.PAID, CheckoutStatus.PAID)
+    assert cafe.wechat.calls == []
+
+
+async def test_a_code_that_is_being_undone_is_not_made_again(cafe: Cafe) -> None:
+    """Its channel may close it before the new order comes: a dead order would be shown."""
+    cafe.wechat.orders, cafe.wechat.queries = [OrderAnswer(verdict=Verdict.UNKNOWN)], [MISSING]
+    base = await cafe.opened(wallets=["wechat"])
+    cafe.wechat.queries, cafe.wechat.cancels = [replace(LOST, hopeless=True)], [SILENT]
+    await cafe.settle_due()
+    assert (await cafe.attempt(base)).standing.status is Status.REVERSING
+    cafe.wechat.orders = [STANDS]
+    again = await cafe.opened(wallets=["wechat"])
+    assert len(cafe.wechat.requests) == 1
+    assert await cafe.checkouts.code(again) is None
+
+
+async def test_the_code_of_an_order_that_ended_meanwhile_is_not_shown(cafe: Cafe) -> None:
+    cafe.wechat.orders, cafe.wechat.queries = [OrderAnswer(verdict=Verdict.UNKNOWN)], [MISSING]
+    base = await cafe.opened(wallets=["wechat"])
+
+    async def meanwhile() -> OrderAnswer:
+        cafe.wechat.queries = [replace(LOST, hopeless=True)]
+        await cafe.settle_due()
+        assert (await cafe.attempt(base)).standing.status is Status.CLOSED
+        return STANDS
+
+    cafe.wechat.orders = [meanwhile]
+    again = await cafe.opened(wallets=["wechat"])
+    assert await cafe.checkouts.code(again) is None
