@@ -27,6 +27,8 @@ from gateway.store.port import Store
 from signing.keywrap import Sealer
 
 _ASKING = frozenset({Status.UNKNOWN, Status.REVERSING})
+_WITHOUT_MONEY: Final = frozenset({CheckoutStatus.WAITING, CheckoutStatus.CLOSED})
+"""What these say of the order, "not paid", is not true of money that came after all."""
 _FORMER_AT_MOST: Final = 8
 """Attempts that were given up which a payer is looked for in."""
 
@@ -173,6 +175,13 @@ class Desk:
         is_old = age_ms >= self._bounds.take_over_after_s * 1000
         return is_old and attempt.standing.status is not Status.REVERSING
 
+    def _was_paid_late(self, found: Found, payer: Payer | None) -> bool:
+        """Whether the last attempt was this payer's, and was paid though it had been given up."""
+        attempt, is_over = found.attempt, found.checkout.status in _WITHOUT_MONEY
+        return (
+            is_over and attempt is not None and _goes_back(attempt) and self.is_of(attempt, payer)
+        )
+
     # --- views
 
     async def view(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
@@ -183,10 +192,12 @@ class Desk:
     async def shown(self, found: Found, payer: Payer | None) -> CheckoutView:
         """A checkout as its page shows it, with what became of this payer's former attempts."""
         seen = self.view_of(found, payer)
-        if payer is None or seen.is_mine or found.checkout.attempts < 2:
+        if payer is None or found.checkout.attempts < 2:
+            return seen
+        if seen.is_mine and seen.status not in _WITHOUT_MONEY:
             return seen
         theirs = await self._former(found.checkout, payer)
-        is_paid_twice = any(former.standing.paid_at_ms for former in theirs)
+        is_paid_twice = seen.is_paid_twice or any(_goes_back(former) for former in theirs)
         return replace(seen, has_given_up=bool(theirs), is_paid_twice=is_paid_twice)
 
     async def _former(self, checkout: Checkout, payer: Payer) -> list[Payment]:
@@ -231,7 +242,15 @@ class Desk:
             is_asking=asking or checkout.status is CheckoutStatus.CLOSING,
             is_mine=self.is_of(attempt, payer),
             may_take_over=self._is_left_alone(found) and not self.is_of(attempt, payer),
+            is_paid_twice=self._was_paid_late(found, payer),
             paid_at_ms=standing.paid_at_ms,
             returned_fen=returned_fen,
             decline=decline,
         )
+
+
+def _goes_back(attempt: Payment) -> bool:
+    """Whether money of an attempt that was undone is on its way back, or back already."""
+    standing = attempt.standing
+    is_undone = standing.status in (Status.REVERSING, Status.REVERSED)
+    return is_undone and (standing.paid_at_ms > 0 or standing.captured_fen > 0)

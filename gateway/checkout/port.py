@@ -69,7 +69,8 @@ class CheckoutView:
     attempt that is paying or has paid (``""``: none). ``is_asking``: the channel was asked
     and has not answered, or an undo is under way; "still asking" is all that is true then.
     ``is_mine``: that attempt is the payer's whom the view was asked for. ``has_given_up``: it is
-    not, but a former one was; ``is_paid_twice``: that was paid all the same, and goes back.
+    not, but a former one was; ``is_paid_twice``: one of his that was given up was paid all the
+    same, and goes back.
     ``may_take_over``: that attempt is another's and was left alone for so long that a press has
     it closed. ``version`` rises with every change. ``decline`` is why the last attempt was not paid, or
     why the checkout is over.

@@ -1,4 +1,7 @@
-"""What becomes of an order while its channel makes it again: who goes on is told what is true."""
+"""What becomes of an order while its channel makes it again, and of money that comes after all.
+
+Whoever goes on with an order, takes one over or looks again is told what is true by then.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,10 +13,12 @@ from channels.port import Verdict
 from domain.checkout import CheckoutStatus
 from domain.payment import Payment, Status
 from gateway.checkout.port import Start
+from gateway.http.pages.orders import state_of
+from gateway.http.pages.texts import State
 from gateway.routes import Routes
 from tests.gateway.checkout.cafe import ANN, BOB, STANDS, Cafe, WalletChannel
 from tests.gateway.checkout.walks import hears, paying, quiet
-from tests.gateway.scripted import ACTING, LOST, MISSING, PAID, SILENT
+from tests.gateway.scripted import ACTING, LOST, MISSING, PAID, RETURNED, SILENT
 
 
 async def cancelled(cafe: Cafe, base: Payment) -> None:
@@ -99,3 +104,50 @@ async def test_the_code_of_an_order_that_ended_meanwhile_is_not_shown(cafe: Cafe
     cafe.wechat.orders = [meanwhile]
     again = await cafe.opened(wallets=["wechat"])
     assert await cafe.checkouts.code(again) is None
+
+
+async def shown(cafe: Cafe, base: Payment) -> State:
+    """The state of Ann's page."""
+    view = await cafe.checkouts.view(base.order.id, ANN)
+    assert view is not None
+    return state_of(view, cafe.clock.now_ms())
+
+
+async def test_who_gave_up_and_paid_all_the_same_never_reads_that_nothing_was_charged(
+    cafe: Cafe,
+) -> None:
+    """Nobody else has begun: the order waits, and his money is on its way back."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+    await cafe.checkouts.release(base.order.id, ANN)
+    assert await shown(cafe, base) is State.FAILED
+    await hears(cafe, await cafe.attempt(base), PAID)
+    assert await shown(cafe, base) is State.TWICE
+    cafe.alipay.cancels = [RETURNED]
+    await cafe.settle_due()
+    assert await shown(cafe, base) is State.TWICE
+    view = await cafe.checkouts.view(base.order.id, BOB)
+    assert view is not None
+    assert not view.is_paid_twice
+
+
+async def test_a_giving_up_that_found_money_says_so(cafe: Cafe) -> None:
+    """The undo itself tells that it was paid: nothing was ever heard before."""
+    base = await paying(cafe)
+    cafe.alipay.queries, cafe.alipay.cancels = [ACTING], [RETURNED]
+    view = await cafe.checkouts.release(base.order.id, ANN)
+    assert state_of(view, cafe.clock.now_ms()) is State.TWICE
+
+
+async def test_money_of_an_attempt_before_is_told_where_the_last_one_was_refused(
+    cafe: Cafe,
+) -> None:
+    """He began again, and was refused; the first was paid meanwhile."""
+    base = await paying(cafe)
+    cafe.alipay.queries = [ACTING]
+    await cafe.checkouts.release(base.order.id, ANN)
+    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.READY
+    await hears(cafe, await cafe.attempt(base, 1), PAID)
+    assert await shown(cafe, base) is State.PAYING  # he can finish this one
+    await cafe.checkouts.release(base.order.id, ANN)
+    assert await shown(cafe, base) is State.TWICE
