@@ -45,6 +45,10 @@ class FakePages(FakeCheckouts):
         self.calls.append("scanned")
         return await super().scanned(token)
 
+    async def view(self, checkout_id: str, payer: Payer | None = None) -> CheckoutView | None:
+        self._fail()
+        return await super().view(checkout_id, payer)
+
     async def payer_of(
         self, merchant_no: str, wallet: str, code: str, mark: str = ""
     ) -> PayerAnswer:

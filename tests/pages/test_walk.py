@@ -412,6 +412,23 @@ async def test_our_faults_are_plain_pages(
     assert (await browser.press(form, amount="5")).state == "paying"
 
 
+async def test_a_page_that_cannot_look_says_nothing_of_the_money(shop: Shop) -> None:
+    """He paid; the store is down, then his session is gone: never "nothing was charged"."""
+    browser = shop.browser()
+    page = await browser.press(await browser.log_in(), amount="5")
+    shop.pages.pay(shop.pages.orders[0].checkout_id)
+    shop.pages.fault = Unavailable("the store is down")
+    busy = await browser.follow(page)
+    shop.pages.fault = None
+    handle = page.attribute("data-page").partition("o=")[2]
+    stale = await shop.browser().show(PRINTED, f"o={handle}")
+    assert (busy.state, stale.state) == ("busy", "stale")
+    for shown in (busy, stale):
+        assert "do not pay again" in shown.text
+        assert "Nothing was charged" not in shown.text
+    assert (await browser.follow(page)).state == "paid"
+
+
 @pytest.mark.parametrize(("language", "words"), [("zh-CN", "超过单笔限额"), ("en", "Too much.")])
 async def test_a_limit_says_which_in_the_payers_language(
     shop: Shop, language: str, words: str

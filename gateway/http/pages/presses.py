@@ -17,6 +17,7 @@ from typing import Final
 import orjson
 
 from domain.checkout import CheckoutStatus
+from domain.decline import DeclineReason
 from domain.errors import Conflict
 from domain.money import MAX_AMOUNT_FEN, MoneyError, parse_yuan
 from gateway.checkout.port import Begun, CheckoutPages, CheckoutView, Payer, Press, Start
@@ -278,7 +279,9 @@ def _parameters(begun: Begun) -> Mapping[str, str]:
 
 
 def _why(state: State, view: CheckoutView, visit: Visit) -> str:
-    """Why the wallet refused, in its payer's words."""
+    """Why the wallet refused, or that it is away before anything was begun, in its payer's words."""
+    if state is State.BUSY and view.status is CheckoutStatus.WAITING:
+        return said(decline_text(DeclineReason.CHANNEL_UNAVAILABLE), visit.language)
     if state is not State.FAILED or view.decline is None:
         return ""
     return said(decline_text(view.decline.reason), visit.language)

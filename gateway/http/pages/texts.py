@@ -1,7 +1,8 @@
 """Every word that a payer reads, in Chinese and English. Data; a test holds it total.
 
 Rules: short, plain, and true at that moment: nothing says "failed" before the channel has
-said so, and what is not known is called so. Each state of a page has a head and a sentence.
+said so, and what is not known is called so: a page that could not look at an order (too busy,
+without its session) does not say that nothing was charged. Each state of a page has a head and a sentence.
 """
 
 import enum
@@ -110,8 +111,14 @@ SENTENCES: Final[Mapping[State, CashierText]] = MappingProxyType(
         ),
         _S.NOT_OPEN: _T("Use one of these apps:", "请使用以下应用："),
         _S.REFUSED: _T("Nothing was charged.", "未扣款"),
-        _S.BUSY: _T("Nothing was charged. Try again in a moment.", "未扣款，请稍后重试"),
-        _S.STALE: _T("Nothing was charged. Begin again.", "未扣款，请重新开始"),
+        _S.BUSY: _T(
+            "Try again in a moment. If you have paid, do not pay again.",
+            "请稍后重试；如已付款，请勿重复付款",
+        ),
+        _S.STALE: _T(
+            "Begin again. If you have paid, do not pay again, and ask the cashier.",
+            "请重新开始；如已付款，请勿重复付款，并向店员确认",
+        ),
     }
 )
 
