@@ -25,7 +25,7 @@ from sandbox.http_wire import HttpRequest, response
 from sandbox.wechat_acts import Refusal
 from sandbox.wechat_bill import KINDS, BillNotThere, BillWanted, bill_text
 from sandbox.wechat_books import BooksFull
-from sandbox.wechat_keys import RSA_SCHEME, NotSigned, Signer
+from sandbox.wechat_keys import NotSigned, Signer
 from sandbox.wechat_state import WeChatState
 from sandbox.wechat_v3_methods import (
     close_order,
@@ -106,7 +106,8 @@ def refusal(request: HttpRequest, state: WeChatState, now_ms: int, code: str) ->
     """A fault on demand: ``code`` is ``500``, ``429 FREQUENCY_LIMITED`` or ``PARAM_ERROR``."""
     status, _, word = code.partition(" ") if code[0].isdigit() else ("400", " ", code)
     no = Refusal(word or "SYSTEM_ERROR", "沙箱按要求返回的错误", status=int(status))
-    signer = state.keys.signer(RSA_SCHEME, request.header("Wechatpay-Serial"))
+    scheme = request.header("Authorization").partition(" ")[0]
+    signer = state.keys.signer(scheme, request.header("Wechatpay-Serial"))
     return _error(no, signer or state.keys.by_certificate, state, now_ms)
 
 

@@ -76,6 +76,7 @@ class Shop:
     ) -> None:
         kit = wechat_kit()
         simulated = replace(kit.config, bills_at_once=True, national=national)
+        self.simulated = simulated
         self.world = World(replace(config, wechat=simulated), Random(1).randbytes)
         self.clock = FixedClock(NOON_MS)
         self.lost = 0
@@ -108,6 +109,7 @@ class Shop:
             secrets=secrets | dict(sealed or {}),
         )
         lent = services(send=self.send, download=self.download, clock=self.clock, ids=CountedIds())
+        self.account = account
         channel = PLUGIN.build(account, lent)
         assert isinstance(channel, WechatChannel)
         self.channel = channel
