@@ -56,6 +56,8 @@ class PayingChannel:
     made: int = 0
     refuses: bool = False
     is_silent: bool = False
+    forgets: int = 0
+    """How many questions it answers with "no such refund", whatever it paid."""
     dies: str = ""
     """``before`` or ``after`` the channel took it."""
 
@@ -79,7 +81,10 @@ class PayingChannel:
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         if self.is_silent:
             return RefundAnswer(verdict=Verdict.UNKNOWN)
-        return self._said(request) if request.refund_no in self.paid_out else NOT_FOUND
+        if self.forgets or request.refund_no not in self.paid_out:
+            self.forgets -= bool(self.forgets)
+            return NOT_FOUND
+        return self._said(request)
 
     def _said(self, request: RefundRequest) -> RefundAnswer:
         amount_fen = self.paid_out[request.refund_no]
@@ -232,6 +237,19 @@ async def test_whoever_dies_in_the_call_never_pays_twice(desk: Desk, dies: str) 
     desk.channel.dies = ""
     assert await desk.carry_out()
     assert (desk.channel.paid_out, desk.channel.made) == ({"SR1": SURPLUS_FEN}, 1)
+    assert await desk.balances() == before
+
+
+async def test_a_no_to_a_repeat_is_believed_only_where_nothing_was_paid(desk: Desk) -> None:
+    """Paid unheard, then unknown for a moment, then refused as a repeat: the payer has it."""
+    before = await desk.balances()
+    await desk.approve()
+    desk.channel.is_silent = True
+    await desk.carry_out()
+    desk.channel.is_silent, desk.channel.forgets, desk.channel.refuses = False, 1, True
+    assert await desk.carry_out()
+    assert [request.repeated for request in desk.channel.sent] == [False, True]
+    assert (await desk.state())[0] is DifferenceState.CLOSED
     assert await desk.balances() == before
 
 
