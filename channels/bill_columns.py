@@ -7,7 +7,7 @@ Rules:
 * A column is right as a whole or not at all: :class:`Unfit` names the first row that is
   wrong (counted from 0 in its batch) and what is wrong with it, without its value.
 * A number that names something is text, and taken as it stands. What a spreadsheet makes of a
-  long one (``2.02609E+27``, noughts from the sixteenth digit on) names nothing any more.
+  long one (``2.02609E+27``) names nothing any more.
 * Times in files are Beijing's (reference ``channels.md`` 0) and become UTC ms.
 """
 
@@ -24,9 +24,6 @@ _BEIJING_S: Final = 8 * 3600
 _BLANKS: Final = " \t\r"
 _DIGITS: Final = r"^[0-9]{1,18}$"
 _SCIENTIFIC: Final = r"^[0-9](\.[0-9]+)?[Ee]\+[0-9]+$"
-_NOUGHTS: Final = b"0" * 8
-_CUT: Final = r"^[0-9]{15}0{8,}$"
-"""What fifteen digits of precision leave of a number of 23 or more."""
 _NO_CONTROLS: Final = bytes(sorted({*range(0x20, 0x100)} - {0x7F}))
 _TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"
 
@@ -65,8 +62,8 @@ def trimmed(column: Any) -> Texts:
     return texts
 
 
-def named(column: Any, name: str, *, is_long: bool = False) -> Texts:
-    """A column of numbers that name something; ``is_long``: the channel's own, of 23 digits or more.
+def named(column: Any, name: str) -> Texts:
+    """A column of numbers that name something.
 
     The bytes are looked at first, all at once; only where they are suspicious, row by row.
     """
@@ -79,9 +76,6 @@ def named(column: Any, name: str, *, is_long: bool = False) -> Texts:
     if b"E+" in raw or b"e+" in raw:
         spoiled = pc.match_substring_regex(texts, _SCIENTIFIC)
         demand(pc.invert(spoiled), f"{name} was rounded by a spreadsheet")
-    if is_long and _NOUGHTS in raw:
-        cut = pc.match_substring_regex(texts, _CUT)
-        demand(pc.invert(cut), f"{name} was rounded by a spreadsheet")
     return texts
 
 

@@ -224,7 +224,7 @@ class DetailReader:
                 pc.if_else(paid, literal(BillKind.PAYMENT.value), literal(BillKind.REFUND.value)),
                 named(texts[_ORDER_NO], _ORDER_NO),
                 pc.if_else(paid, literal(""), named(texts[_REFUND_NO], _REFUND_NO)),
-                named(texts[_TRADE_NO], _TRADE_NO, is_long=True),
+                named(texts[_TRADE_NO], _TRADE_NO),
                 pa.repeat(literal(""), count),
                 pc.abs(fen[_AMOUNT]),
                 pc.if_else(paid, fees, pc.negate(fees)),

@@ -114,7 +114,7 @@ class TradeReader:
         refund_no = texts.get(_REFUND_NO)
         ours = pc.if_else(is_payment, literal(""), literal("") if refund_no is None else refund_no)
         ours = pc.if_else(pc.equal(ours, literal(_NONE)), literal(""), ours)
-        trade_no = named(texts[_TRADE_NO], _TRADE_NO, is_long=True)
+        trade_no = named(texts[_TRADE_NO], _TRADE_NO)
         return pa.table(
             [
                 pc.if_else(
