@@ -13,7 +13,6 @@ Rules:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Final
 
 from channels.card import CardAction
@@ -26,6 +25,7 @@ from domain.errors import Conflict, NotFound, OverLimit, Unavailable, Unprocessa
 from domain.ids import IdSource, is_merchant_number
 from domain.limits import LimitRule, over_limit
 from domain.payment import Event, Order, Payment, Standing, Status, apply
+from domain.record import brief
 from domain.settle import has_refunds
 from gateway.advices import believed, is_advice
 from gateway.draft import Draft, order_of, request_of
@@ -43,7 +43,7 @@ _DRAIN_PEEK_S: Final = 0.02
 _CANCELLED: Final = Decline(DeclineReason.CANCELLED)
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class Begun:
     """A claimed or found payment; ``live`` while this process works on it."""
 
@@ -244,7 +244,7 @@ class Payments:
         self._metrics.call(
             live.payment.order.channel,
             "pay",
-            answer.verdict.value,
+            answer.verdict._value_,
             self._clock.monotonic_s() - started_s,
         )
         return believed(live.payment.order, answer)

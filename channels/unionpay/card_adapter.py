@@ -337,7 +337,7 @@ class CardChannel:
         """One request under ``number`` and what its answer says, or why there is none."""
         link = self._link
         try:
-            keys = await link.keys()
+            keys = link.keys_at_hand() or await link.keys()
             payload = build(keys)
         except PinBlockError:
             return _UNREADABLE_PIN

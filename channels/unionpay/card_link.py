@@ -13,7 +13,7 @@ Rules:
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -146,10 +146,14 @@ class CardLink:
         """How often another line took over."""
         return self._take_overs
 
+    def keys_at_hand(self) -> ZoneKeys | None:
+        """The current working keys, ``None`` where :meth:`keys` must be asked for them."""
+        return None if self._closing else self._line.keys
+
     async def keys(self) -> ZoneKeys:
         """The current working keys; raises :class:`NotSent` when there are none."""
-        keys = self._line.keys
-        if keys is not None and not self._closing:
+        keys = self.keys_at_hand()
+        if keys is not None:
             return keys
         is_awaited = self._line.connections or not self._line.settled.is_set()
         if self._closing or not is_awaited or not self._started:
@@ -173,9 +177,11 @@ class CardLink:
         held = (keys for line in self._lines for keys in (line.keys, line.previous))
         return tuple(keys for keys in held if keys is not None)
 
-    async def exchange(self, payload: bytes, key: str, number: str, original: str = "") -> Reply:
-        """Send and wait; raises as :meth:`InFlight.exchange`."""
-        return await self.in_flight.exchange(self._line.pick(), payload, key, number, original)
+    def exchange(
+        self, payload: bytes, key: str, number: str, original: str = ""
+    ) -> Coroutine[None, None, Reply]:
+        """Send and wait, once it is awaited; raises as :meth:`InFlight.exchange`."""
+        return self.in_flight.exchange(self._line.pick(), payload, key, number, original)
 
     def sign_on_again(self) -> None:
         """An answer says that the host and we do not share keys."""

@@ -13,7 +13,7 @@ Rules:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
@@ -33,6 +33,7 @@ from channels.unionpay.card_texts import is_listed
 from channels.unionpay.card_time import host_time_ms
 from domain.clock import beijing_texts
 from domain.money import CNY, currency_numeric
+from domain.record import brief
 from pos_protocol.codec import MAC_BYTES, Message, encode, encode_with_mac, mac_input
 from signing.pos import (
     CipherKey,
@@ -91,11 +92,11 @@ class ZoneKeys:
         self.code: Callable[[bytes], bytes] = partial(algorithm, mac)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@brief
 class Reply:
     """An answer as it came (the MAC is over these bytes) and as it reads."""
 
-    payload: bytes
+    payload: bytes = field(repr=False)
     message: Message
 
 
@@ -373,4 +374,7 @@ def _mac_holds(reply: Reply, keys: Sequence[ZoneKeys], *, may_be_absent: bool) -
     if _MAC_FIELD not in reply.message.fields:
         return may_be_absent
     covered, code = mac_input(reply.payload), reply.payload[-MAC_BYTES:]
-    return any(mac_matches(key.code(covered), code) for key in keys)
+    for key in keys:  # noqa: SIM110 - mostly one: a generator costs as much as the comparison
+        if mac_matches(key.code(covered), code):
+            return True
+    return False

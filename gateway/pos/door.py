@@ -208,7 +208,7 @@ class PosDoor:
         """The one canonical line of a message."""
         outcome = "silent" if reply is None else code or "repeated"
         fields: dict[str, object] = {
-            "kind": transaction.kind.value if transaction is not None else message.mti,
+            "kind": transaction.kind._value_ if transaction is not None else message.mti,
             "terminal_id": message.text(41),
             "trace": message.text(11),
             "outcome": outcome,

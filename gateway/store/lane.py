@@ -97,7 +97,8 @@ class Lane:
             raise Unavailable("the store is overloaded: its queue is full")
         future: asyncio.Future[bool] = self._task.get_loop().create_future()
         self._queue.append((change, future))
-        self._wake.set()
+        if len(self._queue) == 1:  # the committer waits for the first one only
+            self._wake.set()
         return future
 
     async def close(self) -> None:

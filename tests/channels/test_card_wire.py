@@ -107,6 +107,13 @@ def read(rig: CardRig, answer: Message | bytes, request: PayRequest) -> Verdict:
     return read_sale(reply, request, rig.account, (rig.keys,)).verdict
 
 
+def test_an_answers_text_form_shows_nothing_of_its_bytes() -> None:
+    payload = b"bytes of a card"
+    shown = repr(Reply(payload, Message(bytes(5), bytes(6), "0210", {2: PAN})))
+    assert PAN not in shown
+    assert payload.decode() not in shown
+
+
 @pytest.mark.parametrize("code", sorted(SALE_CODES))
 def test_every_listed_code_has_its_verdict_and_a_decline_its_reason(code: str) -> None:
     rig = CardRig()
