@@ -6,7 +6,8 @@ Rules:
   leaves, bounded, refused while its channel is away. The claim moves the checkout by
   compare-and-set, so that of two wallets one begins.
 * Going on makes the same order again under the same number at the same account, which is
-  safe; what has ended or is being undone is not made again. Then only a "yes" is booked: an
+  safe; what has ended or is being undone is not made again, nor is anything twice in a second:
+  looking at a page is no call of a channel's (``repeats.py``). Then only a "yes" is booked: an
   order that stood before is not unmade by a "no" to its repeat, it is asked about.
 * An order is handed to its payer only where its attempt is the current one and still waits
   once the channel has answered: it may have been paid, undone or taken over meanwhile.
@@ -42,6 +43,7 @@ from gateway.checkout.desk import Desk
 from gateway.checkout.following import Found
 from gateway.checkout.payer_settlement import PayerSettlement
 from gateway.checkout.port import Begun, CheckoutView, Payer, Start
+from gateway.checkout.repeats import NOT_MADE, Repeats
 from gateway.draft import Draft
 from gateway.live import Live, bare_request
 from gateway.payments import Payments
@@ -55,7 +57,6 @@ _ASKED_AT_MOST: Final = 10_000
 """Attempts whose last asking is remembered."""
 _GAVE_UP: Final = Decline(DeclineReason.PAYER_CANCELLED)
 _NOT_PAID: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
-_NOT_MADE: Final = OrderAnswer(verdict=Verdict.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,11 @@ class Attempts:
         self._clock = clock
         self._bounds = bounds
         self._asked_s: OrderedDict[str, float] = OrderedDict()
+        self._repeats = Repeats(clock)
 
     def remembered(self) -> int:
-        """Attempts whose last asking is remembered."""
-        return len(self._asked_s)
+        """Attempts whose last asking, or making, is remembered."""
+        return len(self._asked_s) + len(self._repeats)
 
     # --- a payer begins
 
@@ -216,14 +218,18 @@ class Attempts:
         """Make an order again that may still be paid, where it was made."""
         route, status = self._desk.account(attempt.order.account_id), attempt.standing.status
         if route is None or status not in UNSETTLED or status is Status.REVERSING:
-            return Made(attempt, _NOT_MADE)
-        answer = await self._order(attempt.order, payer, route)
-        live = Live(attempt, bare_request(attempt.order))
-        if answer.verdict is Verdict.SUCCEEDED:
-            await self._settlement.apply_answer(live, _as_answer(answer), route.channel)
-        else:
-            await self._settlement.ask_once(live, route.channel)
-        return Made(live.payment, answer)
+            return Made(attempt, NOT_MADE)
+
+        async def make() -> OrderAnswer:
+            answer = await self._order(attempt.order, payer, route)
+            live = Live(attempt, bare_request(attempt.order))
+            if answer.verdict is Verdict.SUCCEEDED:
+                await self._settlement.apply_answer(live, _as_answer(answer), route.channel)
+            else:
+                await self._settlement.ask_once(live, route.channel)
+            return answer
+
+        return Made(attempt, await self._repeats.once(attempt.order.id, make))
 
     async def _order(self, order: Order, payer: Payer, route: Route) -> OrderAnswer:
         """Its order at its channel; an account that no longer makes such ones is not asked."""
@@ -232,7 +238,7 @@ class Attempts:
             made = None if route.codes is None else await route.codes.create_code(request)
         elif route.pages is not None:
             made = await route.pages.create_page_order(request)
-        return made or _NOT_MADE
+        return made or NOT_MADE
 
     def _request(self, order: Order, payer: Payer, route: Route) -> OrderRequest:
         public_url = self._bounds.public_url

@@ -23,7 +23,7 @@ class Checkouts:
         self._closing = closing
 
     def remembered(self) -> int:
-        """Attempts whose last asking is remembered."""
+        """Attempts whose last asking, or making, is remembered."""
         return self._attempts.remembered()
 
     # --- the merchants' door

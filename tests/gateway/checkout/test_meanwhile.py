@@ -3,6 +3,7 @@
 Whoever goes on with an order, takes one over or looks again is told what is true by then.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from channels.port import Verdict
 from domain.checkout import CheckoutStatus
 from domain.payment import Payment, Status
 from gateway.checkout.port import Start
+from gateway.checkout.repeats import Repeats
 from gateway.http.pages.orders import state_of
 from gateway.http.pages.texts import State
 from gateway.routes import Routes
@@ -66,6 +68,71 @@ async def test_an_order_is_made_again_at_the_account_that_has_it(cafe: Cafe) -> 
     assert other.calls == []
     first, second = cafe.alipay.requests
     assert first == second
+
+
+async def test_looking_often_is_no_flood_of_calls(cafe: Cafe) -> None:
+    """Every look at the page of an order that is being paid hands it on: from what was said."""
+    base = await paying(cafe)
+    for _ in range(30):
+        begun = await cafe.checkouts.begin(base.order.id, ANN)
+        assert (begun.start, begun.parameters) == (Start.READY, STANDS.parameters)
+    assert len(cafe.alipay.requests) == 2
+    cafe.clock.skipped_s += 1.1
+    await cafe.checkouts.begin(base.order.id, ANN)
+    assert len(cafe.alipay.requests) == 3
+
+
+async def test_looks_at_once_make_one_order(cafe: Cafe) -> None:
+    """Whoever looks while it is being made again waits for the same answer."""
+    base = await paying(cafe)
+    looks = [cafe.checkouts.begin(base.order.id, ANN) for _ in range(9)]
+    assert {one.start for one in await asyncio.gather(*looks)} == {Start.READY}
+    assert len(cafe.alipay.requests) == 2
+
+
+async def test_who_goes_away_while_it_is_made_again_keeps_nobody_waiting(cafe: Cafe) -> None:
+    """The first look is given up in its call: the others are told that it is not known."""
+    base = await paying(cafe)
+    asked = asyncio.Event()
+
+    async def stuck() -> OrderAnswer:
+        asked.set()
+        await asyncio.Event().wait()
+        return STANDS
+
+    cafe.alipay.orders = [stuck]
+    first, gone, second = (
+        asyncio.ensure_future(cafe.checkouts.begin(base.order.id, ANN)) for _ in range(3)
+    )
+    await asked.wait()
+    gone.cancel()
+    first.cancel()
+    assert (await second).start is Start.UNKNOWN
+    assert cafe.checkouts.remembered() == 1
+
+
+async def test_what_was_said_is_forgotten(cafe: Cafe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the oldest, and whatever is older than a second."""
+    monkeypatch.setattr("gateway.checkout.repeats.AT_MOST", 2)
+    repeats = Repeats(cafe.clock)
+
+    made = 0
+
+    async def make() -> OrderAnswer:
+        nonlocal made
+        made += 1
+        return STANDS
+
+    for number in range(5):
+        assert await repeats.once(str(number), make) == STANDS
+    assert (len(repeats), made) == (2, 5)
+    await repeats.once("4", make)
+    assert made == 5
+    await repeats.once("0", make)
+    assert made == 6
+    cafe.clock.skipped_s += 1.1
+    await repeats.once("4", make)
+    assert (len(repeats), made) == (1, 7)
 
 
 async def test_whoever_takes_over_what_was_paid_is_told_so(cafe: Cafe) -> None:
