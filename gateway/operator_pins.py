@@ -3,7 +3,8 @@
 Rules:
 
 * A try is counted in the store before the PIN is looked at; the last one locks the operator
-  for a while, in every process. A right PIN forgets the tries.
+  for a while, in every process. A right PIN forgets the tries; one of a message that was
+  heard before is not looked at again (``payments.py``, ``checkout/opening.py``).
 * Who is not there costs as much time as who is, and is told the same.
 * Hashing runs in threads, a few at a time, and so many wait: its memory is bounded.
 """

@@ -159,8 +159,10 @@ class Payments:
         return Begun(_same(await self._stored(draft), draft), None, True)
 
     async def _judged(self, draft: Draft) -> Judged:
-        asked = asked_of(draft)
-        return FREE if asked is None else await self._limits.judge(asked)
+        asked, key = asked_of(draft), (draft.merchant_no, draft.door, draft.order_key)
+        if asked is None or (asked.operator_pin and await self._store.payment_by_order(*key)):
+            return FREE  # nothing to judge, or a repeat: its PIN costs no try, and forgets none
+        return await self._limits.judge(asked)
 
     def _admit(self, draft: Draft) -> tuple[Route, Order]:
         """The account and order of a new payment, or why there can be none now."""
@@ -204,9 +206,7 @@ class Payments:
         return payment
 
     async def run(self, live: Live, pay: Callable[[], Awaitable[Answer]] | None = None) -> None:
-        """Call the channel once and book its answer; polling goes on in the background.
-
-        ``pay`` is the call where it is not the channel's ``pay``.
+        """Call the channel (or ``pay``) once and book its answer; polling goes on by itself.
 
         Raises:
             Unavailable: the answer could not be made durable: tell nobody anything.

@@ -141,7 +141,6 @@ def _money(means: Means) -> Handlers:
         ids=ids,
         seen=means.checkouts.seen,
     )
-    codes = LiveCodes(store=store, checkouts=means.checkouts, sealer=sealer, clock=clock)
     offline = OfflineSales(store=store, payments=payments, sealer=sealer, clock=clock, log=log)
     balances = CardBalances(routes=means.routes, clock=clock, ids=ids)
     return {
@@ -166,8 +165,19 @@ def _money(means: Means) -> Handlers:
         _K.BALANCE: balances.balance,
         _K.STATUS_INQUIRY: inquiries.status,
         _K.QR_QUERY: inquiries.qr_query,
-        _K.LIVE_CODE: codes.live_code,
+        _K.LIVE_CODE: _live_codes(means).live_code,
     }
+
+
+def _live_codes(means: Means) -> LiveCodes:
+    return LiveCodes(
+        store=means.store,
+        payments=means.payments,
+        checkouts=means.checkouts,
+        sealer=means.sealer,
+        clock=means.clock,
+        ids=means.ids,
+    )
 
 
 def _batches(means: Means, order: BatchOrder) -> Handlers:

@@ -8,24 +8,27 @@ Rules:
 * It takes nothing by itself: no reversal, no line of the batch. Its end is told by a push
   where the terminal's option allows, by the status inquiry always.
 * An inquiry that found nothing took the number: an order that comes after it is refused, and
-  one that came in between is closed again.
+  one that came in between is closed again. One that a limit stops has used its number up.
 """
 
 from typing import Final
 
 from domain.checkout import CHECKOUT_METHOD, SCREEN_DOOR
 from domain.clock import Clock
-from domain.errors import Unprocessable
+from domain.errors import OverLimit, Unprocessable
+from domain.ids import IdSource
 from domain.money import CNY
 from domain.payment import Payment
 from gateway.checkout.checkouts import Checkouts
 from gateway.checkout.opening import Asked
 from gateway.draft import Draft
+from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
 from gateway.pos.inquiries import status_of
 from gateway.pos.operators import let_through
+from gateway.pos.refused_numbers import refused_order
 from gateway.pos.sales import is_weak
-from gateway.pos.translate import APPROVED, RefusedError, amount_fen, stamped
+from gateway.pos.translate import APPROVED, RefusedError, amount_fen, f39_of_error, stamped
 from gateway.store.port import Store
 from gateway.terminal_options import shows_codes
 from pos_protocol.fields.live_code import MAX_SHOWN_S, ShownCode, build_shown_code
@@ -38,11 +41,22 @@ _NOT_OPEN: Final = "40"
 class LiveCodes:
     """0200 收款码."""
 
-    def __init__(self, *, store: Store, checkouts: Checkouts, sealer: Sealer, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        payments: Payments,
+        checkouts: Checkouts,
+        sealer: Sealer,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
         self._store = store
+        self._payments = payments
         self._checkouts = checkouts
         self._sealer = sealer
         self._clock = clock
+        self._ids = ids
 
     async def live_code(self, exchange: Exchange) -> bytes:
         """The order, made or found, and what to show of it now."""
@@ -54,6 +68,9 @@ class LiveCodes:
         asked = Asked(draft=draft, wallets=(), shop_name=known.merchant.name)
         try:
             order, _ = await self._checkouts.open(asked)
+        except OverLimit as refusal:
+            await self._use_up(exchange, draft.amount_fen)
+            raise RefusedError(f39_of_error(refusal), refusal.message) from None
         except Unprocessable as error:
             raise RefusedError(_NOT_OPEN, error.message) from None
         exchange.payment_id = order.order.id
@@ -85,6 +102,12 @@ class LiveCodes:
         merchant_no = exchange.known.merchant.merchant_no
         if await self._store.payment_by_order(merchant_no, "pos", exchange.order_key) is not None:
             raise RefusedError("94", "this number is a sale's, or was said never to have been seen")
+
+    async def _use_up(self, exchange: Exchange, amount: int) -> None:
+        """The same message, late or recorded, must open nothing and try no PIN again."""
+        now_ms, key = self._clock.now_ms(), exchange.order_key
+        order = refused_order(exchange, key, self._ids, now_ms, amount)
+        await self._payments.refuse_beforehand(order)  # False: it is taken as it is
 
     async def _told(self, exchange: Exchange, order: Payment) -> bytes:
         now_ms = self._clock.now_ms()

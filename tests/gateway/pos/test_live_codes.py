@@ -6,6 +6,7 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
+from domain.limits import Limit
 from gateway.checkout.port import Payer, Start
 from gateway.cli.installation import MERCHANT_NO
 from pos_protocol.fields.live_code import parse_shown_code
@@ -147,3 +148,17 @@ async def test_nothing_is_made_of_no_amount(house: House) -> None:
     assert (await terminal.ask("0200", fields))["39"] == "13"
     key = f"{TERMINAL}-{terminal.batch}-{fields['11']}"
     assert await house.gateway.store.payment_by_order(MERCHANT_NO, "screen", key) is None
+
+
+async def test_a_code_that_a_limit_stops_has_used_up_its_number(house: House) -> None:
+    """As a sale's: the message, late or recorded, opens nothing once the limit lets it through."""
+    await house.gateway.store.set_limit(Limit(merchant_no=MERCHANT_NO, single_fen=1989), 1)
+    house.clock.ahead_s += 11
+    terminal = await ready(house)
+    fields = asking(terminal)
+    frame = terminal.pack("0200", fields)
+    assert (await terminal.ask_raw(frame))["39"] == "61"
+    await house.gateway.store.set_limit(Limit(merchant_no=MERCHANT_NO, single_fen=1990), 1)
+    house.clock.ahead_s += 11
+    assert (await terminal.ask_raw(frame))["39"] == "94"
+    assert state(await terminal.ask("0200", terminal.inquiry(fields))) is PaymentState.NEVER_SEEN

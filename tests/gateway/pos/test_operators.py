@@ -65,6 +65,29 @@ async def test_wrong_pins_lock_the_operator(house: House, till: ForeignTerminal)
     assert rules == ["operator_pin_needed", *["operator_pin_wrong"] * 5, "operator_locked"]
 
 
+async def test_a_message_sent_again_neither_costs_nor_forgets_tries(
+    house: House, till: ForeignTerminal
+) -> None:
+    """Whoever recorded a right PIN's message cannot buy tries, nor a wrong one's lock anybody."""
+    sold = till.pack("0200", with_operator(till, till.card_sale(CARD.pan, CARD.pin)))
+    assert (await till.ask_raw(sold))["39"] == "00"
+    frames = []
+    for _ in range(3):
+        wrong = with_operator(till, till.card_sale(CARD.pan, CARD.pin), pin="111222")
+        frames.append(till.pack("0200", wrong))
+        assert (await till.ask_raw(frames[-1]))["39"] == "61"
+        assert (await till.ask_raw(sold))["39"] == "00"
+    operator = await house.gateway.store.operator(MERCHANT_NO, "01")
+    assert operator is not None
+    assert operator.tries == 3, "a right PIN that was heard before forgets none"
+    for frame in frames:
+        assert (await till.ask_raw(frame))["39"] == "61"
+    operator = await house.gateway.store.operator(MERCHANT_NO, "01")
+    assert operator is not None
+    assert operator.tries == 3, "a wrong PIN that was heard before costs none"
+    assert len(house.events("operator let it through")) == 1
+
+
 async def test_a_block_is_good_for_its_own_message_alone(
     house: House, till: ForeignTerminal
 ) -> None:
