@@ -116,6 +116,11 @@ def is_failure(answer: Answer | UndoAnswer | RefundAnswer | BalanceAnswer) -> bo
     verdict = answer.verdict
     if verdict is not _UNKNOWN and verdict is not _NOT_SENT:
         return False
-    if answer.answered or (not isinstance(answer, UndoAnswer) and answer.unwritable):
+    if answer.answered or says_nothing(answer):
         return False
     return isinstance(answer, (UndoAnswer, BalanceAnswer)) or not answer.not_found
+
+
+def says_nothing(answer: Answer | UndoAnswer | RefundAnswer | BalanceAnswer) -> bool:
+    """Whether nothing was sent for what we were given: neither a failure nor an answer."""
+    return answer.verdict is _NOT_SENT and not isinstance(answer, UndoAnswer) and answer.unwritable

@@ -36,7 +36,7 @@ from channels.port import (
 )
 from domain.clock import Clock
 from domain.errors import ChannelDown
-from gateway.breaker import CLOSED, OPEN, Breaker, is_failure
+from gateway.breaker import CLOSED, OPEN, Breaker, is_failure, says_nothing
 from gateway.budget import BudgetedSend
 from gateway.logs import Log
 from gateway.metrics import Metrics
@@ -143,6 +143,8 @@ class Guard:
         """What a call came to; ``mark`` is what :attr:`breaker` showed when it began."""
         if answer.unlisted:
             self.unlisted(answer)
+        if says_nothing(answer):
+            return
         breaker = self.breaker
         before = breaker.state
         if is_failure(answer):

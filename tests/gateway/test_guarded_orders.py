@@ -80,6 +80,22 @@ async def test_orders_that_could_not_be_written_say_nothing_of_the_channel(guard
     assert guard.is_down()
 
 
+async def test_nor_do_they_say_that_a_channel_which_was_away_is_back(guard: Guard) -> None:
+    """They are no answer: a wallet that is away stays closed, and its failures in a row count on."""
+    wallet = Wallet(UNSENT)
+    codes = GuardedCodes(wallet, guard)
+    for order in (UNSENT, UNWRITABLE, UNSENT):
+        wallet.order = order
+        await codes.create_code(ORDER)
+    assert guard.is_down()
+    wallet.order = UNWRITABLE
+    await codes.create_code(ORDER)
+    assert guard.is_down()
+    wallet.order = STANDS
+    await codes.create_code(ORDER)
+    assert not guard.is_down()
+
+
 async def test_a_code_that_no_table_knows_is_counted_of_an_order_too(guard: Guard) -> None:
     await GuardedCodes(Wallet(UNLISTED), guard).create_code(ORDER)
     await GuardedPages(Wallet(UNLISTED), guard).create_page_order(ORDER)
