@@ -28,6 +28,7 @@ from reconciliation.night_records import DifferenceState, StoredDifference
 
 _PAGE: Final = 100
 _RENEWALS: Final = 3
+_OF_CHANNELS: Final = (Repair.QUERY_AGAIN, Repair.REFUND)
 """How often a lease is renewed before it would end."""
 
 
@@ -97,8 +98,7 @@ class Nightly:
         until_ms = now_ms + int(self._pace.lease_s * 1000)
         for job in await self._store.lease(JobKind.NIGHT, NO_LANE, now_ms, until_ms, 1):
             await self._differences.carry_out_approved()
-            await self._carry_out_questions()
-            if await self._run_nights(job):
+            if await self._carry_out_questions(job) and await self._run_nights(job):
                 next_ms = self._clock.now_ms() + int(self._pace.pause_s * 1000)
                 await self._store.renew(JobKind.NIGHT, job.subject, next_ms, job.fence)
 
@@ -110,7 +110,6 @@ class Nightly:
             while not ended.done():
                 await asyncio.wait((ended,), timeout=self._pace.lease_s / _RENEWALS)
                 if not ended.done() and not await self._renewed(job):
-                    self._log.warning("nights taken over by another process")
                     return False
             self._told(ended.result())
         finally:
@@ -122,9 +121,12 @@ class Nightly:
     async def _renewed(self, job: Job) -> bool:
         until_ms = self._clock.now_ms() + int(self._pace.lease_s * 1000)
         try:
-            return await self._store.renew(JobKind.NIGHT, job.subject, until_ms, job.fence)
+            is_ours = await self._store.renew(JobKind.NIGHT, job.subject, until_ms, job.fence)
         except Unavailable:
             return True  # unknown: the lease still has most of its time, and is tried again
+        if not is_ours:
+            self._log.warning("nights taken over by another process")
+        return is_ours
 
     def _told(self, status: int) -> None:
         if status:
@@ -132,15 +134,19 @@ class Nightly:
         else:
             self._log.info("nights run")
 
-    async def _carry_out_questions(self) -> None:
+    async def _carry_out_questions(self, job: Job) -> bool:
+        """Under the lease, however slow the channels are; ``False`` when it was lost."""
         after = ""
         while page := await self._store.differences(DifferenceState.APPROVED, after, _PAGE):
             for one in page:
+                if one.repair in _OF_CHANNELS and not await self._renewed(job):
+                    return False
                 if one.repair is Repair.QUERY_AGAIN:
                     await self._question(one)
                 elif one.repair is Repair.REFUND and not await self._give_back(one):
                     self._log.warning("difference not answered", difference_id=one.id)
             after = page[-1].id
+        return True
 
     async def _question(self, one: StoredDifference) -> None:
         found = one.found

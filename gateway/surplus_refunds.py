@@ -12,11 +12,13 @@ Rules:
 * Every step is repeatable under the approval's own number: whoever comes after a process that
   died does what is left, once. Two at once send under one number.
 * Silence ends nothing: it stays approved and is asked about at the next look. A definitive "no"
-  takes the surplus back out of *differences*, and opens the difference again for people.
+  takes the surplus back out of *differences*, and opens the difference again for people. Approved
+  anew, the channel is asked about what it refused before another number is used: a surplus that it
+  returned after all is returned, and goes back once.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from channels.port import RefundAnswer, RefundRequest, Refunds, Verdict, refunds_of
@@ -30,7 +32,13 @@ from gateway.routes import Routes
 from gateway.settlement import reference
 from gateway.store.port import LedgerEntry, Store
 from reconciliation.differences import Repair
-from reconciliation.night_records import Deed, StoredDifference, SurplusRefund, SurplusState
+from reconciliation.night_records import (
+    DifferenceState,
+    StoredDifference,
+    SurplusRefund,
+    SurplusState,
+    surplus_refund_ids,
+)
 from reconciliation.repairs import postings_of, surplus_fen
 
 _REASON: Final = "多收款退回"
@@ -51,25 +59,60 @@ class SurplusRefunds:
         """Bring an approved one as far as it goes now; ``False``: the channel said no end yet.
 
         Raises:
+            NotFound: no such difference.
             Unavailable: the store is down; the next look goes on where this one was.
         """
+        shown = await self._differences.show(one.id)
+        one = shown.difference  # whoever was slow over another one has an old look at it
+        if one.state is not DifferenceState.APPROVED or one.repair is not Repair.REFUND:
+            return True
         route = self._routes.find(one.channel, one.account_id)
         ability = refunds_of(route.channel) if route is not None else None
         payment = await self._store.payment(one.found.subject)
         if ability is None or payment is None or self._routes.holds_back(one.account_id):
             return False
-        name = await self._name(one)
-        taken_in = postings_of(one.found, Repair.REFUND, one.channel, one.account_id, one.currency)
-        await self._post(f"{name}.in", taken_in, "a surplus that goes back to its payer")
+        *earlier, name = surplus_refund_ids(one.id, shown.decisions)
+        work = _Work(one, payment, ability)
         kept = await self._store.surplus_refund(name)
         may_be_sent = kept is not None
+        kept = kept or await self._told_of(earlier, work)
         if kept is None:
             kept = self._new(name, one, ability)
-            if not await self._store.add_surplus_refund(kept):
-                return False  # another one is at it
+            if not await self._store.add_surplus_refund(kept, one.version):
+                return False  # another one is at it, or it was decided otherwise meanwhile
+        if kept.id != name:
+            return await self._close_with_earlier(one, kept)
+        taken_in = _taken_in(one)
+        await self._post(f"{name}.in", taken_in, "a surplus that goes back to its payer")
         if kept.state is SurplusState.SUBMITTED:
-            kept = await self._settled(kept, ability, _request(kept, payment, one), may_be_sent)
-        return await self._close(one, kept, taken_in)
+            kept = await self._settled(kept, work, may_be_sent)
+        return await self._close(one, kept)
+
+    async def _close_with_earlier(self, one: StoredDifference, kept: SurplusRefund) -> bool:
+        if kept.state is not SurplusState.SUCCEEDED:
+            return False
+        if kept.amount_fen != surplus_fen(one.found):
+            why = "refund_before"
+            self._log.error("refund of a surplus needs eyes", refund_id=kept.id, reason=why)
+            return False
+        return await self._close(one, kept)
+
+    async def _told_of(self, earlier: Sequence[str], work: "_Work") -> SurplusRefund | None:
+        """The earlier refund of it that was paid after all, or might have been.
+
+        The channel refused each before the difference was approved anew; it is asked once more.
+        """
+        for name in earlier:
+            kept = await self._store.surplus_refund(name)
+            if kept is not None and kept.state is SurplusState.FAILED:
+                request = work.request(kept)
+                answer = await self._called(work.ability.query_refund, request)
+                if answer.not_found or answer.verdict is Verdict.DECLINED:
+                    continue
+                kept = await self._booked(kept, request, answer)
+            if kept is not None:
+                return kept
+        return None
 
     def _new(self, name: str, one: StoredDifference, ability: Refunds) -> SurplusRefund:
         return SurplusRefund(
@@ -84,17 +127,16 @@ class SurplusRefunds:
             created_at_ms=self._clock.now_ms(),
         )
 
-    async def _name(self, one: StoredDifference) -> str:
-        """Of this approval: one that comes after the channel's "no" is another refund."""
-        decisions = (await self._differences.show(one.id)).decisions
-        number = max(each.number for each in decisions if each.deed is Deed.APPROVE)
-        return f"{one.id}.{number}"
-
     async def _settled(
-        self, kept: SurplusRefund, ability: Refunds, request: RefundRequest, may_be_sent: bool
+        self, kept: SurplusRefund, work: "_Work", may_be_sent: bool
     ) -> SurplusRefund:
         """Ask or send, and keep what the channel says if that ends it."""
-        answer = await self._answer(ability, request, may_be_sent)
+        request = work.request(kept)
+        return await self._booked(kept, request, await self._answer(work, request, may_be_sent))
+
+    async def _booked(
+        self, kept: SurplusRefund, request: RefundRequest, answer: RefundAnswer
+    ) -> SurplusRefund:
         if wrong := _contradiction(request, answer):
             self._log.error("refund of a surplus needs eyes", refund_id=kept.id, reason=wrong)
             return kept
@@ -117,29 +159,33 @@ class SurplusRefunds:
         return await self._store.surplus_refund(kept.id) or kept
 
     async def _answer(
-        self, ability: Refunds, request: RefundRequest, may_be_sent: bool
+        self, work: "_Work", request: RefundRequest, may_be_sent: bool
+    ) -> RefundAnswer:
+        ability = work.ability
+        if may_be_sent:
+            asked = await self._called(ability.query_refund, request)
+            if not asked.not_found:
+                return asked
+        answer = await self._called(ability.refund, replace(request, repeated=may_be_sent))
+        if answer.verdict is Verdict.DECLINED:
+            asked = await self._called(ability.query_refund, request)
+            return answer if asked.not_found else asked
+        return answer
+
+    async def _called(
+        self, call: Callable[[RefundRequest], Awaitable[RefundAnswer]], request: RefundRequest
     ) -> RefundAnswer:
         try:
-            if may_be_sent:
-                asked = await ability.query_refund(request)
-                if not asked.not_found:
-                    return asked
-            answer = await ability.refund(replace(request, repeated=may_be_sent))
-            if answer.verdict is Verdict.DECLINED:
-                asked = await ability.query_refund(request)
-                return answer if asked.not_found else asked
+            return await call(request)
         except Exception:
             self._log.exception("adapter fault", refund_no=request.refund_no)
             return RefundAnswer(verdict=Verdict.UNKNOWN)
-        return answer
 
-    async def _close(
-        self, one: StoredDifference, kept: SurplusRefund, taken_in: Sequence[Posting]
-    ) -> bool:
+    async def _close(self, one: StoredDifference, kept: SurplusRefund) -> bool:
         """Post what its end means, then say so in the difference; each once."""
         if kept.state is SurplusState.SUBMITTED:
             return False
-        taken_out = [replace(line, amount_fen=-line.amount_fen) for line in taken_in]
+        taken_out = [replace(line, amount_fen=-line.amount_fen) for line in _taken_in(one)]
         is_done = kept.state is SurplusState.SUCCEEDED
         why = "the payer has it" if is_done else "the channel refuses to return it"
         await self._post(f"{kept.id}.out", taken_out, f"{why}: {kept.channel_refund_no}")
@@ -166,18 +212,30 @@ class SurplusRefunds:
         )  # False: an earlier try posted it
 
 
-def _request(kept: SurplusRefund, payment: Payment, one: StoredDifference) -> RefundRequest:
-    """Of the payment as its channel has it: where it collected more, that is the whole."""
-    paid = reference(payment)
-    collected_fen = max(paid.amount_fen, one.found.theirs_fen or 0)
-    return RefundRequest(
-        refund_no=kept.channel_refund_no,
-        payment=replace(paid, amount_fen=collected_fen),
-        amount_fen=kept.amount_fen,
-        currency=kept.currency,
-        reason=_REASON,
-        created_at_ms=kept.created_at_ms,
-    )
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A surplus, the payment that it belongs to, and who returns it."""
+
+    one: StoredDifference
+    payment: Payment
+    ability: Refunds
+
+    def request(self, kept: SurplusRefund) -> RefundRequest:
+        """Of the payment as its channel has it: where it collected more, that is the whole."""
+        paid = reference(self.payment)
+        collected_fen = max(paid.amount_fen, self.one.found.theirs_fen or 0)
+        return RefundRequest(
+            refund_no=kept.channel_refund_no,
+            payment=replace(paid, amount_fen=collected_fen),
+            amount_fen=kept.amount_fen,
+            currency=kept.currency,
+            reason=_REASON,
+            created_at_ms=kept.created_at_ms,
+        )
+
+
+def _taken_in(one: StoredDifference) -> Sequence[Posting]:
+    return postings_of(one.found, Repair.REFUND, one.channel, one.account_id, one.currency)
 
 
 def _contradiction(request: RefundRequest, answer: RefundAnswer) -> str:

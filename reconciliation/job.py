@@ -5,10 +5,8 @@ Rules:
 * A night moves ``waiting -> matched -> posted -> done``; each step reads what the steps
   before it left, writes the same again if it is repeated, and only its last write moves the
   night. Stop it anywhere and start it again: the same rows, the same bytes.
-* Nights of an account are matched in the order of their days, since each begins with what
-  the one before it left in the pool.
-* A bill that is not believed loads nothing: the night is ``refused`` with file, line and
-  reason, and every other account's night goes on.
+* Nights of an account are matched in the order of their days: each begins with the last's pool.
+* A bill that is not believed loads nothing: the night is ``refused`` with file, line, reason.
 * What was fetched once is kept; a bill that the channel changes after its night was
   matched is noticed (:meth:`NightJob.look_again`), never silently taken.
 * The match itself blocks and runs in a thread: run nights in a process of their own.
@@ -45,11 +43,12 @@ from reconciliation.night_records import (
     NightState,
     StoredDifference,
     difference_id,
+    surplus_refund_ids,
 )
 from reconciliation.night_store import NightStore
 from reconciliation.ports import OrderSource
 from reconciliation.rates import MFEN_PER_FEN, half_even
-from reconciliation.supersede import moved_by
+from reconciliation.supersede import is_approved_refund, moved_by
 
 CURRENCY: Final = "CNY"
 _PAGE: Final = 500
@@ -176,9 +175,14 @@ class NightJob:
 
     async def _moved_difference(self, before: StoredDifference, moved: StoredDifference) -> None:
         known = await self._store.difference(before.id)
+        decisions = () if known is None else known[1]
+        if is_approved_refund(before):
+            approved = surplus_refund_ids(before.id, decisions)[-1]
+            if await self._store.surplus_refund(approved) is not None:
+                return  # it may have left: it is brought to its end as it was approved
         decision = DifferenceDecision(
             difference_id=before.id,
-            number=1 if known is None else len(known[1]) + 1,
+            number=len(decisions) + 1,
             deed=Deed.SUPERSEDE,
             repair=before.repair,
             by="reconciliation",
@@ -186,7 +190,7 @@ class NightJob:
             f"theirs {before.found.theirs_fen} {before.found.unit}",
             at_ms=self._clock.now_ms(),
         )
-        await self._store.decide_difference(decision, moved)  # False: a person was quicker
+        await self._store.decide_difference(decision, moved)  # False: somebody was quicker
 
     async def _onwards(self, account: NightAccount, night: Night) -> Night:
         if night.state is NightState.MATCHED:

@@ -5,6 +5,7 @@ Rules: everything is frozen; money is integer fen; a day is a date, ``YYYY-MM-DD
 
 import enum
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -158,3 +159,8 @@ def difference_id(account_id: str, found: Difference) -> str:
         str(found.number),
     )
     return f"dif_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+
+
+def surplus_refund_ids(identity: str, decisions: Sequence[DifferenceDecision]) -> Sequence[str]:
+    """Of the refund that each approval of a difference would mean, the last one's last."""
+    return [f"{identity}.{each.number}" for each in decisions if each.deed is Deed.APPROVE]

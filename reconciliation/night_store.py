@@ -85,12 +85,15 @@ class NightStore(Protocol):
         """The refund of a surplus by its id."""
         ...
 
-    async def add_surplus_refund(self, refund: SurplusRefund) -> bool:
-        """Keep one before it is sent; ``False`` when it is kept already, with its own number."""
+    async def add_surplus_refund(self, refund: SurplusRefund, version: int) -> bool:
+        """Keep one before it is sent, and move its difference's version on from ``version``.
+
+        ``False`` when it is kept already, or the difference is another one or not approved now.
+        """
         ...
 
     async def end_surplus_refund(self, refund: SurplusRefund) -> bool:
-        """Keep how it ended; ``False`` when it had ended already."""
+        """Keep how it ended; ``False`` when it had: only a "no" gives way, to a "yes"."""
         ...
 
     async def add_rate(self, rate: StoredRate) -> bool:

@@ -1,7 +1,8 @@
 """Refunds of surpluses: written before they are sent, ended once, read.
 
-Rules: the first number that was written for an approval is the one for ever; an end is taken
-only from *submitted*, so that of two workers one ends it.
+Rules: the first number that was written for an approval is the one for ever, and is written
+only while its difference stands as it was approved: both move in one commit. Of two workers one
+ends it; money that the channel returned after a "no" is returned all the same.
 """
 
 from typing import Any, Final
@@ -16,8 +17,12 @@ _COLUMNS: Final = (
 )  # fmt: skip
 _ADD: Final = insert("surplus_refunds", _COLUMNS) + " ON CONFLICT (id) DO NOTHING"
 _ONE: Final = f"SELECT {', '.join(_COLUMNS)} FROM surplus_refunds WHERE id = ?"
+_BEGIN: Final = (
+    "UPDATE night_differences SET version = version + 1 "
+    "WHERE id = ? AND version = ? AND state = 'approved' AND repair = 'refund'"
+)
 _END: Final = (
-    "UPDATE surplus_refunds SET state = ?, done_at_ms = ? WHERE id = ? AND state = 'submitted'"
+    "UPDATE surplus_refunds SET state = ?, done_at_ms = ? WHERE id = ? AND state IN (?, ?)"
 )
 
 
@@ -34,13 +39,16 @@ class SurplusRefunds:
         named: dict[str, Any] = dict(zip(_COLUMNS, rows[0], strict=True))
         return SurplusRefund(**named | {"state": SurplusState(named["state"])})
 
-    async def add_surplus_refund(self, refund: SurplusRefund) -> bool:
-        """Keep one before it is sent; ``False`` when it is kept already, with its own number."""
+    async def add_surplus_refund(self, refund: SurplusRefund, version: int) -> bool:
+        """See :class:`reconciliation.night_store.NightStore`."""
         row = [getattr(refund, name) for name in _COLUMNS]
         row[_COLUMNS.index("state")] = refund.state.value
-        return await self._database.write([(_ADD, tuple(row))], guards=1) is None
+        steps = [(_BEGIN, (refund.difference_id, version)), (_ADD, tuple(row))]
+        return await self._database.write(steps, guards=2) is None
 
     async def end_surplus_refund(self, refund: SurplusRefund) -> bool:
-        """Keep how it ended; ``False`` when it had ended already."""
-        end = (refund.state.value, refund.done_at_ms, refund.id)
+        """See :class:`reconciliation.night_store.NightStore`."""
+        submitted, failed = SurplusState.SUBMITTED.value, SurplusState.FAILED.value
+        before = failed if refund.state is SurplusState.SUCCEEDED else submitted
+        end = (refund.state.value, refund.done_at_ms, refund.id, submitted, before)
         return await self._database.write([(_END, end)], guards=1) is None

@@ -44,6 +44,7 @@ class Node:
         self.asked: list[tuple[str, str, str, str]] = []
         self.given_back: list[str] = []
         self.answers = True
+        self.while_giving_back: Callable[[StoredDifference], Awaitable[None]] | None = None
         self.nightly = Nightly(
             store=store, spawn=self._spawn, ask=self._ask, give_back=self._give_back, clock=clock,
             log=structlog.get_logger(), pace=PACE,
@@ -59,6 +60,8 @@ class Node:
 
     async def _give_back(self, one: StoredDifference) -> bool:
         self.given_back.append(one.id)
+        if self.while_giving_back is not None:
+            await self.while_giving_back(one)
         return self.answers
 
     def end(self, status: int = 0) -> None:
@@ -121,6 +124,27 @@ async def test_a_cancelled_gateway_leaves_no_process_behind(store: Store, clock:
     with pytest.raises(asyncio.CancelledError):
         await look
     assert node.processes[0].was_killed
+
+
+async def test_who_lost_its_lease_over_a_slow_channel_asks_no_more(
+    store: Store, clock: SetClock
+) -> None:
+    """Another node is at the rest by then; this one starts no process either."""
+    slow = [
+        replace(stored(name), state=DifferenceState.APPROVED, repair=Repair.REFUND)
+        for name in ("A", "B")
+    ]
+    await store.save_match(replace(FIRST, state=NightState.MATCHED), slow, ())
+    node = Node(store, clock)
+
+    async def ages(one: StoredDifference) -> None:
+        clock.at_ms += 61
+        assert await store.lease(JobKind.NIGHT, "-", clock.at_ms, clock.at_ms + 60, 1)
+
+    node.while_giving_back = ages
+    await node.nightly.look()
+    assert len(node.given_back) == 1
+    assert node.processes == []
 
 
 @pytest.mark.parametrize("answers", [True, False])

@@ -145,6 +145,11 @@ class Desk:
         await use.propose(self.one.id, repair, "Li", "the payer was charged more")
         return await use.approve(self.one.id, "Wang", "seen in the bill")
 
+    async def now(self) -> StoredDifference:
+        found = await self.store.difference(self.one.id)
+        assert found is not None
+        return found[0]
+
     async def state(self) -> tuple[DifferenceState, Sequence[Deed]]:
         found = await self.store.difference(self.one.id)
         assert found is not None
@@ -211,7 +216,7 @@ async def test_until_the_channel_answers_the_surplus_is_told_as_owed(desk: Desk)
 async def test_whoever_dies_at_a_commit_leaves_the_rest_to_the_next(
     desk: Desk, place: int, is_committed: bool
 ) -> None:
-    """In, number, end, out, closed: five commits, and a death before and after each."""
+    """Number, in, end, out, closed: five commits, and a death before and after each."""
     before = await desk.balances()
     await desk.approve()
     dying = DyingStore(desk.store, place, is_committed=is_committed)
@@ -280,6 +285,84 @@ async def test_a_definitive_no_opens_it_again_and_another_approval_is_another_re
     assert await desk.balances() == before
 
 
+async def test_who_reads_too_late_that_it_was_approved_sends_nothing(desk: Desk) -> None:
+    """A worker that was slow over another one finds this one decided otherwise meanwhile."""
+    approved = await desk.approve()
+    desk.channel.refuses = True
+    await desk.carry_out()
+    await desk.approve(Repair.ADJUST)
+    desk.channel.refuses = False
+    balances = await desk.balances()
+    assert await desk.at_work().carry_out(approved)
+    assert (desk.channel.paid_out, len(desk.channel.sent)) == ({}, 1)
+    assert await desk.balances() == balances
+
+
+async def test_a_no_that_was_none_is_found_out_before_another_refund_is_sent(desk: Desk) -> None:
+    """What the channel paid after its "no" is the payer's; it closes the next approval."""
+    before = await desk.balances()
+    await desk.approve()
+    desk.channel.refuses = True
+    await desk.carry_out()
+    desk.channel.refuses = False
+    desk.channel.paid_out["SR1"] = SURPLUS_FEN
+    await desk.approve()
+    desk.channel.is_silent = True
+    assert not await desk.carry_out(), "whether the first was paid is not known yet"
+    desk.channel.is_silent = False
+    assert await desk.carry_out()
+    assert desk.channel.paid_out == {"SR1": SURPLUS_FEN}
+    assert len(desk.channel.sent) == 1
+    assert (await desk.state())[0] is DifferenceState.CLOSED
+    assert await desk.balances() == before
+
+
+async def test_what_was_paid_of_other_figures_waits_for_eyes(desk: Desk) -> None:
+    """Matched again since, the surplus is another one: nothing is sent, nothing closed."""
+    await desk.approve()
+    desk.channel.refuses = True
+    await desk.carry_out()
+    desk.channel.refuses, desk.channel.paid_out = False, {"SR1": SURPLUS_FEN}
+    one, (_, decisions) = await desk.now(), await desk.store.difference(desk.one.id) or (None, [])
+    more = replace(one.found, theirs_fen=PAID_FEN + SURPLUS_FEN + 1)
+    moved = replace(one, found=more, version=one.version + 1)
+    again = replace(decisions[-1], number=len(decisions) + 1, deed=Deed.SUPERSEDE)
+    assert await desk.store.decide_difference(again, moved)
+    await desk.approve()
+    for _ in range(2):
+        assert not await desk.carry_out()
+    assert desk.channel.paid_out == {"SR1": SURPLUS_FEN}
+    assert (await desk.state())[0] is DifferenceState.APPROVED
+
+
+async def test_of_a_no_and_a_yes_under_one_number_the_yes_stands(desk: Desk) -> None:
+    """Two at once: the channel refuses the one and pays the other."""
+    before = await desk.balances()
+    await desk.approve()
+    slow = desk.at_work()
+    found = await desk.store.difference(desk.one.id)
+    assert found is not None
+    desk.channel.refuses = True
+    quick = desk.at_work()
+    sends = desk.channel.refund
+
+    async def late(request: RefundRequest) -> RefundAnswer:
+        """While this one is on its way, the other is refused and says so."""
+        desk.channel.refund = sends  # type: ignore[method-assign]
+        await quick.carry_out(found[0])
+        desk.channel.refuses = False
+        return await sends(request)
+
+    desk.channel.refund = late  # type: ignore[method-assign]
+    await slow.carry_out(found[0])
+    assert desk.channel.paid_out == {"SR1": SURPLUS_FEN}
+    assert (await desk.state())[0] is DifferenceState.OPEN
+    await desk.approve()
+    assert await desk.carry_out()
+    assert desk.channel.paid_out == {"SR1": SURPLUS_FEN}
+    assert await desk.balances() == before
+
+
 async def test_after_a_no_the_surplus_may_be_adjusted(desk: Desk) -> None:
     before = await desk.balances()
     await desk.approve()
@@ -334,7 +417,8 @@ async def test_the_next_bill_finds_the_refund_in_our_books(url: str, open_store:
     assert (row["status"], row["amount_fen"]) == ("succeeded", SURPLUS_FEN)
     kept = await desk.store.surplus_refund(row["subject"])
     assert kept is not None
-    assert not await desk.store.add_surplus_refund(replace(kept, channel_refund_no="other"))
+    other = replace(kept, channel_refund_no="other")
+    assert not await desk.store.add_surplus_refund(other, (await desk.now()).version)
     assert not await desk.store.end_surplus_refund(kept)
     assert await desk.store.surplus_refund("dif_none.2") is None
 

@@ -6,7 +6,14 @@ import pytest
 
 from gateway.differences import Differences
 from reconciliation.differences import Repair
-from reconciliation.night_records import Deed, DifferenceState, NightState, StoredDifference
+from reconciliation.night_records import (
+    Deed,
+    DifferenceState,
+    NightState,
+    StoredDifference,
+    SurplusRefund,
+    surplus_refund_ids,
+)
 from tests.reconciliation.nights import DAY, day, pool_of
 from tests.reconciliation.test_job import DAY_MS, NOON_MS, Office, line, office
 from tests.store.conftest import migrated_file, open_store, sqlite_url
@@ -71,6 +78,42 @@ async def test_what_people_decided_stays(changed: Office) -> None:
     found = await changed.store.difference(now["amount", "B"].id)
     assert found is not None
     assert [one.deed for one in found[1]] == [Deed.PROPOSE, Deed.SUPERSEDE]
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_an_approved_refund_stays_only_if_it_was_begun(
+    changed: Office, is_begun: bool
+) -> None:
+    """Nothing left yet: of a surplus that is not there, or is another one, nothing shall leave."""
+    changed.bills.days[DAY] = [line("A", 1010), line("B", 1020), line("C", 970), line("X")]
+    await changed.job().again(changed.account, DAY)
+    use, known = Differences(changed.store, changed.clock), await told(changed)
+    approved = []
+    for order_no in ("A", "B"):
+        await use.propose(known["amount", order_no].id, Repair.REFUND, "Li", "seen")
+        approved.append(await use.approve(known["amount", order_no].id, "Wang", "agreed"))
+    if is_begun:
+        for one in approved:
+            assert await changed.store.add_surplus_refund(await sent(changed, one), one.version)
+    changed.bills.days[DAY] = [line("A"), line("B", 1030), line("C", 970), line("X")]
+    await changed.job().again(changed.account, DAY)
+    now = await told(changed)
+    states = [now["amount", order_no].state for order_no in ("A", "B")]
+    assert states == ([_S.APPROVED] * 2 if is_begun else [_S.SUPERSEDED, _S.OPEN])
+    if not is_begun:
+        refused = await sent(changed, approved[0])
+        assert not await changed.store.add_surplus_refund(refused, approved[0].version)
+
+
+async def sent(office: Office, one: StoredDifference) -> SurplusRefund:
+    """The refund of an approved surplus, as it is written before it is sent."""
+    found = await office.store.difference(one.id)
+    assert found is not None
+    return SurplusRefund(
+        id=surplus_refund_ids(one.id, found[1])[-1], difference_id=one.id,
+        payment_id=one.found.subject, channel=one.channel, account_id="a1", channel_refund_no=f"SR{one.id}", amount_fen=10,
+        currency="CNY", created_at_ms=1,
+    )  # fmt: skip
 
 
 async def test_the_days_that_began_with_it_are_matched_again_too(office: Office) -> None:
