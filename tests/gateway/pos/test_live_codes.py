@@ -133,7 +133,7 @@ async def test_what_was_never_seen_is_not_shown_any_more(house: House) -> None:
 
 async def test_a_code_is_no_line_of_the_batch_and_is_not_reversed(house: House) -> None:
     """The terminal counts what it sold itself; a reversal of an order is not there."""
-    terminal = await ready(house)
+    terminal = await ready(house, '{"live_code":"true"}')  # a push would be read as an answer
     fields = asking(terminal)
     await pays(house, shown(await terminal.ask("0200", fields)))
     reversal = {**fields, "22": "000", "39": "98"}
