@@ -48,6 +48,8 @@ Ask = Callable[[str, str, str, str], Awaitable[bool]]
 """``await ask(channel, account_id, order_no, refund_no)``: whether an answer is booked."""
 GiveBack = Callable[[StoredDifference], Awaitable[bool]]
 """``await give_back(difference)``: whether the refund of its surplus has ended."""
+AskSurplus = Callable[[StoredDifference], Awaitable[bool | None]]
+"""``await ask_surplus(difference)``: as ``ask``; ``None`` where it is about no surplus's refund."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class Nightly:
         spawn: Callable[[], Awaitable[Running]],
         ask: Ask,
         give_back: GiveBack,
+        ask_surplus: AskSurplus,
         clock: Clock,
         log: Log,
         pace: NightlyPace,
@@ -77,6 +80,7 @@ class Nightly:
         self._spawn = spawn
         self._ask = ask
         self._give_back = give_back
+        self._ask_surplus = ask_surplus
         self._clock = clock
         self._log = log
         self._pace = pace
@@ -150,7 +154,11 @@ class Nightly:
 
     async def _question(self, one: StoredDifference) -> None:
         found = one.found
-        if not await self._ask(one.channel, one.account_id, found.order_no, found.refund_no):
+        is_answered = await self._ask_surplus(one)
+        if is_answered is None:
+            where = one.channel, one.account_id
+            is_answered = await self._ask(*where, found.order_no, found.refund_no)
+        if not is_answered:
             self._log.warning("difference not answered", difference_id=one.id)
             return
         try:

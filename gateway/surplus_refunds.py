@@ -15,6 +15,9 @@ Rules:
   takes the surplus back out of *differences*, and opens the difference again for people. Approved
   anew, the channel is asked about what it refused before another number is used: a surplus that it
   returned after all is returned, and goes back once.
+* A bill that tells such a refund otherwise is a difference of its own; a question about it is
+  asked here. What the channel says moves the refund as any answer does; what it takes back of its
+  own word moves nothing and is left to people.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -87,6 +90,29 @@ class SurplusRefunds:
         if kept.state is SurplusState.SUBMITTED:
             kept = await self._settled(kept, work, may_be_sent)
         return await self._close(one, kept)
+
+    async def ask(self, question: StoredDifference) -> bool | None:
+        """Ask again about the refund of a surplus; whether what is kept is what the channel says.
+
+        ``None``: ``question`` is about no such refund.
+
+        Raises:
+            Unavailable: the store is down.
+        """
+        kept = await self._store.surplus_refund(question.found.subject)
+        if kept is None:
+            return None
+        route = self._routes.find(kept.channel, kept.account_id)
+        ability = refunds_of(route.channel) if route is not None else None
+        payment = await self._store.payment(kept.payment_id)
+        if ability is None or payment is None or self._routes.holds_back(kept.account_id):
+            return False
+        shown = await self._differences.show(kept.difference_id)
+        request = _Work(shown.difference, payment, ability).request(kept)
+        answer = await self._called(ability.query_refund, request)
+        told = await self._booked(kept, request, answer)
+        says = {Verdict.SUCCEEDED: SurplusState.SUCCEEDED, Verdict.DECLINED: SurplusState.FAILED}
+        return told.state is says.get(answer.verdict) and not _contradiction(request, answer)
 
     async def _close_with_earlier(self, one: StoredDifference, kept: SurplusRefund) -> bool:
         if kept.state is not SurplusState.SUCCEEDED:

@@ -112,11 +112,13 @@ def _nightly(gateway: Gateway, config: Path) -> Nightly:
             stdout=asyncio.subprocess.DEVNULL,
         )
 
+    surplus_refunds = gateway.surplus_refunds()
     return Nightly(
         store=gateway.store,
         spawn=spawn,
         ask=gateway.core.inbound.ask,
-        give_back=gateway.surplus_refunds().carry_out,
+        give_back=surplus_refunds.carry_out,
+        ask_surplus=surplus_refunds.ask,
         clock=SystemClock(),
         log=gateway.log,
         pace=NightlyPace(),

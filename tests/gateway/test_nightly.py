@@ -17,6 +17,7 @@ from tests.store.test_nights import FIRST, stored
 from tests.support.waiting import eventually
 
 __all__ = ["migrated_file", "open_store", "sqlite_url"]
+SURPLUS_REFUND = "dif_C.2"
 PACE = NightlyPace(interval_s=0.01, lease_s=0.06, pause_s=600)
 
 
@@ -43,11 +44,12 @@ class Node:
         self.processes: list[Process] = []
         self.asked: list[tuple[str, str, str, str]] = []
         self.given_back: list[str] = []
+        self.asked_of_surplus: list[str] = []
         self.answers = True
         self.while_giving_back: Callable[[StoredDifference], Awaitable[None]] | None = None
         self.nightly = Nightly(
-            store=store, spawn=self._spawn, ask=self._ask, give_back=self._give_back, clock=clock,
-            log=structlog.get_logger(), pace=PACE,
+            store=store, spawn=self._spawn, ask=self._ask, give_back=self._give_back,
+            ask_surplus=self._ask_surplus, clock=clock, log=structlog.get_logger(), pace=PACE,
         )  # fmt: skip
 
     async def _spawn(self) -> Process:
@@ -56,6 +58,12 @@ class Node:
 
     async def _ask(self, channel: str, account_id: str, order_no: str, refund_no: str) -> bool:
         self.asked.append((channel, account_id, order_no, refund_no))
+        return self.answers
+
+    async def _ask_surplus(self, one: StoredDifference) -> bool | None:
+        if one.found.subject != SURPLUS_REFUND:
+            return None
+        self.asked_of_surplus.append(one.id)
         return self.answers
 
     async def _give_back(self, one: StoredDifference) -> bool:
@@ -154,7 +162,10 @@ async def test_an_approved_question_is_asked_and_closed_once_it_is_answered(
     asked = replace(stored("A"), state=DifferenceState.APPROVED, repair=Repair.QUERY_AGAIN)
     other = replace(stored("B"), state=DifferenceState.APPROVED, repair=Repair.ADJUST)
     owed = replace(stored("C"), state=DifferenceState.APPROVED, repair=Repair.REFUND)
-    await store.save_match(replace(FIRST, state=NightState.MATCHED), [asked, other, owed], ())
+    back = replace(stored("D"), state=DifferenceState.APPROVED, repair=Repair.QUERY_AGAIN)
+    back = replace(back, found=replace(back.found, subject=SURPLUS_REFUND))
+    night = replace(FIRST, state=NightState.MATCHED)
+    await store.save_match(night, [asked, other, owed, back], ())
     node = Node(store, clock)
     node.answers = answers
     look = asyncio.ensure_future(node.nightly.look())
@@ -163,6 +174,8 @@ async def test_an_approved_question_is_asked_and_closed_once_it_is_answered(
     await look
     assert node.asked == [("alipay", "a1", "A", "")]
     assert node.given_back == [owed.id]
-    found = await store.difference(asked.id)
-    assert found is not None
-    assert found[0].state is (DifferenceState.CLOSED if answers else DifferenceState.APPROVED)
+    assert node.asked_of_surplus == [back.id]
+    for question in (asked, back):
+        found = await store.difference(question.id)
+        assert found is not None
+        assert found[0].state is (DifferenceState.CLOSED if answers else DifferenceState.APPROVED)

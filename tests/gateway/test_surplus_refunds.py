@@ -20,7 +20,14 @@ from gateway.store.order_source import order_source
 from gateway.store.port import Store
 from gateway.surplus_refunds import SurplusRefunds
 from reconciliation.differences import Difference, DifferenceKind, Repair
-from reconciliation.night_records import Deed, DifferenceState, NightState, StoredDifference
+from reconciliation.night_records import (
+    Deed,
+    DifferenceState,
+    NightState,
+    StoredDifference,
+    SurplusState,
+    surplus_refund_ids,
+)
 from reconciliation.repairs import allowed, postings_of, surplus_fen
 from tests.reconciliation.fakes import SetClock
 from tests.store.conftest import OpenStore, migrated_file, open_store, sqlite_url, url
@@ -58,6 +65,8 @@ class PayingChannel:
     is_silent: bool = False
     forgets: int = 0
     """How many questions it answers with "no such refund", whatever it paid."""
+    denies: bool = False
+    """It answers questions with a "no", whatever it paid."""
     dies: str = ""
     """``before`` or ``after`` the channel took it."""
 
@@ -81,6 +90,8 @@ class PayingChannel:
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         if self.is_silent:
             return RefundAnswer(verdict=Verdict.UNKNOWN)
+        if self.denies:
+            return REFUSED
         if self.forgets or request.refund_no not in self.paid_out:
             self.forgets -= bool(self.forgets)
             return NOT_FOUND
@@ -315,6 +326,48 @@ async def test_a_no_that_was_none_is_found_out_before_another_refund_is_sent(des
     assert len(desk.channel.sent) == 1
     assert (await desk.state())[0] is DifferenceState.CLOSED
     assert await desk.balances() == before
+
+
+async def question(desk: Desk) -> StoredDifference:
+    """A bill tells the refund of the surplus otherwise than it is kept."""
+    _, decisions = await desk.store.difference(desk.one.id) or (None, [])
+    *_, name = surplus_refund_ids(desk.one.id, decisions)
+    found = replace(desk.one.found, kind=DifferenceKind.REFUND_STATUS, subject=name)
+    return replace(stored("Q"), channel="unionpay_card", found=found)
+
+
+async def test_a_question_about_a_refused_refund_finds_that_it_was_paid(desk: Desk) -> None:
+    await desk.approve()
+    desk.channel.refuses = True
+    await desk.carry_out()
+    asked = await question(desk)
+    assert await desk.at_work().ask(asked) is False, "the channel does not know it"
+    desk.channel.paid_out["SR1"] = SURPLUS_FEN + 1
+    assert await desk.at_work().ask(asked) is False, "another amount is left to people"
+    desk.channel.paid_out["SR1"] = SURPLUS_FEN
+    assert await desk.at_work().ask(asked) is True
+    kept = await desk.store.surplus_refund(asked.found.subject)
+    assert kept is not None
+    assert kept.state is SurplusState.SUCCEEDED
+    await desk.approve()
+    assert await desk.carry_out()
+    assert (len(desk.channel.sent), (await desk.state())[0]) == (1, DifferenceState.CLOSED)
+
+
+async def test_a_question_never_takes_back_what_the_payer_has(desk: Desk) -> None:
+    await desk.approve()
+    assert await desk.carry_out()
+    asked = await question(desk)
+    assert await desk.at_work().ask(asked) is True
+    desk.channel.denies = True
+    assert await desk.at_work().ask(asked) is False
+    kept = await desk.store.surplus_refund(asked.found.subject)
+    assert kept is not None
+    assert kept.state is SurplusState.SUCCEEDED
+
+
+async def test_a_question_about_an_order_is_none_of_a_surplus(desk: Desk) -> None:
+    assert await desk.at_work().ask(desk.one) is None
 
 
 async def test_what_was_paid_of_other_figures_waits_for_eyes(desk: Desk) -> None:
