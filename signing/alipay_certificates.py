@@ -121,7 +121,7 @@ def _parsed(bundle: bytes) -> Iterator[x509.Certificate]:
             certificate = x509.load_pem_x509_certificate(found[0])
             certificate.issuer  # noqa: B018 - parsed late, and may fail only now
             yield certificate
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
             continue
 
 

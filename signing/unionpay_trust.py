@@ -76,6 +76,12 @@ class ChainTrust:
 
     def _trusted(self, certificate_pem: str) -> _Leaf:
         certificate = load_certificate(certificate_pem.encode())
+        try:
+            return self._leaf(certificate)
+        except (ValueError, UnsupportedAlgorithm):  # most of one is parsed where it is first read
+            raise AcpSignatureError("not a certificate") from None
+
+    def _leaf(self, certificate: x509.Certificate) -> _Leaf:
         if not any(_is_issued_by(certificate, issuer) for issuer in self._issuers):
             raise AcpSignatureError("the certificate is not from the configured chain")
         if _third_part(certificate) not in self._names:
@@ -91,7 +97,7 @@ def load_certificate(pem: bytes) -> x509.Certificate:
         raise AcpSignatureError("not one certificate in PEM")
     try:
         return x509.load_pem_x509_certificate(pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise AcpSignatureError("not a certificate") from None
 
 
@@ -116,7 +122,7 @@ def load_own_key(data: bytes, password: str) -> tuple[RSAPrivateKey, str]:
 def _certificate_in(pem: bytes) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem[pem.find(b"-----BEGIN CERTIFICATE") :])
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise RsaKeyError("no certificate beside the key") from None
 
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509 import InvalidVersion, load_pem_x509_certificate
 
 from signing.rsa import RsaKeyError, load_private_key, load_public_key, sign_sha256, verify_sha256
 from signing.sm import Sm2PrivateKey, Sm2PublicKey, SmKeyError, sm4_gcm_key, sm4_gcm_open
@@ -206,7 +206,7 @@ def certificate_key(pem: bytes, scheme: str) -> tuple[str, PlatformKey]:
         if scheme == SM_SCHEME:
             return serial, SmPlatformKey(Sm2PublicKey(pem))
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm) as fault:
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion) as fault:
         raise WechatKeyError("not a platform certificate in PEM") from fault
     if not isinstance(key, RSAPublicKey) or key.key_size < 2048:
         raise WechatKeyError("not a certificate of an RSA key of 2048 bits or more")

@@ -314,9 +314,11 @@ async def test_g12_an_answer_of_apiv2_that_was_changed_anywhere_is_none(old: byt
 # --- 13: encodings; names inside an archive
 
 
-def test_g13_a_bill_is_utf8_and_a_name_inside_an_archive_becomes_no_path(tmp_path: Path) -> None:
+def test_g13_a_bill_is_read_as_it_was_written_and_no_name_becomes_a_path(tmp_path: Path) -> None:
+    expected = rows_of(written(tmp_path, GOOD))
+    assert rows_of(written(tmp_path, GOOD, encoding="gbk")) == expected
     with pytest.raises(BillRefused):
-        BILLS.kind_of(written(tmp_path, GOOD, encoding="gbk"))
+        BILLS.kind_of(written(tmp_path, GOOD, encoding="utf-16"))
     raw = written(tmp_path, GOOD).read_bytes()
     hostile = tmp_path / "bill.zip"
     with zipfile.ZipFile(hostile, "w") as archive:

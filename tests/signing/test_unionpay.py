@@ -169,6 +169,26 @@ def test_the_test_systems_name_counts_only_where_it_was_configured() -> None:
     assert ours.public_key(leaf.pem, VALID_MS) == leaf.key.public_key()
 
 
+@pytest.mark.parametrize("flip", [0x01, 0x20, 0xFF])
+def test_a_certificate_that_was_changed_anywhere_makes_no_other_key(flip: int) -> None:
+    """Whatever cannot be parsed any more, and wherever that is noticed: it is no fault of ours."""
+    root, middle, leaf = chain()
+    ours = ChainTrust(root.certificate, middle.certificate)
+    good, kept = leaf.certificate.public_bytes(Encoding.DER), 0
+    for place in range(len(good)):
+        changed = bytearray(good)
+        changed[place] ^= flip
+        text = base64.encodebytes(bytes(changed)).decode()
+        pem = f"-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n"
+        try:
+            key = ours.public_key(pem, VALID_MS)
+        except AcpSignatureError:
+            continue
+        assert key == leaf.key.public_key(), "a mark outside of what was signed, at most"
+        kept += 1
+    assert kept < 5
+
+
 def test_who_signs_his_own_certificate_is_not_believed() -> None:
     """Without the chain anybody could sign a notification, with UnionPay's name on it."""
     assert not believed(signed_by(issue(SIGNER_NAME)))
