@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import click.testing
 import typer.main
+from typer.testing import CliRunner
 
 from gateway.cli.main import application
 
@@ -119,11 +119,11 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 def test_every_named_command_exists_and_helps() -> None:
     """``--help`` of each command that a document names ends with status 0 and an example."""
-    runner = click.testing.CliRunner()
+    runner = CliRunner()
     commands = {resolve(words) for words in named_commands()}
     assert ("terminal", "sign-in") in commands
     for command in commands:
-        result = runner.invoke(whole_command(), [*command, "--help"])
+        result = runner.invoke(application(command[:1]), [*command, "--help"])
         assert result.exit_code == 0, command
         assert "posgate" in result.output
 

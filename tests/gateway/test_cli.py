@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.installation import Installation
 from gateway.cli.installed_channels import APP_ID
-from gateway.cli.main import application
+from gateway.cli.main import PLACES, application
 from pos_protocol.codec import Message, encode
 from signing.pos import CipherKey
 
@@ -65,10 +65,11 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         yield from commands(one, (*path, name))
 
 
-COMMANDS = list(commands(typer.main.get_command(application())))
+WHOLE = typer.main.get_command(application())
+COMMANDS = list(commands(WHOLE))
 
 
-def test_every_command_of_this_issue_is_there() -> None:
+def test_every_command_of_the_contract_is_there() -> None:
     """Provisioning in four verbs for four nouns, and the rest of the contract."""
     words = {" ".join(path) for path, _ in COMMANDS}
     nouns = ("merchant", "terminal", "account", "apikey")
@@ -80,11 +81,30 @@ def test_every_command_of_this_issue_is_there() -> None:
     assert {f"terminal {verb}" for verb in said} <= words
 
 
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    first: Any = WHOLE
+    says = {name: one.get_short_help_str(200) for name, one in first.commands.items()}
+    assert {name: place.says for name, place in PLACES.items()} == says
+
+
+@pytest.mark.parametrize("words", [["--help"], []])
+def test_the_list_of_commands_is_shown_without_importing_them(words: list[str]) -> None:
+    program = (
+        "import sys; from gateway.cli.main import main\n"
+        "try: main()\n"
+        "finally: assert not {'aiohttp', 'duckdb', 'tortoise'} & {*sys.modules}"
+    )
+    command = [sys.executable, "-c", program, *words]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr
+    assert "differences" in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=lambda one: " ".join(one)[:30]
                          if isinstance(one, tuple) else "")  # fmt: skip
 def test_every_command_has_help_with_an_example(path: tuple[str, ...], command: Any) -> None:
     """The example begins with the very command; ``--help`` ends well."""
-    result = CliRunner().invoke(application(), [*path, "--help"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(application(path[:1]), [*path, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     example = re.search(r"Example: posgate ([^\n]*)", command.help or "")
     assert example is not None
