@@ -1,5 +1,6 @@
 """A shop with two wallets on one store: every part of a checkout but sockets and channels."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -222,6 +223,7 @@ class Cafe(House):
         while recovery.working():
             for task in tuple(recovery._working):
                 await task
+            await asyncio.sleep(0)  # what is done is taken off in a turn of its own
 
     async def proof(self) -> Findings:
         """The books, proved."""
