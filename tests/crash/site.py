@@ -38,7 +38,7 @@ from tests.crash.history import History
 from tests.crash.inbox import Inbox
 from tests.crash.meter import Meter
 from tests.crash.till import Till
-from tests.gateway.crash.mortals import quiet_port
+from tests.gateway.crash.mortals import kept_port
 
 _FIRST_WITHIN_S: Final = 30.0
 _QUIET_WITHIN_S: Final = 90.0
@@ -102,7 +102,7 @@ class Site:
         self._stack = AsyncExitStack()
         self._inbox = Inbox(self.history, self.rng, plan.ill_for_s)
         self._terminals: list[InstalledTerminal] = []
-        self._ports = {"pos": quiet_port(), "http": quiet_port()}
+        self._ports = {door: self._stack.enter_context(kept_port()) for door in ("pos", "http")}
         self._store_url = ""
         self._control_url = ""
         self._gateway: Child | None = None

@@ -20,7 +20,7 @@ from gateway.cli.demo_doors import MerchantClient
 from gateway.cli.installation import MERCHANT_NO, InstalledKey
 from gateway.sources import RandomIds
 from sandbox.scenarios import ALIPAY_CODES, CARDS, WECHAT_CODES, Scenario
-from tests.gateway.crash.mortals import Mortal, Mortals, quiet_port
+from tests.gateway.crash.mortals import Mortal, Mortals, kept_port
 from tests.gateway.pos.foreign_terminal import ForeignTerminal, Reply
 from tests.gateway.pos.house import House, Plan
 from tests.support.postgres import PostgresServer
@@ -88,24 +88,25 @@ async def life(
 ) -> AsyncIterator[Crash]:
     folder.mkdir(parents=True)
     shutil.copytree(template, folder / "shop")
-    plan = Plan(
-        till_wait_s=60,
-        alipay_timeout_s=channel_timeout_s,
-        card_timeout_s=channel_timeout_s,
-        pos={"port": quiet_port()},
-        http={
-            "port": quiet_port(),
-            "tls": {"certificate_file": "server.pem", "key_file": "server-key.pem"},
-        },
-        store_url=url,
-        wallets=(wallet,),
-    )
-    house = House(folder / "shop", plan)
-    try:
-        key = await house.prepare()
-        yield Crash(house, key, mortals)
-    finally:
-        await house.close()
+    with kept_port() as pos_port, kept_port() as http_port:
+        plan = Plan(
+            till_wait_s=60,
+            alipay_timeout_s=channel_timeout_s,
+            card_timeout_s=channel_timeout_s,
+            pos={"port": pos_port},
+            http={
+                "port": http_port,
+                "tls": {"certificate_file": "server.pem", "key_file": "server-key.pem"},
+            },
+            store_url=url,
+            wallets=(wallet,),
+        )
+        house = House(folder / "shop", plan)
+        try:
+            key = await house.prepare()
+            yield Crash(house, key, mortals)
+        finally:
+            await house.close()
 
 
 async def die_everywhere(
