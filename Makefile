@@ -54,7 +54,7 @@ great-day: $(VENV)/development
 
 # Documents that are made from tables in the code; a test holds them up to date.
 docs: $(VENV)/development
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Posgate needs Python 3.11 or newer")'

@@ -12,7 +12,7 @@ from gateway.advices import AdviceMemory
 from gateway.checkout.assembly import checkout_rooms_on
 from gateway.checkout.checkouts import Checkouts
 from gateway.checkout.closing import Closing
-from gateway.checkout.payer_settlement import PayerSettlement
+from gateway.checkout.payer_settlement import PayerSettlement, UntoldPayerSettlement
 from gateway.delivery import outbound_policy
 from gateway.directory import Directory
 from gateway.endpoints import Endpoints
@@ -85,7 +85,8 @@ def build_core(ground: Ground) -> Core:
         render_refund=partial(refund_dict, texts=ground.texts),
         committed=notifier.nudge,
     )
-    settlement = PayerSettlement(
+    is_told = bool(ground.config.http.public_url)
+    settlement = (PayerSettlement if is_told else UntoldPayerSettlement)(
         store=ground.store,
         routes=ground.routes,
         notices=notices,
@@ -94,7 +95,6 @@ def build_core(ground: Ground) -> Core:
         log=ground.log,
         patience_s=ground.config.recovery.patience_s,
         advice_again=AdviceMemory(ground.sealer).request,
-        is_told=bool(ground.config.http.public_url),
     )
     refund_settlement = RefundSettlement(
         store=ground.store,
@@ -257,6 +257,7 @@ def _recovery(
         lease_s=section.lease_s,
         max_at_once=section.max_at_once,
         max_at_once_per_account=section.max_at_once_per_account,
+        starts_per_s=section.starts_per_s,
     )
 
 

@@ -11,7 +11,7 @@ Rules:
   refuses opens its difference again.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -137,12 +137,10 @@ class Differences:
 
         The ledger's entry has the difference's own id: what was posted is only closed.
         """
-        after, count = "", 0
-        while page := await self._store.differences(DifferenceState.APPROVED, after, _PAGE):
-            for one in page:
-                if one.repair in _POSTS:
-                    count += await self._carried_out(one.id)
-            after = page[-1].id
+        count = 0
+        async for one in differences_in(self._store, DifferenceState.APPROVED):
+            if one.repair in _POSTS:
+                count += await self._carried_out(one.id)
         return count
 
     async def _carried_out(self, difference_id: str) -> bool:
@@ -178,6 +176,15 @@ class Differences:
             raise Conflict(
                 "second_person_needed", "whoever proposed a repair cannot decide about it"
             )
+
+
+async def differences_in(store: Store, state: DifferenceState) -> AsyncIterator[StoredDifference]:
+    """Every difference of a state, by id, read page by page; others may move them meanwhile."""
+    after = ""
+    while page := await store.differences(state, after, _PAGE):
+        for one in page:
+            yield one
+        after = page[-1].id
 
 
 def _postings(one: StoredDifference) -> Sequence[Posting]:

@@ -19,14 +19,13 @@ from typing import Final, Protocol
 
 from domain.clock import Clock
 from domain.errors import Conflict, NotFound, Unavailable
-from gateway.differences import BY_ITSELF, Differences
+from gateway.differences import BY_ITSELF, Differences, differences_in
 from gateway.logs import Log
 from gateway.store.port import Job, JobKind, Store
 from gateway.store.rows import NO_LANE
 from reconciliation.differences import Repair
 from reconciliation.night_records import DifferenceState, StoredDifference
 
-_PAGE: Final = 100
 _RENEWALS: Final = 3
 _OF_CHANNELS: Final = (Repair.QUERY_AGAIN, Repair.REFUND)
 """How often a lease is renewed before it would end."""
@@ -140,16 +139,13 @@ class Nightly:
 
     async def _carry_out_questions(self, job: Job) -> bool:
         """Under the lease, however slow the channels are; ``False`` when it was lost."""
-        after = ""
-        while page := await self._store.differences(DifferenceState.APPROVED, after, _PAGE):
-            for one in page:
-                if one.repair in _OF_CHANNELS and not await self._renewed(job):
-                    return False
-                if one.repair is Repair.QUERY_AGAIN:
-                    await self._question(one)
-                elif one.repair is Repair.REFUND and not await self._give_back(one):
-                    self._log.warning("difference not answered", difference_id=one.id)
-            after = page[-1].id
+        async for one in differences_in(self._store, DifferenceState.APPROVED):
+            if one.repair in _OF_CHANNELS and not await self._renewed(job):
+                return False
+            if one.repair is Repair.QUERY_AGAIN:
+                await self._question(one)
+            elif one.repair is Repair.REFUND and not await self._give_back(one):
+                self._log.warning("difference not answered", difference_id=one.id)
         return True
 
     async def _question(self, one: StoredDifference) -> None:

@@ -215,19 +215,15 @@ class Payments:
         channel = self._routes.channel(order.account_id)
         if channel is None:
             raise Unavailable("account gone")
-        done = False
         try:
             answer = await self._pay(live, channel, pay)
             await self._settlement.apply_answer(live, answer, channel)
-            done = is_over(live.payment)
-        except Unavailable as error:
-            live.fault = error
+        except BaseException as error:
+            if isinstance(error, Unavailable):
+                live.fault = error
             self._forget(live)
             raise
-        except BaseException:
-            self._forget(live)
-            raise
-        if done:
+        if is_over(live.payment):
             self._forget(live)
         else:
             self.spawn(self._follow(live))

@@ -12,6 +12,8 @@ Rules:
 * It does not poll busily: it looks at every interval, five times as often while it finds
   something (what comes in all the time is then begun little by little), and at once only
   where a lane had more due than its bound and half of that is done.
+* It begins one after the other, ``starts_per_s`` at most: each costs a millisecond or two, and
+  whoever pays meanwhile waits for one of them, not for a round of them.
 """
 
 import asyncio
@@ -32,9 +34,6 @@ from gateway.store.port import Job, JobKind, Store
 _LANES_PER_LOOK: Final = 100
 _LOOKS_WHILE_BUSY: Final = 5
 _LEASE_MARGIN_S: Final = 5.0
-_BREATH_S: Final = 0.004
-"""Between two starts, each of which costs a millisecond or two: 250 a second at most are begun,
-and whoever pays meanwhile waits for one of them, not for a round of them."""
 _KINDS: Final = (JobKind.SETTLE, JobKind.REFUND)
 Lane = tuple[JobKind, str]
 
@@ -56,6 +55,7 @@ class Recovery:
         lease_s: float,
         max_at_once: int,
         max_at_once_per_account: int,
+        starts_per_s: int,
     ) -> None:
         self._store = store
         self._settlement = settlement
@@ -68,6 +68,7 @@ class Recovery:
         self._lease_s = lease_s
         self._max_at_once = max_at_once
         self._max_per_lane = max_at_once_per_account
+        self._breath_s = 1 / starts_per_s
         self._working: dict[asyncio.Task[None], Lane] = {}
         self._busy: dict[Lane, int] = {}
         self._hungry: set[Lane] = set()
@@ -206,7 +207,7 @@ class Recovery:
         self._working[task] = lane
         self._busy[lane] = self._busy.get(lane, 0) + 1
         task.add_done_callback(self._ended)
-        await asyncio.sleep(_BREATH_S)
+        await asyncio.sleep(self._breath_s)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         lane = self._working.pop(task)

@@ -69,18 +69,15 @@ class SurplusRefunds:
         one = shown.difference  # whoever was slow over another one has an old look at it
         if one.state is not DifferenceState.APPROVED or one.repair is not Repair.REFUND:
             return True
-        route = self._routes.find(one.channel, one.account_id)
-        ability = refunds_of(route.channel) if route is not None else None
-        payment = await self._store.payment(one.found.subject)
-        if ability is None or payment is None or self._routes.holds_back(one.account_id):
+        work = await self._work(one)
+        if work is None:
             return False
         *earlier, name = surplus_refund_ids(one.id, shown.decisions)
-        work = _Work(one, payment, ability)
         kept = await self._store.surplus_refund(name)
         may_be_sent = kept is not None
         kept = kept or await self._told_of(earlier, work)
         if kept is None:
-            kept = self._new(name, one, ability)
+            kept = self._new(name, work)
             if not await self._store.add_surplus_refund(kept, one.version):
                 return False  # another one is at it, or it was decided otherwise meanwhile
         if kept.id != name:
@@ -102,14 +99,11 @@ class SurplusRefunds:
         kept = await self._store.surplus_refund(question.found.subject)
         if kept is None:
             return None
-        route = self._routes.find(kept.channel, kept.account_id)
-        ability = refunds_of(route.channel) if route is not None else None
-        payment = await self._store.payment(kept.payment_id)
-        if ability is None or payment is None or self._routes.holds_back(kept.account_id):
+        work = await self._work((await self._differences.show(kept.difference_id)).difference)
+        if work is None:
             return False
-        shown = await self._differences.show(kept.difference_id)
-        request = _Work(shown.difference, payment, ability).request(kept)
-        answer = await self._called(ability.query_refund, request)
+        request = work.request(kept)
+        answer = await self._called(work.ability.query_refund, request)
         told = await self._booked(kept, request, answer)
         says = {Verdict.SUCCEEDED: SurplusState.SUCCEEDED, Verdict.DECLINED: SurplusState.FAILED}
         return told.state is says.get(answer.verdict) and not _contradiction(request, answer)
@@ -140,14 +134,24 @@ class SurplusRefunds:
                 return kept
         return None
 
-    def _new(self, name: str, one: StoredDifference, ability: Refunds) -> SurplusRefund:
+    async def _work(self, one: StoredDifference) -> "_Work | None":
+        """``None``: its channel cannot be asked now, or its payment is not here."""
+        route = self._routes.find(one.channel, one.account_id)
+        ability = refunds_of(route.channel) if route is not None else None
+        payment = await self._store.payment(one.found.subject)
+        if ability is None or payment is None or self._routes.holds_back(one.account_id):
+            return None
+        return _Work(one, payment, ability)
+
+    def _new(self, name: str, work: "_Work") -> SurplusRefund:
+        one = work.one
         return SurplusRefund(
             id=name,
             difference_id=one.id,
             payment_id=one.found.subject,
             channel=one.channel,
             account_id=one.account_id,
-            channel_refund_no=ability.new_refund_no(),
+            channel_refund_no=work.ability.new_refund_no(),
             amount_fen=surplus_fen(one.found),
             currency=one.currency,
             created_at_ms=self._clock.now_ms(),

@@ -8,10 +8,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
 from reconciliation.differences import Difference, Repair
 from reconciliation.rates import MerchantRate
 from reconciliation.settlement import Statement
+
+DIFFERENCE_PREFIX: Final = "dif_"
+"""How the id of a difference begins."""
 
 
 class NightState(enum.Enum):
@@ -158,7 +162,7 @@ def difference_id(account_id: str, found: Difference) -> str:
         found.refund_no,
         str(found.number),
     )
-    return f"dif_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+    return f"{DIFFERENCE_PREFIX}{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
 
 
 def surplus_refund_ids(identity: str, decisions: Sequence[DifferenceDecision]) -> Sequence[str]:

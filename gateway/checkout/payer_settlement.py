@@ -11,56 +11,23 @@ Rules:
   begins, persisted first, as with every payment.
 """
 
-from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
-from channels.port import Channel, PayRequest
+from channels.port import Channel
 from domain.checkout import is_attempt
-from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.payment import UNSETTLED, Event, Order, Payment, Status
 from gateway.live import Live, is_settled
-from gateway.logs import Log
-from gateway.metrics import Metrics
-from gateway.notices import NoticeWriter
-from gateway.routes import Routes
 from gateway.settlement import Settlement, pause_for_age
-from gateway.store.port import Store
 
 ASK_AFTER_S: Final = (5.0, 15.0, 30.0)
-ASK_UNTOLD_AFTER_S: Final = (2.0, *ASK_AFTER_S)
-"""The same where no channel tells by itself."""
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
 
 
 class PayerSettlement(Settlement):
     """Settlement that knows attempts; every other payment takes its own path."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        routes: Routes,
-        notices: NoticeWriter,
-        clock: Clock,
-        metrics: Metrics,
-        log: Log,
-        patience_s: float,
-        advice_again: Callable[[Order], PayRequest],
-        is_told: bool,
-    ) -> None:
-        """``is_told``: channels have an address here at which they tell what was paid."""
-        super().__init__(
-            store=store,
-            routes=routes,
-            notices=notices,
-            clock=clock,
-            metrics=metrics,
-            log=log,
-            patience_s=patience_s,
-            advice_again=advice_again,
-        )
-        self._ask_after_s = ASK_AFTER_S if is_told else ASK_UNTOLD_AFTER_S
+    ask_after_s: ClassVar[tuple[float, ...]] = ASK_AFTER_S
 
     async def _ask(self, live: Live, channel: Channel, *, at_once: bool) -> bool:
         order = live.payment.order
@@ -117,4 +84,10 @@ class PayerSettlement(Settlement):
     def _pause_ms(self, order: Order) -> int:
         waited_s = (self._clock.now_ms() - order.created_at_ms) // 1000
         left_s = max(0.0, self._left_s(order))
-        return int(min(pause_for_age(self._ask_after_s, waited_s), left_s) * 1000)
+        return int(min(pause_for_age(self.ask_after_s, waited_s), left_s) * 1000)
+
+
+class UntoldPayerSettlement(PayerSettlement):
+    """The same where no channel tells by itself: it has no address here to tell it at."""
+
+    ask_after_s: ClassVar[tuple[float, ...]] = (2.0, *ASK_AFTER_S)

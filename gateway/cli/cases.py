@@ -26,18 +26,16 @@ from gateway.cli.session import (
     print_json,
     show,
 )
+from gateway.differences import differences_in
 from gateway.http.answers import payment_dict, refund_dict
 from gateway.notices import NoticeWriter
-from gateway.store.port import Case, CaseDecision, PaymentEvent, Store
-from reconciliation.night_records import DifferenceState, StoredDifference
+from gateway.store.port import Case, CaseDecision, PaymentEvent
+from reconciliation.night_records import DIFFERENCE_PREFIX, DifferenceState, StoredDifference
 
 cases = typer.Typer(no_args_is_help=True, help="What waits for a person, and settling it.")
 
-_PAGE: Final = 500
 _UNSETTLED: Final = (DifferenceState.OPEN, DifferenceState.PROPOSED, DifferenceState.APPROVED)
 _SETTLED: Final = (DifferenceState.CLOSED, DifferenceState.SUPERSEDED)
-_OF_A_NIGHT: Final = "dif_"
-"""How the id of a difference begins."""
 _EFFECTS = {
     Decision.RETRY: "the channel is asked again, now",
     Decision.PAID: "the channel has the money and keeps it",
@@ -88,7 +86,7 @@ def show_case(
 
     Example: posgate cases show case_01J…
     """
-    if case_id.startswith(_OF_A_NIGHT):
+    if case_id.startswith(DIFFERENCE_PREFIX):
         show_difference(case_id, config, json)
         return
     view = in_session(config, lambda session: _cases(session).show(case_id))
@@ -110,7 +108,7 @@ def resolve_case(
     """
 
     async def work(session: Session) -> CaseView:
-        if case_id.startswith(_OF_A_NIGHT):
+        if case_id.startswith(DIFFERENCE_PREFIX):
             raise NotFound(
                 "case_not_found", f"two people decide: posgate differences show {case_id}"
             )
@@ -128,16 +126,8 @@ async def _listed(
             yield _case_row(case)
         if not merchant_no:
             for state in _UNSETTLED if is_open else _SETTLED:
-                async for one in _differences(session.store, state):
+                async for one in differences_in(session.store, state):
                     yield _difference_row(one, is_open=is_open)
-
-
-async def _differences(store: Store, state: DifferenceState) -> AsyncIterator[StoredDifference]:
-    after = ""
-    while page := await store.differences(state, after, _PAGE):
-        for one in page:
-            yield one
-        after = page[-1].id
 
 
 def _print(view: CaseView, *, as_json: bool) -> None:

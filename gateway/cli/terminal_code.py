@@ -56,7 +56,7 @@ async def show_code(
     if first is None:
         return done, _state(done)
     draw(first)
-    left_s = float(first.shown_s)
+    left_s: float = first.shown_s
     while True:
         await sleep(min(ASK_EVERY_S, max(left_s, 0.1)))
         left_s -= ASK_EVERY_S
@@ -70,7 +70,7 @@ async def show_code(
                 if following is None:
                     return done, _state(done)
                 draw(following)
-                left_s = float(following.shown_s)
+                left_s = following.shown_s
         except Unavailable:
             continue
 

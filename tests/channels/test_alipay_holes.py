@@ -5,9 +5,7 @@ lists them with those that are tested elsewhere, and the last test here holds th
 1 is XML's: Alipay speaks none.
 """
 
-import ast
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from tests.channels.rigs import AlipayRig, alipay_answer, paid, ref_of, rsa_key
 from tests.channels.test_alipay_notice import OURS, PAID, signed
 from tests.channels.test_alipay_transports import DRESSES, KEYED, Peer
 from tests.channels.test_alipay_transports import PAID as FIELDS
+from tests.support.holes import check_holes
 
 ORDER = "ORDER00001"
 NOW_MS = 1_795_331_737_042
@@ -354,21 +353,6 @@ async def test_g18_no_secret_and_no_payment_code_is_in_any_text(dress: str) -> N
             assert secret not in text
 
 
-_ROW = re.compile(r"^\| (\d+) \|.*\|$", re.MULTILINE)
-_TEST = re.compile(r"`(tests/[a-z_/0-9]+\.py)::(test_\w+)`")
-
-
 def test_the_list_of_holes_names_every_hole_and_only_tests_that_exist() -> None:
-    page = (ROOT / "docs" / "alipay.md").read_text("utf-8")
-    section = page.partition("## Holes")[2].partition("\n## ")[0]
-    assert [int(number) for number in _ROW.findall(section)] == list(range(1, 19))
-    rows = {int(line.split("|")[1]): line for line in section.splitlines() if _ROW.match(line)}
-    assert [number for number, line in rows.items() if not _TEST.search(line)] == [1]
-    named = set(_TEST.findall(section))
-    for file, test in named:
-        tree = ast.parse((ROOT / file).read_text("utf-8"))
-        assert test in {one.name for one in ast.walk(tree) if hasattr(one, "name")}, test
-    own = ast.parse(Path(__file__).read_text("utf-8"))
-    here = {getattr(one, "name", "") for one in own.body}
-    mine = {test for file, test in named if file.endswith("test_alipay_holes.py")}
-    assert mine == {name for name in here if name.startswith("test_g")}
+    rows = check_holes("alipay.md", __file__)
+    assert [number for number, tests in rows.items() if not tests] == [1]

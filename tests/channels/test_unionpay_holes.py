@@ -5,9 +5,7 @@ lists them with those that are tested elsewhere, and the last test here holds th
 1 is XML's: neither link speaks it.
 """
 
-import ast
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -54,6 +52,7 @@ from tests.channels.qr_rigs import (
 from tests.channels.rigs import MASTER, PAN, TERMINAL, CardRig, answering, approve, ref_of
 from tests.channels.unionpay_files import lines, zipped, zm_row
 from tests.support.acp_chain import chain
+from tests.support.holes import check_holes
 
 ORDER = TERMINAL + "000123" + "000456"
 NOW_MS = 1_795_331_737_042  # 2026-11-22 15:15:37 in Beijing
@@ -462,24 +461,5 @@ async def test_g18_no_card_no_key_and_no_code_is_in_any_text() -> None:
 # --- the list
 
 
-_ROW = re.compile(r"^\| (\d+) \|.*\|$", re.MULTILINE)
-_TEST = re.compile(r"`(tests/[a-z_/0-9]+\.py)::(test_\w+)`")
-
-
 def test_the_list_of_holes_names_every_hole_and_only_tests_that_exist() -> None:
-    page = (ROOT / "docs" / "unionpay.md").read_text("utf-8")
-    section = page.partition("## Holes")[2].partition("\n## ")[0]
-    assert [int(number) for number in _ROW.findall(section)] == list(range(1, 19))
-    named = set(_TEST.findall(section))
-    assert len(named) >= 18
-    for file, test in named:
-        tree = ast.parse((ROOT / file).read_text("utf-8"))
-        functions = {one.name for one in ast.walk(tree) if hasattr(one, "name")}
-        assert test in functions, f"{file}::{test}"
-    own = ast.parse(Path(__file__).read_text("utf-8"))
-    here = {
-        one.name
-        for one in own.body
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name.startswith("test_g")
-    }
-    assert here == {test for file, test in named if file.endswith("test_unionpay_holes.py")}
+    check_holes("unionpay.md", __file__)

@@ -4,10 +4,8 @@ One or more for each (reference ``channels.md`` G, by its number there); ``docs/
 them with those that are tested elsewhere, and the last test here holds the list true.
 """
 
-import ast
 import base64
 import json
-import re
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -53,6 +51,7 @@ from tests.channels.wechat_rigs import (
     v3_stamp,
 )
 from tests.conftest import samples_folder
+from tests.support.holes import check_holes
 
 ORDER = "NUMBER0001"
 ROOT = Path(__file__).resolve().parents[2]
@@ -437,25 +436,6 @@ async def test_g18_no_code_no_key_and_no_payer_is_in_any_text() -> None:
 # --- the list
 
 
-_ROW = re.compile(r"^\| (\d+) \|.*\|$", re.MULTILINE)
-_TEST = re.compile(r"`(tests/[a-z_/0-9]+\.py)::(test_\w+)`")
-
-
 def test_the_list_of_holes_names_every_hole_and_only_tests_that_exist() -> None:
-    page = (ROOT / "docs" / "wechat.md").read_text("utf-8")
-    section = page.partition("## Holes")[2].partition("\n## ")[0]
-    rows = {int(row[1]): set(_TEST.findall(row[0])) for row in _ROW.finditer(section)}
-    assert list(rows) == list(range(1, 19))
+    rows = check_holes("wechat.md", __file__)
     assert all(rows.values()), "a hole without a test"
-    named = set().union(*rows.values())
-    for file, test in named:
-        tree = ast.parse((ROOT / file).read_text("utf-8"))
-        functions = {one.name for one in ast.walk(tree) if hasattr(one, "name")}
-        assert test in functions, f"{file}::{test}"
-    own = ast.parse(Path(__file__).read_text("utf-8"))
-    here = {
-        one.name
-        for one in own.body
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name.startswith("test_g")
-    }
-    assert here == {test for file, test in named if file.endswith("test_wechat_holes.py")}

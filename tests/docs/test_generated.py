@@ -1,16 +1,15 @@
 """The documents agree with the code: what is generated, linked, named and promised."""
 
-import importlib.util
 import itertools
 import re
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import typer.main
 from typer.testing import CliRunner
 
+from docs import generate
 from gateway.cli.main import application
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -24,17 +23,6 @@ COMMAND = re.compile(r"(?<![/\w-])posgate((?: [a-z][a-z\\|-]*)+)")
 LATER = "*later*"
 
 
-def generator() -> ModuleType:
-    """``docs/generate.py``, which is a script and no package."""
-    path = CHECKOUT / "docs" / "generate.py"
-    spec = importlib.util.spec_from_file_location("docs_generate", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def anchors(text: str) -> set[str]:
     """The anchors that a Markdown page's headings get."""
     heads = re.findall(r"^#+ +(.*)$", text, re.MULTILINE)
@@ -43,7 +31,7 @@ def anchors(text: str) -> set[str]:
 
 def test_generated_documents_are_what_the_tables_say() -> None:
     """After changing a table: ``make docs``."""
-    for path, text in generator().documents().items():
+    for path, text in generate.documents().items():
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run make docs"
 
 

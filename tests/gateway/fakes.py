@@ -291,6 +291,7 @@ class House:
         per_account: int = 8,
         lease_s: float = 5,
         interval_s: float = 0.01,
+        starts_per_s: int = 1000,
     ) -> Recovery:
         """A worker; the caller runs it."""
         return Recovery(
@@ -305,6 +306,7 @@ class House:
             lease_s=lease_s,
             max_at_once=max_at_once,
             max_at_once_per_account=per_account,
+            starts_per_s=starts_per_s,
         )
 
     async def finish_refund(self, job: Job) -> None:

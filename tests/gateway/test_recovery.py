@@ -62,6 +62,21 @@ async def test_it_looks_sooner_while_it_finds_something(house: House) -> None:
     assert worker.pause_s() == 10
 
 
+async def test_it_begins_one_after_the_other(house: House) -> None:
+    """Whoever pays meanwhile waits for one signature, not for all that are due at that look."""
+    begun_s: list[float] = []
+
+    async def query() -> Answer:
+        begun_s.append(house.clock.monotonic_s())
+        return PAID
+
+    house.channel.queries = [query] * 5
+    await left_open(house, 5)
+    await house.recovery(starts_per_s=20)._round()
+    await eventually(lambda: len(begun_s) == 5)
+    assert begun_s[-1] - begun_s[0] >= 4 / 20 * 0.9
+
+
 async def test_one_bad_round_does_not_end_recovery(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

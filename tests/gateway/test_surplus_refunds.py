@@ -388,7 +388,9 @@ async def test_what_was_paid_of_other_figures_waits_for_eyes(desk: Desk) -> None
     assert (await desk.state())[0] is DifferenceState.APPROVED
 
 
-async def test_of_a_no_and_a_yes_under_one_number_the_yes_stands(desk: Desk) -> None:
+async def test_of_a_no_and_a_yes_under_one_number_the_yes_stands(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two at once: the channel refuses the one and pays the other."""
     before = await desk.balances()
     await desk.approve()
@@ -401,12 +403,12 @@ async def test_of_a_no_and_a_yes_under_one_number_the_yes_stands(desk: Desk) -> 
 
     async def late(request: RefundRequest) -> RefundAnswer:
         """While this one is on its way, the other is refused and says so."""
-        desk.channel.refund = sends  # type: ignore[method-assign]
+        monkeypatch.setattr(desk.channel, "refund", sends)
         await quick.carry_out(found[0])
         desk.channel.refuses = False
         return await sends(request)
 
-    desk.channel.refund = late  # type: ignore[method-assign]
+    monkeypatch.setattr(desk.channel, "refund", late)
     await slow.carry_out(found[0])
     assert desk.channel.paid_out == {"SR1": SURPLUS_FEN}
     assert (await desk.state())[0] is DifferenceState.OPEN

@@ -8,28 +8,24 @@ and a cancel that it wants again.
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import orjson
 import pytest
 
 from channels.payer_orders import FaceRequest, faces_of
-from gateway.accounts import seal_secrets
-from gateway.store.port import Account
 from sandbox.alipay_faces import ftoken_of
 from sandbox.config import SandboxConfig
 from sandbox.scenarios import ALIPAY_CODES, Scenario
 from tests.sandbox.conftest import (
     AppKeys,
-    RunningSandbox,
     alipay_keys,
     app_keys,
     config,
     running,
 )
 from tests.sandbox.test_alipay_both_ends import dressed, settings_for
-from tests.support.gateway import OTHER_MERCHANT_NO, Place, Running
+from tests.support.gateway import Place
+from tests.support.second_shop import Shop, open_account
 
 __all__ = ["alipay_keys", "app_keys", "config"]
 
@@ -42,45 +38,6 @@ FAST = {
 }
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A gateway whose other merchant is at a dressed Alipay."""
-
-    gateway: Running
-    alipay: RunningSandbox
-
-    async def pay(self, scenario: Scenario) -> Any:
-        """A payment of the other merchant's, as it ends."""
-        made = await self.gateway.other.pay(ALIPAY_CODES[scenario])
-        assert made.status in (200, 201), made.raw
-        return await self.gateway.other.final(made.json["id"])
-
-    async def faults(self, *rules: object) -> None:
-        body = {"channel": "alipay", "rules": list(rules)}
-        assert (await self.alipay.control("POST", "/faults", body))[0] == 200
-
-    async def charge(self, payment: Any) -> tuple[int, int]:
-        """Charged and returned fen of a payment."""
-        for one in await self.alipay.charges():
-            if one["order_no"] == payment["channel_order_no"]:
-                return one["charged_fen"], one["returned_fen"]
-        return 0, 0
-
-
-async def opened_account(place: Place, settings: dict[str, str], secrets: dict[str, bytes]) -> None:
-    """An account of the other merchant's alone."""
-    async with place.session() as it:
-        account = Account(
-            account_id="alipay-2",
-            channel="alipay",
-            merchant_no=OTHER_MERCHANT_NO,
-            settings_json=orjson.dumps(settings).decode(),
-            secrets_sealed=seal_secrets(it.sealer, "alipay-2", secrets),
-            created_at_ms=it.clock.now_ms(),
-        )
-        await it.store.add_account(account)
-
-
 @asynccontextmanager
 async def shop_of(
     place: Place, plain: SandboxConfig, ours: AppKeys, theirs: AppKeys, transport: str
@@ -89,9 +46,9 @@ async def shop_of(
     async with running(worn) as sandbox:
         sandbox.clock.ms = int(time.time() * 1000)  # requests of version 3 are judged by their age
         settings = settings_for(sandbox, worn, transport) | FAST
-        await opened_account(place, settings, secrets)
+        await open_account(place, "alipay", settings, secrets)
         async with place.gateway() as it:
-            yield Shop(it, sandbox)
+            yield Shop(it, sandbox, "alipay", ALIPAY_CODES)
 
 
 @pytest.fixture(params=["v2", "v3"])

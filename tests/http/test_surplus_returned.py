@@ -11,10 +11,11 @@ from reconciliation.differences import Difference, DifferenceKind, Repair
 from reconciliation.night_records import DifferenceState, NightState, difference_id
 from sandbox.config import SandboxConfig
 from sandbox.scenarios import Scenario
-from tests.http.test_alipay_running import Shop, alipay_keys, app_keys, config, shop_of
+from tests.http.test_alipay_running import alipay_keys, app_keys, config, shop_of
 from tests.sandbox.conftest import AppKeys
 from tests.store.test_nights import FIRST, stored
 from tests.support.gateway import Place
+from tests.support.second_shop import Shop
 
 __all__ = ["alipay_keys", "app_keys", "config"]
 ACCOUNT, SURPLUS_FEN = "alipay-2", 310

@@ -7,21 +7,19 @@ no table knows, and a reversal that WeChat Pay wants again.
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 
-from gateway.accounts import seal_secrets
-from gateway.store.port import Account
 from sandbox.config import SandboxConfig
 from sandbox.scenarios import WECHAT_CODES, Scenario
 from tests.sandbox.conftest import RunningSandbox, alipay_keys, app_keys, config, running
 from tests.sandbox.test_wechat_adapter import Shop as Scripted
 from tests.sandbox.test_wechat_national import national_shop
 from tests.sandbox.wechat_rig import SUB_MCHID
-from tests.support.gateway import OTHER_MERCHANT_NO, Place, Running
+from tests.support.gateway import Place
+from tests.support.second_shop import Shop, open_account
 
 __all__ = ["alipay_keys", "app_keys", "config"]
 
@@ -41,31 +39,6 @@ VARIANTS = {
 }
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A gateway whose other merchant is at WeChat Pay in one of the variants."""
-
-    gateway: Running
-    wechat: RunningSandbox
-
-    async def pay(self, scenario: Scenario) -> Any:
-        """A payment of the other merchant's, as it ends."""
-        made = await self.gateway.other.pay(WECHAT_CODES[scenario])
-        assert made.status in (200, 201), made.raw
-        return await self.gateway.other.final(made.json["id"])
-
-    async def faults(self, *rules: object) -> None:
-        body = {"channel": "wechat", "rules": list(rules)}
-        assert (await self.wechat.control("POST", "/faults", body))[0] == 200
-
-    async def charge(self, payment: Any) -> tuple[int, int]:
-        """Charged and returned fen of a payment."""
-        for one in await self.wechat.charges():
-            if one["order_no"] == payment["channel_order_no"]:
-                return one["charged_fen"], one["returned_fen"]
-        return 0, 0
-
-
 @pytest.fixture(params=VARIANTS)
 async def shop(
     request: pytest.FixtureRequest, place: Place, config: SandboxConfig
@@ -80,7 +53,7 @@ async def shop(
         sandbox.clock.ms = int(time.time() * 1000)
         await _opened_account(place, sandbox, scripted)
         async with place.gateway() as it:
-            yield Shop(it, sandbox)
+            yield Shop(it, sandbox, "wechat", WECHAT_CODES)
 
 
 async def _opened_account(place: Place, sandbox: RunningSandbox, scripted: Scripted) -> None:
@@ -88,16 +61,7 @@ async def _opened_account(place: Place, sandbox: RunningSandbox, scripted: Scrip
     url = f"http://127.0.0.1:{sandbox.ports.wechat}"
     given = scripted.account
     settings = {**given.settings, "base_url": url, "face_url": url, **FAST}
-    async with place.session() as it:
-        account = Account(
-            account_id="wechat-2",
-            channel="wechat",
-            merchant_no=OTHER_MERCHANT_NO,
-            settings_json=orjson.dumps(settings).decode(),
-            secrets_sealed=seal_secrets(it.sealer, "wechat-2", dict(given.secrets)),
-            created_at_ms=it.clock.now_ms(),
-        )
-        await it.store.add_account(account)
+    await open_account(place, "wechat", settings, given.secrets)
 
 
 async def test_paid_refused_returned_and_undone(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -130,7 +131,9 @@ def test_the_engine_is_equal_to_the_rules(
     assert by_engine(entries, bill, pool, rules, rate) == match(DAY, known, bill, pool, rules)
 
 
-def test_orders_are_handed_to_the_rules_in_parts_of_a_bounded_size(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_orders_are_handed_to_the_rules_in_parts_of_a_bounded_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """More odd orders than one part takes come to the same."""
     monkeypatch.setattr(engine_module, "_ORDERS_AT_ONCE", 3)
     entries = [ours(f"N{number}") for number in range(20)]
@@ -138,7 +141,7 @@ def test_orders_are_handed_to_the_rules_in_parts_of_a_bounded_size(monkeypatch) 
     assert by_engine(entries, bill, Pool(), RULES, None) == match(DAY, entries, bill, Pool(), RULES)
 
 
-def test_what_plainly_agrees_never_reaches_the_rules(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_what_plainly_agrees_never_reaches_the_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bulk is matched in the database: only what is odd becomes a Python object."""
     seen: list[str] = []
 
@@ -180,12 +183,14 @@ def test_both_sides_are_loaded_at_once_and_the_bills_fault_is_told_first(tmp_pat
         for first, why in (("bill", "bill"), ("", "ours")):
             with pytest.raises(BillRefused, match=why):
                 engine.load_both(
-                    lambda first=first: engine.load_bill(broken(first) if first else ()),  # type: ignore[misc]
+                    partial(engine.load_bill, broken(first) if first else ()),
                     lambda: engine.load_ours(broken("ours")),
                 )
 
 
-def test_what_waits_goes_in_and_out_in_pages(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_what_waits_goes_in_and_out_in_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bill that names nothing of a day leaves all of it to wait, and no page holds more than it may."""
     monkeypatch.setattr(engine_rows, "PAGE", 3)
     monkeypatch.setattr(engine_module, "_ORDERS_AT_ONCE", 4)

@@ -13,7 +13,7 @@ from gateway.checkout.assembly import CheckoutRooms, checkout_rooms
 from gateway.checkout.bounds import CheckoutBounds
 from gateway.checkout.checkouts import Checkouts
 from gateway.checkout.opening import Asked
-from gateway.checkout.payer_settlement import PayerSettlement
+from gateway.checkout.payer_settlement import PayerSettlement, UntoldPayerSettlement
 from gateway.checkout.port import Payer
 from gateway.http.answers import payment_dict, refund_dict
 from gateway.ledger_proof import Findings, LedgerProof
@@ -90,7 +90,8 @@ class Cafe(House):
         self.notices = NoticeWriter(
             ids=RandomIds(), render_payment=payment_dict, render_refund=refund_dict
         )
-        self.settlement: Settlement = PayerSettlement(
+        kind = PayerSettlement if bounds.public_url else UntoldPayerSettlement
+        self.settlement: Settlement = kind(
             store=self.store,
             routes=self.routes,
             notices=self.notices,
@@ -99,7 +100,6 @@ class Cafe(House):
             log=self.log,
             patience_s=DAY_S,
             advice_again=self.settlement._advice_again,
-            is_told=bool(bounds.public_url),
         )
         self.refund_settlement = RefundSettlement(
             store=self.store,

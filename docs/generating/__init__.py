@@ -1,0 +1,1 @@
+"""The generated documents, a room of the reader's each."""
