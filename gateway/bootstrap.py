@@ -91,7 +91,11 @@ class Gateway:
 
     def _make_store(self) -> Store:
         section = self._loaded.config.store
-        options = StoreOptions(max_batch=section.max_batch, max_queued=section.max_queued)
+        options = StoreOptions(
+            max_batch=section.max_batch,
+            max_queued=section.max_queued,
+            commit_interval_s=section.commit_interval_ms / 1000,
+        )
         return store_for(self._loaded.store_url(), options=options, log=self.log)
 
     def _make_client(self) -> HttpClient:

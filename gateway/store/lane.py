@@ -3,6 +3,8 @@
 Rules:
 
 * A caller is woken only after the commit that holds its change.
+* Batches begin ``interval_s`` apart at least, so that changes gather meanwhile: a batch costs
+  as much whatever is in it. A change that comes alone never waits.
 * The queue is bounded; beyond it a caller is told ``Unavailable`` at once.
 * Two changes with the same key (one payment, one order key, one reply) never share a
   batch: the later one waits for the next, in order.
@@ -63,12 +65,16 @@ class Lane:
         *,
         max_batch: int,
         max_queued: int,
+        interval_s: float,
         log: Log,
         kind_of: Callable[[Change], object] = _any_kind,
     ) -> None:
         self._applier = applier
         self._max_batch = max_batch
         self._max_queued = max_queued
+        self._interval_s = interval_s
+        self._next_s = 0.0
+        """When the next batch may begin."""
         self._kind_of = kind_of
         self._log = log
         self._queue: deque[_Waiting] = deque()
@@ -118,12 +124,23 @@ class Lane:
                 wake.clear()
                 await wake.wait()
                 continue
+            await self._gather()
             batch = self._take()
+            if queue:  # what had to stay has waited already
+                self._next_s = 0.0
             self._committing = len(batch)
             try:
                 await self._settle(batch)
             finally:
                 self._committing = 0
+
+    async def _gather(self) -> None:
+        """Wait until the interval is over, unless a whole batch is there already."""
+        loop = asyncio.get_running_loop()
+        left_s = self._next_s - loop.time()
+        if left_s > 0 and len(self._queue) < self._max_batch and not self._closing:
+            await asyncio.sleep(left_s)
+        self._next_s = loop.time() + self._interval_s
 
     def _take(self) -> list[_Waiting]:
         """The next batch; what may not join it goes back to the front, in order."""

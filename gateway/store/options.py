@@ -9,7 +9,8 @@ class StoreOptions:
     """Bounds; the defaults suit one gateway process.
 
     ``max_batch`` changes are committed together at most, ``max_queued`` may wait per
-    committer (beyond that a caller gets ``Unavailable`` at once). ``pool_size``
+    committer (beyond that a caller gets ``Unavailable`` at once). Commits begin
+    ``commit_interval_s`` apart at least; the first after a pause never waits. ``pool_size``
     PostgreSQL connections serve reads and provisioning. A statement that takes
     longer than ``commit_timeout_s`` counts as a lost connection; ``busy_timeout_s``
     is how long SQLite waits for another process's write. A PostgreSQL that cannot
@@ -21,6 +22,7 @@ class StoreOptions:
 
     max_batch: int = 512
     max_queued: int = 8192
+    commit_interval_s: float = 0.002
     pool_size: int = 4
     commit_timeout_s: float = 10.0
     busy_timeout_s: float = 5.0

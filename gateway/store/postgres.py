@@ -241,6 +241,7 @@ class PostgresStore(ColdStore):
                 applier,
                 max_batch=options.max_batch,
                 max_queued=options.max_queued,
+                interval_s=options.commit_interval_s,
                 log=log,
                 kind_of=kind_of,
             )

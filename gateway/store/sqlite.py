@@ -201,6 +201,7 @@ class SqliteStore(ColdStore):
             self._database,
             max_batch=options.max_batch,
             max_queued=options.max_queued,
+            interval_s=options.commit_interval_s,
             log=log,
         )
 

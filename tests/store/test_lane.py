@@ -12,6 +12,8 @@ from gateway.store.lane import Lane
 from gateway.store.port import Advance, Claim, TerminalReply
 from tests.support.payments import sample_advance, sample_claim, sample_reply
 
+INTERVAL_S = 0.05
+
 
 class RecordingApplier:
     """Accepts everything, except that it fails on the payments it is told to."""
@@ -39,7 +41,9 @@ async def applier() -> RecordingApplier:
 @pytest.fixture
 async def lane(applier: RecordingApplier) -> AsyncIterator[Lane]:
     log = structlog.get_logger()
-    running = Lane(applier, max_batch=8, max_queued=100, log=log, kind_of=type)
+    running = Lane(
+        applier, max_batch=8, max_queued=100, interval_s=INTERVAL_S, log=log, kind_of=type
+    )
     running.start()
     yield running
     await running.close()
@@ -151,3 +155,32 @@ async def test_a_caller_that_gave_up_while_waiting_is_dropped(
     assert await first
     assert await third
     assert [len(batch) for batch in applier.batches] == [1, 1]
+
+
+async def test_changes_gather_between_two_batches_and_the_first_never_waits(
+    lane: Lane, applier: RecordingApplier
+) -> None:
+    """One that comes after a pause is committed at once; what follows shares the next batch."""
+    loop = asyncio.get_running_loop()
+    begun_s = loop.time()
+    await lane.submit(sample_advance(1))
+    following = [lane.submit(sample_advance(2))]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    following += [lane.submit(sample_advance(3))]
+    await asyncio.gather(*following)
+    assert [len(batch) for batch in applier.batches] == [1, 2]
+    assert loop.time() - begun_s >= INTERVAL_S * 0.9
+
+
+async def test_neither_a_full_batch_nor_what_had_to_stay_behind_waits(
+    applier: RecordingApplier,
+) -> None:
+    """With an hour between two batches nothing of this would ever end if it waited."""
+    log = structlog.get_logger()
+    patient = Lane(applier, max_batch=8, max_queued=100, interval_s=3600, log=log, kind_of=type)
+    patient.start()
+    await asyncio.gather(*(patient.submit(sample_advance(1, version=v)) for v in range(2, 22)))
+    await asyncio.gather(*(patient.submit(sample_advance(n)) for n in range(8)))
+    assert [len(batch) for batch in applier.batches] == [1] * 20 + [8]
+    await patient.close()
