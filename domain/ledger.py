@@ -24,6 +24,10 @@ class Entry(enum.Enum):
     ADJUSTMENT = "adjustment"
 
 
+_CAPTURE = Entry.CAPTURE
+"""Looked up with every payment: a global is, a member of an enumeration is not, cheap."""
+
+
 @brief
 class Posting:
     """One line of an entry; ``amount_fen`` > 0 debits ``account``."""
@@ -57,7 +61,7 @@ SURPLUS = "differences"
 
 def capture(receivable: str, payable: str, amount_fen: int, currency: str) -> tuple[Posting, ...]:
     """The channel took the payer's money: it owes us, we owe the merchant."""
-    return _pair(Entry.CAPTURE, receivable, payable, amount_fen, currency)
+    return _pair(_CAPTURE, receivable, payable, amount_fen, currency)
 
 
 def reversal(receivable: str, payable: str, amount_fen: int, currency: str) -> tuple[Posting, ...]:

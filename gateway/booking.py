@@ -100,7 +100,7 @@ class Booking:
     def _happened(self, order: Order, answer: Answer) -> Happened:
         match answer.verdict:
             case Verdict.SUCCEEDED:
-                event, decline = meant(order, Event.PAID), None
+                event, decline = meant(order, _PAID), None
             case Verdict.DECLINED:
                 reason = answer.reason or DeclineReason.DECLINED
                 event, decline = Event.DECLINE, Decline(reason, answer.channel_code)

@@ -102,7 +102,8 @@ class Live:
     def claim_ended(self, *, claimed: bool) -> None:
         """The store has answered the claim; until then this is nobody's payment yet."""
         self._claimed = claimed
-        _wake(self._claiming)
+        if self._claiming:
+            _wake(self._claiming)
 
     async def is_claimed(self) -> bool:
         """Wait for the store's answer to the claim: whether this payment really exists."""
@@ -117,16 +118,18 @@ class Live:
         if payment.standing.version < self.payment.standing.version:
             return
         self.payment = payment
-        if is_settled(payment):
+        if self._told and is_settled(payment):
             _wake(self._told)
-        if is_over(payment):
+        if self._final and is_over(payment):
             _wake(self._final)
 
     def ended(self) -> None:
         """Nobody works on it here any more: wake everybody with what there is."""
         self._ended = True
-        _wake(self._told)
-        _wake(self._final)
+        if self._told:
+            _wake(self._told)
+        if self._final:
+            _wake(self._final)
 
     async def told(self, timeout_s: float) -> None:
         """Wait until the till can be told, at most ``timeout_s``."""

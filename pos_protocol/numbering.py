@@ -14,6 +14,7 @@ from pos_protocol.transactions import Transaction, TransactionKind, batch_of
 LAST: Final = 999_999
 
 _K = TransactionKind
+_SIGN_OUT: Final = TransactionKind.SIGN_OUT
 _NO_TRACE: Final = frozenset({_K.REVERSAL, _K.ECHO, _K.DOWNLOAD, _K.DOWNLOAD_END, _K.QUERY})
 _ANY_BATCH: Final = frozenset({_K.REVERSAL, _K.SIGN_IN, _K.ECHO, _K.DOWNLOAD, _K.DOWNLOAD_END,
                                _K.QUERY, _K.MASTER_KEY_DOWNLOAD})  # fmt: skip
@@ -36,7 +37,7 @@ def is_in_batch(message: Message, transaction: Transaction, batch: int) -> bool:
     named = batch_of(message)
     if not (named.isascii() and named.isdigit()):
         return False
-    if transaction.kind is _K.SIGN_OUT:
+    if transaction.kind is _SIGN_OUT:
         return (
             int(named) == batch or following(int(named)) == batch or following(batch) == int(named)
         )

@@ -38,7 +38,9 @@ __all__ = [
     "row_of",
 ]
 
-_K = TransactionKind
+_QR_SALE: Final = TransactionKind.QR_SALE
+_QR_QUERY: Final = TransactionKind.QR_QUERY
+"""Looked up with every message: a global is, a member of an enumeration is not, cheap."""
 _MONEY_MTIS: Final = frozenset({"0100", "0200", "0220", "0400"})
 _SCAN_ENTRY: Final = "03"
 _ASKING: Final = ("0", "2", "4", "6")
@@ -101,9 +103,9 @@ def missing_fields(message: Message, transaction: Transaction) -> tuple[int, ...
     if transaction.needs_card and 2 not in fields and 35 not in fields:
         missing.insert(0, 2)
     kind = transaction.kind
-    if (kind is _K.QR_SALE or kind is _K.QR_QUERY) and 59 not in missing:
+    if (kind is _QR_SALE or kind is _QR_QUERY) and 59 not in missing:
         field_59 = message.text(59)
-        named = scanned_code(field_59) or (kind is _K.QR_QUERY and voucher_number(field_59))
+        named = scanned_code(field_59) or (kind is _QR_QUERY and voucher_number(field_59))
         if not named:
             missing = sorted([*missing, 59])
     return tuple(missing)

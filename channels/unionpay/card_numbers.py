@@ -74,7 +74,7 @@ class OrderNumbers:
 
     async def start(self) -> None:
         """Reserve the first block; with the store down, go on trying in the background."""
-        self._fetch()
+        self._fetch(day_of(self._clock.now_ms()))
         if self._fetching is not None:
             await asyncio.wait({self._fetching}, timeout=RETRY_S)
 
@@ -94,13 +94,14 @@ class OrderNumbers:
         spare = self._spare
         if self._next >= self._end or (spare is not None and spare.day != self._day):
             if spare is None:
-                self._fetch()
+                self._fetch(day_of(self._clock.now_ms()))
                 raise Unavailable("no order numbers are reserved: the store does not answer")
             self._begin(spare)
         sequence = self._next
         self._next += 1
-        if self._end - self._next <= BLOCK // 2 or day_of(self._clock.now_ms()) != self._day:
-            self._fetch()
+        today = day_of(self._clock.now_ms())
+        if self._end - self._next <= BLOCK // 2 or today != self._day:
+            self._fetch(today)
         return order_number(self._terminal_id, self._offset + sequence)
 
     def _begin(self, block: _Block) -> None:
@@ -108,9 +109,12 @@ class OrderNumbers:
         self._day, self._next, self._end = block.day, block.first, block.first + BLOCK
         self._offset = (batches_of(block.day).start - 1) * _TRACES
 
-    def _fetch(self) -> None:
-        spare, is_fetching = self._spare, self._fetching is not None and not self._fetching.done()
-        if is_fetching or (spare is not None and spare.day == day_of(self._clock.now_ms())):
+    def _fetch(self, today: int) -> None:
+        """Have a block of today's in reserve, unless there is one or it is on its way."""
+        spare = self._spare
+        if spare is not None and spare.day == today:
+            return
+        if self._fetching is not None and not self._fetching.done():
             return
         self._fetching = asyncio.get_running_loop().create_task(self._reserve())
 
