@@ -306,6 +306,7 @@ class Gateway:
             streams=EventStreams(
                 feed=self.core.feed, write_timeout_s=self._loaded.config.events.write_timeout_s
             ),
+            clock=self._seams.clock,
             max_body_bytes=max_body_bytes,
             pages=self._make_pages(),
         )

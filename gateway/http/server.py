@@ -1,6 +1,7 @@
 """HTTP around the API door and the door of notifications: aiohttp in, requests of ours, out.
 
-Rules: a body is read whole within its bounds, in size and in time, and handed on as it
+A plain call of the API goes by a shorter way (``plain_calls.py``), which hands on whatever
+is not one. Rules: a body is read whole within its bounds, in size and in time, and handed on as it
 came; everything that is said about a call is said by the door. What aiohttp's router
 itself refuses (404, 405) carries our error body too. Who drains takes no new
 connection, closes the idle ones, and says so with the last answer on each of the others.
@@ -14,18 +15,22 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from channels.inbound import InboundRequest
+from domain.clock import Clock
 from domain.errors import InvalidRequest, RequestError, TooLarge
 from gateway.http.call import ApiRequest, ApiResponse
 from gateway.http.door import ApiDoor
 from gateway.http.errors import status_of
 from gateway.http.event_streams import EventStreams
 from gateway.http.operations import Operations
+from gateway.http.plain_calls import PlainCalls
 from gateway.inbound import Inbound
 
 if TYPE_CHECKING:
     from gateway.http.pages.server import PageServer
 
 _BODY_GRACE_S: Final = 30
+_KEEP_ALIVE_S: Final = 75
+_SHUTDOWN_S: Final = 1
 _BELOW: Final = "/{below:(?s:.+)}"
 _STORES: Final = f"/v1/stores{_BELOW}"
 
@@ -40,6 +45,7 @@ class ApiServer:
         inbound: Inbound,
         operations: Operations,
         streams: EventStreams,
+        clock: Clock,
         max_body_bytes: int,
         pages: "PageServer | None" = None,
     ) -> None:
@@ -47,9 +53,12 @@ class ApiServer:
         self._inbound = inbound
         self._operations = operations
         self._streams = streams
+        self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._pages = pages
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
+        self._plain: PlainCalls | None = None
         self._is_leaving = False
 
     def application(self) -> web.Application:
@@ -69,13 +78,22 @@ class ApiServer:
             self.application(),
             access_log=None,
             auto_decompress=False,
-            keepalive_timeout=75,
-            shutdown_timeout=1,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            shutdown_timeout=_SHUTDOWN_S,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls, reuse_port=True, backlog=1024)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        assert self._runner.server is not None
+        self._plain = PlainCalls(
+            handle=self._door.handle,
+            behind=self._runner.server,
+            clock=self._clock,
+            max_body_bytes=self._max_body_bytes,
+            keep_alive_s=_KEEP_ALIVE_S,
+        )
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._plain.connection, host, port, ssl=tls, reuse_port=True, backlog=1024
+        )
+        return int(self._listening.sockets[0].getsockname()[1])
 
     async def hang_up(self) -> None:
         """Take no new connection; end the idle ones now, the others after their answer.
@@ -85,8 +103,10 @@ class ApiServer:
         self._is_leaving = True
         if self._runner is None or self._runner.server is None:
             return
-        for site in self._runner.sites:
-            await site.stop()
+        if self._listening is not None:
+            self._listening.close()
+        if self._plain is not None:
+            self._plain.hang_up()
         for connection in self._runner.server.connections:
             # aiohttp's own sign of a connection between two requests; what reads or answers
             # one must be let alone, or the rest of its body would be thrown away
@@ -96,6 +116,10 @@ class ApiServer:
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
+        if self._listening is not None:
+            self._listening.close()
+        if self._plain is not None:
+            await self._plain.close(_SHUTDOWN_S)
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -1,0 +1,252 @@
+"""Calls in their plain form, which the general server never sees, and those it must see."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+import orjson
+import pytest
+
+from gateway.http.call import ApiResponse
+from gateway.http.plain_wire import read_plain, written
+from sandbox.scenarios import ALIPAY_CODES, Scenario
+from tests.support.gateway import Running, scanned
+from tests.support.waiting import eventually
+
+APPROVED = ALIPAY_CODES[Scenario.APPROVED]
+MOST = 1000
+HEAD = (
+    b"POST /v1/payments HTTP/1.1\r\nHost: pos.example\r\ncontent-type:application/json \r\n"
+    b"Authorization: us\r\nContent-Length: 2\r\n\r\n"
+)
+PLAIN = HEAD + b"{}"
+
+
+def test_a_plain_call_is_read() -> None:
+    """Names in any case, blanks around values; what follows it is left."""
+    found = read_plain(PLAIN + b"POST", MOST)
+    assert found is not None
+    asked, size = found
+    assert (asked.method, asked.raw_path, asked.body) == ("POST", "/v1/payments", b"{}")
+    assert asked.headers == {"Authorization": "us", "Content-Type": "application/json"}
+    assert size == len(PLAIN)
+
+
+@pytest.mark.parametrize("path", [b"/v1/payments/pay_A/cancel", b"/v1/payments/pay_A/refunds"])
+def test_the_calls_about_a_payment_are_plain_too(path: bytes) -> None:
+    """Its id stands in the path as it was signed."""
+    found = read_plain(PLAIN.replace(b"/v1/payments", path), MOST)
+    assert found is not None
+    assert found[0].raw_path == path.decode()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(HEAD[:-2], id="half a head"),
+        pytest.param(PLAIN[:-1], id="half a body"),
+        pytest.param(b"\x16\x03\x01", id="not HTTP"),
+        *(
+            pytest.param(PLAIN.replace(old, new), id=repr(new))
+            for old, new in (
+                (b"POST", b"GET"),
+                (b"POST", b"post"),
+                (b"POST ", b"POST  "),
+                (b"HTTP/1.1", b"HTTP/1.0"),
+                (b"HTTP/1.1", b"HTTP/1.1 "),
+                (b"/v1/payments", b"/v1/payments?a=b"),
+                (b"/v1/payments", b"/v1/%70ayments"),
+                (b"/v1/payments", b"/v1/payments/"),
+                (b"/v1/payments", b"/v1/payments/x/../y"),
+                (b"/v1/payments", b"https://pos.example/v1/payments"),
+                (b"/v1/payments", b"/notify/alipay/alipay-1"),
+                (b"\r\n", b"\n"),
+                (b"Host: ", b" Host: "),
+                (b"Host:", b"Host :"),
+                (b"Host: ", b"Ho_st: "),
+                (b"pos.example", b"pos.example\r\n more"),
+                (b"pos.example", b"pos.\xc3\xa9xample"),
+                (b"pos.example", b"pos.\x00example"),
+                (b"pos.example", b"pos.\texample"),
+                (b"pos.example", b"pos.\rexample"),
+                (b"pos.example", b"p" * 5000),
+                (b"Length: 2", b"Length: -2"),
+                (b"Length: 2", b"Length: +2"),
+                (b"Length: 2", b"Length: 2, 2"),
+                (b"Length: 2", b"Length: 0x2"),
+                (b"Length: 2", b"Length: "),
+                (b"Length: 2", b"Length: 2\r\nContent-Length: 2"),
+                (b"Length: 2", b"Length: 2\r\ncontent-length: 3"),
+                (b"Length: 2", b"Length: 1001"),
+                (b"Length: 2", b"Length: 9999999999"),
+                (b"Content-Length: 2\r\n", b""),
+                (b"Length: 2", b"Length: 2\r\nTransfer-Encoding: chunked"),
+                (b"Length: 2", b"Length: 2\r\nTRANSFER-ENCODING: identity"),
+                (b"Length: 2", b"Length: 2\r\nExpect: 100-continue"),
+                (b"Length: 2", b"Length: 2\r\nUpgrade: websocket"),
+                (b"Length: 2", b"Length: 2\r\nConnection: close"),
+                (b"Length: 2", b"Length: 2\r\nContent-Encoding: gzip"),
+                (b"Length: 2", b"Length: 2\r\nAuthorization: us"),
+            )
+        ),
+    ],
+)
+def test_what_is_not_plain_is_left_to_the_server_behind(octets: bytes) -> None:
+    """Whatever could be read in another way is not read here at all."""
+    assert octets != PLAIN
+    assert read_plain(octets, MOST) is None
+
+
+def test_an_answer_is_written_once_and_whole() -> None:
+    """Its own headers, its length, the time; the last one says so."""
+    answer = ApiResponse(201, {"Content-Type": "application/json", "Request-Id": "r"}, b"{}")
+    head = (
+        b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nRequest-Id: r\r\n"
+        b"Content-Length: 2\r\nDate: now\r\n"
+    )
+    assert written(answer, "now", is_last=False) == head + b"\r\n{}"
+    assert written(answer, "now", is_last=True) == head + b"Connection: close\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("value", ["a\r\nB: c", "a\n", "a\r"])
+def test_no_header_becomes_two(value: str) -> None:
+    """A line break in a value is a fault of ours, not another header."""
+    with pytest.raises(ValueError, match="header"):
+        written(ApiResponse(200, {"A": value}, b""), "now", is_last=False)
+
+
+class Line:
+    """One connection, written to by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, running: Running) -> "Line":
+        trust = ssl.create_default_context(cafile=str(running.place.installation.ca_file))
+        port = running.bound.api_port
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=trust))
+
+    async def answer(self) -> tuple[bytes, Mapping[str, str], bytes]:
+        """Status line, headers, body."""
+        async with asyncio.timeout(10):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            first, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines)
+            body = await self.reader.readexactly(int(headers["Content-Length"]))
+        return first.encode(), headers, body
+
+
+def asked(running: Running, number: str, *more: str, **changes: object) -> bytes:
+    """A signed payment as octets, plain unless ``more`` headers make it something else."""
+    body = orjson.dumps(scanned(APPROVED, number, **changes))
+    lines = [
+        "POST /v1/payments HTTP/1.1",
+        "Host: pos.example",
+        "Content-Type: application/json",
+        f"Authorization: {running.api.authorization('POST', '/v1/payments', body)}",
+        f"Content-Length: {len(body)}",
+        *more,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def served(running: Running) -> tuple[int, int]:
+    """Connections that are served here, and by the server behind."""
+    api = running.gateway._api
+    assert api is not None
+    assert api._plain is not None
+    assert api._runner is not None
+    assert api._runner.server is not None
+    return len(api._plain.open), len(api._runner.server.connections)
+
+
+async def test_both_ways_answer_the_same(running: Running) -> None:
+    """The same payment, plain and not: the same status, headers and body."""
+    plain, other = await Line.to(running), await Line.to(running)
+    plain.writer.write(asked(running, "one"))
+    first = await plain.answer()
+    plain.writer.write(asked(running, "one"))
+    again = await plain.answer()
+    assert served(running) == (2, 0)
+    other.writer.write(asked(running, "one", "Connection: keep-alive"))
+    behind = await other.answer()
+    assert served(running) == (1, 1)
+    assert first[0] == b"HTTP/1.1 201 Created"
+    assert again[0] == behind[0] == b"HTTP/1.1 200 OK"
+    assert first[2] == again[2] == behind[2]
+    assert set(behind[1]) - set(again[1]) == {"Server"}
+    changing = {"Request-Id", "Posgate-Timestamp", "Posgate-Nonce", "Posgate-Signature", "Date"}
+    assert not set(again[1]) - set(behind[1])
+    assert all(again[1][name] == behind[1][name] for name in set(again[1]) - changing)
+
+
+async def test_calls_that_come_at_once_are_answered_in_order(running: Running) -> None:
+    """A hundred in one write, one of them not plain: each once, in its turn."""
+    line = await Line.to(running)
+    octets = [asked(running, f"n{count}") for count in range(100)]
+    octets[70] = asked(running, "n70", "Connection: keep-alive")
+    line.writer.write(b"".join(octets))
+    for count in range(100):
+        first, _, body = await line.answer()
+        assert first == b"HTTP/1.1 201 Created"
+        assert orjson.loads(body)["merchant_order_no"] == f"n{count}"
+    assert served(running) == (0, 1)
+    assert len(await running.place.charges()) == 100
+
+
+@pytest.mark.parametrize("cut", [1, 30, -9, -1])
+async def test_a_call_that_comes_in_pieces_is_the_same_call(running: Running, cut: int) -> None:
+    """The server behind waits for the rest; what came before is not lost."""
+    line = await Line.to(running)
+    octets = asked(running, "pieces")
+    line.writer.write(octets[:cut])
+    await eventually(lambda: served(running) == (0, 1))
+    line.writer.write(octets[cut:])
+    first, _, body = await line.answer()
+    assert (first, orjson.loads(body)["status"]) == (b"HTTP/1.1 201 Created", "succeeded")
+
+
+async def test_who_is_gone_is_charged_and_booked_once(running: Running) -> None:
+    """A caller that hangs up ends nothing."""
+    line = await Line.to(running)
+    line.writer.write(asked(running, "gone"))
+    await line.writer.drain()
+    await eventually(lambda: running.gateway.api_door.in_flight() == 1 or bool(running.lines()))
+    line.writer.close()
+    await eventually(lambda: served(running) == (0, 0))
+
+    async def is_paid() -> bool:
+        found = await running.api.find("gone")
+        return found.status == 200 and bool(found.json["status"] == "succeeded")
+
+    await eventually(is_paid)
+    assert len(await running.place.charges()) == 1
+
+
+async def test_an_unsigned_plain_call_is_refused(running: Running) -> None:
+    """As the server behind refuses it, and the connection stays."""
+    line = await Line.to(running)
+    for _ in range(2):
+        line.writer.write(PLAIN)
+        first, headers, body = await line.answer()
+        assert first == b"HTTP/1.1 401 Unauthorized"
+        assert orjson.loads(body)["error"]["code"] == "authorization_malformed"
+        assert "Posgate-Signature" not in headers
+    assert served(running) == (1, 0)
+
+
+async def test_a_connection_that_says_nothing_is_closed(running: Running) -> None:
+    """After its time, whether or not it ever asked; one that is being answered is not."""
+    api = running.gateway._api
+    assert api is not None
+    assert api._plain is not None
+    silent = await Line.to(running)
+    await eventually(lambda: served(running) == (1, 0))
+    (connection,) = api._plain.open
+    connection._idle_since_s -= 100
+    connection._look()
+    async with asyncio.timeout(10):
+        assert await silent.reader.read() == b""
+    await eventually(lambda: served(running) == (0, 0))
