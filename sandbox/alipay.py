@@ -13,16 +13,16 @@ both ends of the wire are written twice):
   other refusal is signed.
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Final
 
 import orjson
 
+from domain.record import brief
 from sandbox.alipay_bill import BillDesk
 from sandbox.alipay_books import AlipayBooks, BooksFull
 from sandbox.alipay_calls import Biz, Node, Refusal, ordered
@@ -74,7 +74,7 @@ class _Refused(Exception):
         self.signed = signed
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class GatewayRequest:
     """The parameters of one call; ``None`` if they cannot be read. ``method`` may be empty."""
 
@@ -217,7 +217,7 @@ def _is_signed(params: Mapping[str, str], state: AlipayState) -> bool:
     """RSA2 over the sorted, non-empty parameters but ``sign``."""
     signed = "&".join([f"{k}={v}" for k, v in sorted(params.items()) if v and k != "sign"])
     try:
-        signature = base64.b64decode(params["sign"], validate=True)
+        signature = binascii.a2b_base64(params["sign"], strict_mode=True)
     except (binascii.Error, ValueError):
         return False
     return verify_sha256(state.dress.app_key, signed.encode(), signature)

@@ -10,6 +10,7 @@ import enum
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from domain.clock import beijing
@@ -19,6 +20,15 @@ NEVER: Final = -1
 CANCEL_WINDOW_MS: Final = 24 * 3600 * 1000
 CANCEL_REFUND: Final = "*"
 """The refund that a cancel makes: it has no number of the merchant's."""
+
+
+_DAY_GRAIN_MS: Final = 3600 * 1000
+"""A day begins at a whole hour, in Beijing as in UTC."""
+
+
+@lru_cache(maxsize=64)
+def _day(hour: int) -> str:
+    return f"{beijing(hour * _DAY_GRAIN_MS):%Y%m%d}"
 
 
 class TradeStatus(enum.Enum):
@@ -194,7 +204,7 @@ class AlipayBooks:
         serial = len(self._trades) + 1
         trade = Trade(
             out_trade_no,
-            f"{beijing(now_ms):%Y%m%d}2200{1_400_000_000_000_000 + serial}",
+            f"{_day(now_ms // _DAY_GRAIN_MS)}2200{1_400_000_000_000_000 + serial}",
             total_fen,
             subject,
             serial % 10_000,

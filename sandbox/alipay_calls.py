@@ -5,6 +5,7 @@ Rule: amounts must be strings or whole numbers; a JSON float is not money.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from domain.clock import beijing
@@ -105,4 +106,9 @@ def ordered(code: str, biz: Biz) -> Node:
 
 def beijing_text(time_ms: int) -> str:
     """``yyyy-MM-dd HH:mm:ss`` in Beijing, the vendor's only time format."""
-    return f"{beijing(time_ms):%Y-%m-%d %H:%M:%S}"
+    return _second(time_ms // 1000)
+
+
+@lru_cache(maxsize=64)
+def _second(time_s: int) -> str:
+    return f"{beijing(time_s * 1000):%Y-%m-%d %H:%M:%S}"

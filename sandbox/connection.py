@@ -8,9 +8,10 @@ things is bounded. Nothing that was received is ever logged.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, cast
 
+from domain.record import brief
 from pos_protocol.framing import FrameReader, FramingError, frame
 from sandbox.effects import Effect
 from sandbox.http_wire import CONTINUE, HttpError, HttpReader, HttpRequest, response
@@ -56,7 +57,7 @@ class Connections:
             transport.abort()
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class HttpAnswer:
     """What to do about an HTTP request; ``effect.answer`` is the body.
 

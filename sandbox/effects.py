@@ -4,11 +4,12 @@ Rule: ``handle(request, state, now_ms)`` returns an :class:`Effect` and touches 
 socket and no clock; the server, or a simulation, carries it out.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+from domain.record import brief
 
-@dataclass(frozen=True, slots=True)
+
+@brief
 class Effect:
     """``answer`` is sent ``copies`` times after ``delay_ms``; then ``close`` closes.
 

@@ -17,13 +17,15 @@ class FormError(ValueError):
 def parse_form(raw: bytes) -> dict[str, str]:
     """Names and values, blank values included; raises :class:`FormError`."""
     params: dict[str, str] = {}
-    pairs = raw.split(b"&")
+    pairs = raw.decode("latin-1").split("&")
     if len(pairs) > MAX_PARAMS:
         raise FormError("too many parameters")
     try:
         for pair in pairs:
-            name, _, value = pair.partition(b"=")
-            params[_unescape(name)] = _unescape(value)
+            name, _, value = pair.partition("=")
+            if "%" in pair or "+" in pair or not pair.isascii():
+                name, value = _unescape(name), _unescape(value)
+            params[name] = value
     except UnicodeDecodeError:
         raise FormError("not UTF-8") from None
     if len(params) != len(pairs):
@@ -31,9 +33,11 @@ def parse_form(raw: bytes) -> dict[str, str]:
     return params
 
 
-def _unescape(raw: bytes) -> str:
-    if b"+" in raw:
-        raw = raw.replace(b"+", b" ")
+def _unescape(text: str) -> str:
+    """What octets, each a character of ``text``, say as UTF-8."""
+    if "%" not in text and "+" not in text and text.isascii():
+        return text
+    raw = text.replace("+", " ").encode("latin-1")
     if b"%" in raw:
         # The quoted-printable reader does =XX in C, three times as fast as any loop here.
         raw = binascii.a2b_qp(raw.replace(b"=", b"=3D").replace(b"%", b"="))

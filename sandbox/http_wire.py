@@ -8,9 +8,12 @@ connection. No sockets in this file.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
+
+from domain.record import brief
 
 MAX_HEAD_BYTES: Final = 16_384
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -36,6 +39,7 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
         503: "Service Unavailable",
     }
 )
+_REASON_BYTES: Final = {status: reason.encode() for status, reason in REASONS.items()}
 _REQUEST_LINE = re.compile(
     rb"([A-Z]{1,16}) (?:http://[^/? ]+)?(/[^? ]*)(?:\?([^ ]*))? HTTP/1\.([01])"
 )
@@ -49,7 +53,7 @@ class HttpError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class HttpRequest:
     """One request; ``query`` is the raw query string, ``keep_alive`` what the client asks.
 
@@ -75,7 +79,7 @@ class HttpRequest:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class _Head:
     method: str
     path: str
@@ -124,7 +128,9 @@ class HttpReader:
         return self._head is not None and self._head.expects_continue and not self._buffer
 
 
+@lru_cache(maxsize=128)
 def _read_head(raw: bytes, max_body_bytes: int) -> _Head:
+    """Of one client nothing but the length differs from one call to the next, if that."""
     lines = raw.split(b"\r\n")
     match = _REQUEST_LINE.fullmatch(lines[0])
     if match is None:
@@ -172,7 +178,7 @@ def response(
         b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%bConnection: %b\r\n\r\n%b"
         % (
             status,
-            REASONS[status].encode(),
+            _REASON_BYTES[status],
             content_type,
             len(body),
             headers,
