@@ -19,7 +19,12 @@ _LENGTH_DIGITS: Final = 15
 _SIZE_LINE_BYTES: Final = 256
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*?)[ \t]*")
-_LENGTH = re.compile(rb"[0-9]+")
+_PLAIN = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9]{2})(?: [\x20-\x7e]*+)?"
+    rb"((?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t\x20-\x7e]*+)*+)"
+)
+"""A head of ASCII alone; any other is read line by line."""
+_NAMED = re.compile(r"\r\n([^:]++):[ \t]*+([^\r]*+)")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\x00\r\n]*)?")
 _WITHOUT_BODY: Final = frozenset({204, 304})
 _UPGRADE: Final = 101
@@ -98,6 +103,22 @@ class AnswerReader:
         return self._whole(self._buffer)
 
     def _read_head(self, head: bytes) -> None:
+        plain = _PLAIN.fullmatch(head)
+        if plain is None:
+            self._read_any_head(head)
+            return
+        written = _NAMED.findall(plain[2].decode("ascii"))
+        fields = {name.lower(): value.rstrip(" \t") for name, value in written}
+        if len(fields) != len(written):
+            self._read_any_head(head)
+            return
+        self._status = int(plain[1])
+        self._headers = fields
+        length, coding = fields.get("content-length"), fields.get("transfer-encoding")
+        self._frame(None if length is None else [length], None if coding is None else [coding])
+        self.keeps = "close" not in fields.get("connection", "").lower()
+
+    def _read_any_head(self, head: bytes) -> None:
         first, *lines = head.split(b"\r\n")
         found = _STATUS.fullmatch(first)
         if found is None:
@@ -116,13 +137,12 @@ class AnswerReader:
             several.setdefault(name, []).append(field[2].decode("utf-8", "surrogateescape"))
         self._status = status
         self._headers = {name: values[0] for name, values in several.items()}
-        self._frame(several)
+        self._frame(several.get("content-length"), several.get("transfer-encoding"))
         connection = ",".join(several.get("connection", ())).lower()
         self.keeps = found[1] == b"1" and "close" not in connection
 
-    def _frame(self, fields: dict[str, list[str]]) -> None:
-        """How long the body is, or what ends it."""
-        lengths, codings = fields.get("content-length"), fields.get("transfer-encoding")
+    def _frame(self, lengths: list[str] | None, codings: list[str] | None) -> None:
+        """How long the body is, or what ends it; several fields of a name as they came."""
         if self._status in _WITHOUT_BODY:
             self._length = 0
         elif codings is not None:
@@ -131,7 +151,7 @@ class AnswerReader:
             self._is_chunked = True
         elif lengths is not None:
             (length, *others) = lengths
-            if others or _LENGTH.fullmatch(length.encode("utf-8", "replace")) is None:
+            if others or not (length.isascii() and length.isdigit()):
                 raise BadAnswer("the answer's length is not plain")
             if len(length) > _LENGTH_DIGITS or int(length) > self._limit:
                 raise BadAnswer("the answer is too large")

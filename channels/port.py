@@ -24,7 +24,7 @@ from channels.tls import ClientIdentity
 from domain.clock import Clock
 from domain.decline import ChannelTexts, DeclineReason
 from domain.ids import IdSource
-from domain.record import record
+from domain.record import brief, record
 
 
 class Verdict(enum.Enum):
@@ -274,7 +274,7 @@ def refunds_of(channel: object) -> Refunds | None:
     return channel if isinstance(channel, Refunds) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HttpRequest:
     """A request to a channel, complete; ``identity`` is for a server that asks for one."""
 
@@ -286,7 +286,7 @@ class HttpRequest:
     identity: ClientIdentity | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class HttpResponse:
     """The raw answer: signatures are verified over exactly these bytes."""
 

@@ -10,13 +10,13 @@ Rules (reference ``channels.md`` A1, A5):
 * RSA2 alone: another ``sign_type`` on a notification is a downgrade and refused.
 """
 
-import base64
 import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Final
 
+import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from signing.rsa import sign_sha256, verify_sha256
@@ -30,6 +30,9 @@ _NAME = re.compile(rb'[ \t\r\n]*"([A-Za-z0-9_.-]{1,128})"[ \t\r\n]*:[ \t\r\n]*')
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _TO_BRACE = re.compile(rb'[^"{}]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}]*+)*+([{}])', re.DOTALL)
 """Up to and with the next brace outside a string."""
+_BEGIN = re.compile(rb'\{"([A-Za-z0-9_.-]{1,128})":\{')
+_END: Final = b'},"sign":"'
+_SIGN = re.compile(rb'\},"sign":"(?:[A-Za-z0-9+/=]++|\\/)*+"\}')
 _OPENING = re.compile(rb"[ \t\r\n]*\{")
 _SEPARATOR = re.compile(rb"[ \t\r\n]*([,}])")
 _CLOSING = re.compile(rb"[ \t\r\n]*")
@@ -48,7 +51,12 @@ def string_to_sign(params: Mapping[str, str]) -> bytes:
 
 def sign(params: Mapping[str, str], private_key: RSAPrivateKey) -> str:
     """The ``sign`` parameter of a request, base64."""
-    return base64.b64encode(sign_sha256(private_key, string_to_sign(params))).decode("ascii")
+    return sign_octets(string_to_sign(params), private_key)
+
+
+def sign_octets(signed: bytes, private_key: RSAPrivateKey) -> str:
+    """As :func:`sign`, for who has put the string to sign together."""
+    return binascii.b2a_base64(sign_sha256(private_key, signed), newline=False).decode("ascii")
 
 
 def signed_content(raw: bytes, response_key: str) -> bytes:
@@ -131,6 +139,9 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> bytes:
 
 def _top_level(raw: bytes) -> dict[str, bytes]:
     """The members of the outer object, values as raw bytes: objects and strings alone."""
+    usual = _usual(raw)
+    if usual is not None:
+        return usual
     opening = _OPENING.match(raw)
     if opening is None:
         raise AlipaySignatureError("the answer is not a JSON object")
@@ -154,6 +165,22 @@ def _top_level(raw: bytes) -> dict[str, bytes]:
     if _CLOSING.fullmatch(raw, position) is None:
         raise AlipaySignatureError("something follows the answer")
     return members
+
+
+def _usual(raw: bytes) -> dict[str, bytes] | None:
+    """The members of an answer as Alipay nearly always writes it: one object, and the sign.
+
+    What stands between the two is one JSON object, so that they can be nowhere else.
+    """
+    begin, end = _BEGIN.match(raw), raw.rfind(_END)
+    if begin is None or begin[1] == b"sign" or end < 0 or _SIGN.fullmatch(raw, end) is None:
+        return None
+    content = raw[begin.end() - 1 : end + 1]
+    try:
+        orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    return {begin[1].decode("ascii"): content, "sign": raw[end + len(_END) - 1 : -1]}
 
 
 def _value_end(raw: bytes, start: int) -> int:
@@ -194,6 +221,6 @@ def _base64(text: bytes) -> bytes:
     if not text:
         raise AlipaySignatureError("the sign is empty")
     try:
-        return base64.b64decode(text, validate=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error:
         raise AlipaySignatureError("the sign is not base64") from None

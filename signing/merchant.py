@@ -9,14 +9,21 @@ the window and a nonce is fresh is decided by the gateway, which has a clock and
 
 import hmac
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
+
+from domain.record import brief
 
 SCHEME: Final = "POSGATE-HMAC-SHA256"
 HEADER_LIMIT: Final = 1024
 
 _PARAMETER = re.compile(r'[ ]*([a-z_]{1,16})="([A-Za-z0-9_-]{1,64})"[ ]*(,|\Z)', re.ASCII)
+_USUAL = re.compile(
+    r'key_id="([A-Za-z0-9_-]{1,64})", ?timestamp="([0-9]{1,12})", ?'
+    r'nonce="([A-Za-z0-9_-]{8,64})", ?signature="([0-9A-Fa-f]{64})"',
+    re.ASCII,
+)
+"""The order in which nearly everybody writes them; in another they are read one by one."""
 _SHAPES: Final = {
     "key_id": re.compile(r"[A-Za-z0-9_-]{1,64}"),
     "timestamp": re.compile(r"[0-9]{1,12}"),
@@ -29,7 +36,7 @@ class MerchantSignatureError(Exception):
     """An ``Authorization`` header that is not of this scheme; the text quotes nothing of it."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@brief
 class Credentials:
     """A parsed ``Authorization`` header; ``timestamp`` is its text, Unix seconds."""
 
@@ -85,6 +92,9 @@ def parse_authorization(header: str) -> Credentials:
     scheme, _, rest = header.partition(" ")
     if scheme != SCHEME:
         raise MerchantSignatureError(f"the Authorization header is not of scheme {SCHEME}")
+    usual = _USUAL.fullmatch(rest)
+    if usual is not None:
+        return Credentials(*usual.groups())
     values = _parameters(rest)
     if len(values) != len(_SHAPES):
         raise MerchantSignatureError("the Authorization header lacks a parameter")

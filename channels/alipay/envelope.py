@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -30,7 +31,8 @@ from channels.alipay.distrust import Distrusted
 from channels.alipay.v3 import fields_v3, request_v3
 from channels.port import HttpRequest, HttpResponse
 from domain.clock import beijing
-from signing.alipay import AlipaySignatureError, sign, verified_content
+from domain.record import brief
+from signing.alipay import AlipaySignatureError, sign, sign_octets, verified_content
 from signing.alipay_aes import AesError, decrypt, encrypt
 
 _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
@@ -63,10 +65,6 @@ def form_quoted(text: str) -> str:
     return text
 
 
-_quoted_before: Final = lru_cache(maxsize=256)(form_quoted)
-"""For what every call of an account, or of a second, says again."""
-
-
 def _escaped(foreign: re.Match[str]) -> str:
     return f"%{foreign[0].encode().hex('%').upper()}"
 
@@ -89,7 +87,14 @@ def request_of(
     """
     if account.transport is Transport.V3:
         return request_v3(method, content, account, now_ms, nonce, notify_url)
-    return form_of(method, {"biz_content": _written(content, account)}, account, now_ms, notify_url)
+    common = _common_of(method, account, now_ms, notify_url, encrypts=bool(account.aes_key))
+    written = _written(content, account)
+    signed = f"{common.before}biz_content={written}{common.after}"
+    return _post(
+        f"{common.form}&biz_content={form_quoted(written)}",
+        sign_octets(signed.encode(), account.private_key),
+        account,
+    )
 
 
 def form_of(
@@ -99,34 +104,83 @@ def form_of(
     now_ms: int,
     notify_url: str = "",
 ) -> HttpRequest:
-    """A call to the gateway of version 2; ``more`` is what only this method says."""
-    common = {
-        "app_id": account.app_id,
-        "method": method,
-        "format": "JSON",
-        "charset": "utf-8",
-        "sign_type": "RSA2",
-        "timestamp": beijing_time(now_ms),
-        "version": "1.0",
-    }
-    if account.app_cert_sn:
-        common["app_cert_sn"] = account.app_cert_sn
-        common["alipay_root_cert_sn"] = account.root_cert_sn
-    if account.app_auth_token:
-        common["app_auth_token"] = account.app_auth_token
-    if notify_url:
-        common["notify_url"] = notify_url
-    if account.aes_key and "biz_content" in more:
-        common["encrypt_type"] = "AES"
-    parts = [f"{name}={_quoted_before(value)}" for name, value in common.items()]
-    parts += [f"{name}={form_quoted(value)}" for name, value in more.items()]
-    parts.append(f"sign={_base64_quoted(sign({**common, **more}, account.private_key))}")
+    """A call to the gateway of version 2 without a ``biz_content``; ``more`` is what it says."""
+    common = _common_of(method, account, now_ms, notify_url, encrypts=False)
+    parts = [common.form, *(f"{name}={form_quoted(value)}" for name, value in more.items())]
+    return _post("&".join(parts), sign({**common.params, **more}, account.private_key), account)
+
+
+def _post(form: str, signature: str, account: AlipayAccount) -> HttpRequest:
     return HttpRequest(
         method="POST",
         url=account.gateway_url,
         headers=_HEADERS,
-        body="&".join(parts).encode("ascii"),
+        body=f"{form}&sign={_base64_quoted(signature)}".encode("ascii"),
         timeout_s=account.timeout_s,
+    )
+
+
+@brief
+class _Common:
+    """What the calls of a method say in the same second, as they are written and as signed.
+
+    ``before`` and ``after`` are what is signed around a ``biz_content``.
+    """
+
+    params: Mapping[str, str]
+    form: str
+    before: str
+    after: str
+
+
+def _common_of(
+    method: str, account: AlipayAccount, now_ms: int, notify_url: str, *, encrypts: bool
+) -> _Common:
+    return _common(
+        method,
+        beijing_time(now_ms),
+        notify_url,
+        account.app_id,
+        (account.app_cert_sn, account.root_cert_sn),
+        account.app_auth_token,
+        encrypts,
+    )
+
+
+@lru_cache(maxsize=256)
+def _common(
+    method: str,
+    timestamp: str,
+    notify_url: str,
+    app_id: str,
+    certificates: tuple[str, str],
+    app_auth_token: str,
+    encrypts: bool,
+) -> _Common:
+    params = {
+        "app_id": app_id,
+        "method": method,
+        "format": "JSON",
+        "charset": "utf-8",
+        "sign_type": "RSA2",
+        "timestamp": timestamp,
+        "version": "1.0",
+    }
+    app_cert_sn, root_cert_sn = certificates
+    if app_cert_sn:
+        params |= {"app_cert_sn": app_cert_sn, "alipay_root_cert_sn": root_cert_sn}
+    if app_auth_token:
+        params["app_auth_token"] = app_auth_token
+    if notify_url:
+        params["notify_url"] = notify_url
+    if encrypts:
+        params["encrypt_type"] = "AES"
+    signed = [(name, value) for name, value in sorted(params.items()) if value]
+    return _Common(
+        MappingProxyType(params),
+        "&".join([f"{name}={form_quoted(value)}" for name, value in params.items()]),
+        "".join([f"{name}={value}&" for name, value in signed if name < "biz_content"]),
+        "".join([f"&{name}={value}" for name, value in signed if name > "biz_content"]),
     )
 
 
@@ -205,6 +259,7 @@ def message_of(fields: Fields) -> str:
     return _LONG_NUMBER.sub("…", text_of(fields, "sub_msg") or text_of(fields, "msg"))[:200]
 
 
+@lru_cache(maxsize=64)
 def time_ms(text: str) -> int:
     """``2017-03-21 15:07:29`` in Beijing as ms since the epoch; 0 for anything else."""
     try:

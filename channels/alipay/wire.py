@@ -10,6 +10,7 @@ Rules:
 Reference ``channels.md`` A1, A3, A4.
 """
 
+import re
 from typing import Final
 
 from channels.alipay.account import AlipayAccount, Transport
@@ -59,6 +60,7 @@ _SUBJECT_LENGTH: Final = 256
 _NOT_IN_A_SUBJECT: Final = {ord(character): " " for character in "/=&"} | dict.fromkeys(
     (*range(32), 127), " "
 )
+_BAD_IN_A_SUBJECT: Final = re.compile(r"[/=&\x00-\x1f\x7f]")
 
 
 def build_pay(
@@ -113,7 +115,9 @@ def build_cancel(
 
 def subject_text(subject: str) -> str:
     """``subject`` without ``/ = &`` and controls, at most 256 characters, not empty."""
-    return subject.translate(_NOT_IN_A_SUBJECT).strip()[:_SUBJECT_LENGTH] or "Payment"
+    if _BAD_IN_A_SUBJECT.search(subject):
+        subject = subject.translate(_NOT_IN_A_SUBJECT)
+    return subject.strip()[:_SUBJECT_LENGTH] or "Payment"
 
 
 def read_pay(response: HttpResponse, account: AlipayAccount, order_no: str) -> Answer:

@@ -62,7 +62,7 @@ def payment_dict(payment: Payment, texts: Texts = NO_TEXTS) -> Shown:
     return {
         "id": order.id,
         "merchant_order_no": order.order_key,
-        "status": "unknown" if standing.parked_reason else standing.status.value,
+        "status": "unknown" if standing.parked_reason else standing.status._value_,
         "version": standing.version,
         "amount": order.amount_fen,
         "currency": order.currency,

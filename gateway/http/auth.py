@@ -6,11 +6,11 @@ An unknown key and a wrong signature look the same from outside.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from domain.clock import Clock
 from domain.errors import Unauthorized
+from domain.record import brief
 from gateway.directory import Directory, KnownKey
 from gateway.http.nonces import Nonces
 from signing.merchant import (
@@ -25,7 +25,7 @@ from signing.merchant import (
 _NOBODY: Final = b"no such key"
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class AnswerSignature:
     """The three headers that sign an answer."""
 

@@ -8,7 +8,6 @@ Values that could be secret are never quoted back.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -17,6 +16,7 @@ import orjson
 from domain.errors import InvalidRequest, Unprocessable
 from domain.ids import is_merchant_number
 from domain.money import CNY, MAX_AMOUNT_FEN
+from domain.record import record
 
 _CREATE_FIELDS: Final = frozenset(
     (
@@ -56,7 +56,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CreatePayment:
     """A checked body of ``POST /v1/payments``; ``repr`` shows no code and no PIN.
 
@@ -83,7 +83,7 @@ class CreatePayment:
         return f"CreatePayment({self.merchant_order_no!r}, {self.amount_fen})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CreateRefund:
     """A checked body of ``POST /v1/payments/{id}/refunds``."""
 
@@ -219,7 +219,7 @@ def _text(data: Mapping[str, object], name: str, longest: int, *, needed: bool =
         raise _invalid(name, "must be text")
     if not 1 <= len(value) <= longest:
         raise _invalid(name, f"must have 1-{longest} characters")
-    if _CONTROL.search(value):
+    if not value.isprintable() and _CONTROL.search(value):
         raise _invalid(name, "must not contain control characters")
     return value
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from domain.payment import Payment
-from domain.record import record
+from domain.record import brief, record
 from domain.refund import Refund
 from gateway.directory import KnownKey
 from gateway.events.follower import Follower
@@ -29,7 +29,7 @@ class ApiRequest:
         return f"ApiRequest({self.method} {self.raw_path})"
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class ApiResponse:
     """The answer; ``body`` is JSON, and its signature, if any, is in ``headers``."""
 
@@ -66,7 +66,7 @@ class Call:
         return self.key.merchant.merchant_no
 
 
-@dataclass(frozen=True, slots=True)
+@brief
 class Result:
     """What a handler answers; ``payment`` and ``refund`` are named in the log."""
 

@@ -192,7 +192,7 @@ class ApiDoor:
             payment = result.payment
             fields["payment_id"] = payment.order.id
             fields["channel"] = payment.order.channel
-            fields["payment_status"] = payment.standing.status.value
+            fields["payment_status"] = payment.standing.status._value_
         if result is not None and result.refund is not None:
             refund = result.refund
             fields["refund_id"] = refund.order.id
