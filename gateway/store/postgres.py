@@ -19,12 +19,27 @@ import asyncpg
 from domain.errors import ConfigurationError, Unavailable
 from gateway.logs import Log
 from gateway.store.cold import ColdStore
-from gateway.store.database import Change, Duplicate, Step, Torn, Value, not_storable, refusal
+from gateway.store.database import (
+    Change,
+    Duplicate,
+    Refused,
+    Step,
+    Torn,
+    Value,
+    not_storable,
+    refusal,
+)
 from gateway.store.lane import Lane
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
 from gateway.store.postgres_link import UNREACHABLE, PostgresLink
+from gateway.store.postgres_plain import (
+    PLAIN_ADVANCE,
+    PLAIN_CLAIM,
+    is_plain_advance,
+    is_plain_claim,
+)
 from gateway.store.postgres_rows import (
     ADVANCES,
     CHECKOUTS,
@@ -170,20 +185,34 @@ class _Claims:
         """One kind per call: whatever the first change is."""
         claims = [change for change in changes if isinstance(change, Claim)]
         if claims:
-            statement, rows_of = _claim_kind(claims[0]), claim_rows
-            if statement is not CLAIM:
-                rows_of = checkout_claim_rows
-            rows = await self._link.fetch(statement, rows_of(claims))
-            won = {row[0] for row in rows}
-            return [claim.order.id in won for claim in claims]
+            return await self._claim(claims)
         replies = [change for change in changes if isinstance(change, TerminalReply)]
         rows = await self._link.fetch(SAVE_REPLY, reply_rows(replies))
         kept = {tuple(row) for row in rows}
         return [(reply.merchant_no, reply.key) in kept for reply in replies]
 
+    async def _claim(self, claims: Sequence[Claim]) -> Sequence[bool]:
+        statement = _claim_kind(claims[0])
+        if statement is CLAIM and await self._claim_plainly(claims):
+            return [True] * len(claims)
+        rows_of = claim_rows if statement is CLAIM else checkout_claim_rows
+        won = {row[0] for row in await self._link.fetch(statement, rows_of(claims))}
+        return [claim.order.id in won for claim in claims]
+
+    async def _claim_plainly(self, claims: Sequence[Claim]) -> bool:
+        """Whether they are all plain, and have all won."""
+        if not all(map(is_plain_claim, claims)):
+            return False
+        try:
+            await self._link.fetch(PLAIN_CLAIM, (claims,))
+        except Refused:  # nothing was written: the whole statement tells who was first
+            return False
+        return True
+
 
 _CLAIMING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
     {
+        PLAIN_CLAIM: (CLAIMS,),
         CLAIM: (CLAIMS, REPLIES),
         OPEN_CHECKOUT: (CLAIMS, CHECKOUTS),
         BEGIN_ATTEMPT: (CLAIMS, CHECKOUTS),
@@ -193,6 +222,7 @@ _CLAIMING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
 """The claims' statements, with the rows that each takes."""
 _ADVANCING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
     {
+        PLAIN_ADVANCE: (ADVANCES,),
         ADVANCE: (ADVANCES, POSTINGS, NOTICES),
         ADVANCE_ALL: (ADVANCES, POSTINGS, NOTICES, CHECKOUTS),
     }
@@ -216,7 +246,7 @@ class _Advances:
         advances = [change for change in changes if isinstance(change, Advance)]
         try:
             if _advance_kind(advances[0]) is ADVANCE:
-                rows = await self._link.fetch(ADVANCE, advance_rows(advances))
+                rows = await self._advance(advances)
             else:
                 rows = await self._link.fetch(ADVANCE_ALL, checkout_advance_rows(advances))
         except Torn:
@@ -225,6 +255,14 @@ class _Advances:
             raise
         moved = {row[0] for row in rows}
         return [change.payment_id in moved for change in advances]
+
+    async def _advance(self, advances: Sequence[Advance]) -> Sequence[Any]:
+        if all(map(is_plain_advance, advances)):
+            try:
+                return await self._link.fetch(PLAIN_ADVANCE, (advances,))
+            except Torn:  # tills are told of one: nothing was written
+                pass
+        return await self._link.fetch(ADVANCE, advance_rows(advances))
 
 
 class PostgresStore(ColdStore):

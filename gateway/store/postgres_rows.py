@@ -111,6 +111,11 @@ def _advance_row(change: Advance) -> tuple[Any, ...]:
     )
 
 
+def further_lines(change: Advance) -> range:
+    """Which of an advance's ledger lines its own row does not bring."""
+    return range(_in_the_row(change.postings), len(change.postings))
+
+
 def _in_the_row(postings: Sequence[Posting]) -> int:
     """How many of an advance's lines its own row brings: the two of an entry, or none."""
     if len(postings) < _ENTRY_LINES:
@@ -214,11 +219,7 @@ def checkout_claim_rows(claims: Sequence[Claim]) -> Parameters:
 
 def advance_rows(advances: Sequence[Advance]) -> Parameters:
     """The parameters of the advances' statement."""
-    further = [
-        _PostingLine(change, line)
-        for change in advances
-        for line in range(_in_the_row(change.postings), len(change.postings))
-    ]
+    further = [_PostingLine(change, line) for change in advances for line in further_lines(change)]
     telling = [change for change in advances if change.notice is not None]
     return advances, further, telling
 
