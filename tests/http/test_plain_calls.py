@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import orjson
 import pytest
 
-from gateway.http.call import ApiResponse
+from gateway.http.call import ApiRequest, ApiResponse
+from gateway.http.plain_calls import PlainCalls
 from gateway.http.plain_wire import read_plain, written
+from gateway.sources import SystemClock
 from sandbox.scenarios import ALIPAY_CODES, Scenario
 from tests.support.gateway import Running, scanned
 from tests.support.waiting import eventually
@@ -250,3 +252,121 @@ async def test_a_connection_that_says_nothing_is_closed(running: Running) -> Non
     async with asyncio.timeout(10):
         assert await silent.reader.read() == b""
     await eventually(lambda: served(running) == (0, 0))
+
+
+class Wire(asyncio.Transport):
+    """A transport that remembers what was done with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[bytes] = []
+        self.reads = True
+        self.is_cut = False
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.said.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def is_closing(self) -> bool:
+        return self.is_cut
+
+    def close(self) -> None:
+        self.is_cut = True
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+
+class Door:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.may_answer = asyncio.Semaphore(0)
+        self.fault: Exception | None = None
+
+    async def handle(self, _asked: ApiRequest) -> ApiResponse:
+        self.begun += 1
+        await self.may_answer.acquire()
+        if self.fault is not None:
+            raise self.fault
+        return ApiResponse(200, {}, b"")
+
+
+def calls_of(door: Door) -> PlainCalls:
+    return PlainCalls(
+        handle=door.handle,
+        behind=asyncio.Protocol,
+        clock=SystemClock(),
+        max_body_bytes=MOST,
+        keep_alive_s=75,
+    )
+
+
+async def turns() -> None:
+    """Let what can go on go on."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_who_does_not_read_is_answered_no_further() -> None:
+    """One call at a time; no more is read meanwhile, and none begun before the answer left."""
+    door, wire = Door(), Wire()
+    connection = calls_of(door).connection()
+    connection.connection_made(wire)
+    connection.data_received(PLAIN)
+    await turns()
+    connection.data_received(PLAIN)
+    assert (door.begun, wire.reads) == (1, False)
+    connection.pause_writing()
+    door.may_answer.release()
+    await turns()
+    assert (door.begun, len(wire.said), wire.reads) == (1, 1, False)
+    connection.resume_writing()
+    await turns()
+    assert (door.begun, wire.reads) == (2, True)
+    door.may_answer.release()
+    await turns()
+    assert len(wire.said) == 2
+    connection.connection_lost(None)
+
+
+async def test_a_fault_of_ours_cuts_that_connection_off() -> None:
+    """No answer is better than half of one."""
+    door, wire = Door(), Wire()
+    calls = calls_of(door)
+    connection = calls.connection()
+    connection.connection_made(wire)
+    door.fault = RuntimeError("ours")
+    connection.data_received(PLAIN)
+    (task,) = calls.tasks
+    assert task is not None
+    door.may_answer.release()
+    with pytest.raises(RuntimeError, match="ours"):
+        await task
+    assert (wire.is_cut, wire.said, calls.tasks) == (True, [], set())
+    connection.connection_lost(None)
+
+
+async def test_what_does_not_end_in_time_is_cancelled() -> None:
+    """Also what is being answered to a caller who is gone; nothing is left behind."""
+    door, here, gone = Door(), Wire(), Wire()
+    calls = calls_of(door)
+    for wire in (here, gone):
+        connection = calls.connection()
+        connection.connection_made(wire)
+        connection.data_received(PLAIN)
+    connection.connection_lost(None)
+    await turns()
+    assert (door.begun, len(calls.open), len(calls.tasks)) == (2, 1, 2)
+    await calls.close(0.01)
+    assert here.is_cut
+    assert (here.said, gone.said, calls.tasks) == ([], [], set())
