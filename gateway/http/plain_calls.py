@@ -48,13 +48,13 @@ class PlainCalls:
         self.max_body_bytes: Final = max_body_bytes
         self.keep_alive_s: Final = keep_alive_s
         self.is_leaving = False
-        self.open: Final[set[_Connection]] = set()
-        self.tasks: Final[set[asyncio.Task[None] | None]] = set()
+        self.open: Final[set[PlainConnection]] = set()
+        self.tasks: Final[set[asyncio.Task[None]]] = set()
         """What is being answered, also to who is gone."""
 
     def connection(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        return _Connection(self)
+        return PlainConnection(self)
 
     def hang_up(self) -> None:
         """End the idle ones now, the others after their answer."""
@@ -63,19 +63,23 @@ class PlainCalls:
             connection.end_if_idle()
 
     async def close(self, patience_s: float) -> None:
-        """Let what is being answered end in that time; what does not is cancelled."""
+        """Let what is being answered end in that time; what does not is cancelled.
+
+        What does not end even then is not waited for longer.
+        """
         self.hang_up()
-        tasks = [task for task in self.tasks if task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=patience_s)
-        for task in tasks:
+        if self.tasks:
+            await asyncio.wait(tuple(self.tasks), timeout=patience_s)
+        left = tuple(self.tasks)
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if left:
+            await asyncio.wait(left, timeout=patience_s)
         for connection in list(self.open):
             connection.abort()
 
 
-class _Connection(asyncio.Protocol):
+class PlainConnection(asyncio.Protocol):
     """One connection, until it is handed on."""
 
     def __init__(self, calls: PlainCalls) -> None:
@@ -89,6 +93,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self._calls.is_leaving:
+            self._transport.close()
+            return
         bare = transport.get_extra_info("socket")
         if bare is not None:
             bare.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -102,9 +109,9 @@ class _Connection(asyncio.Protocol):
         self._forget()
 
     def data_received(self, data: bytes) -> None:
-        self._received = self._received + data if self._received else data
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
+        self._received = self._received + data if self._received else data
         if self.task is None and not self._is_full:
             self._advance(self._transport)
         else:
@@ -115,9 +122,12 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
-        if self.task is None and self._received and self._transport is not None:
-            self._transport.resume_reading()
-            self._advance(self._transport)
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self.task is None and self._received:
+            transport.resume_reading()
+            self._advance(transport)
 
     def _advance(self, transport: asyncio.Transport) -> None:
         """Begin the call that has come, or hand the connection on."""
@@ -130,9 +140,9 @@ class _Connection(asyncio.Protocol):
         self._received = self._received[size:]
         self.task = asyncio.get_running_loop().create_task(self._answer(asked))
         calls.tasks.add(self.task)
+        self.task.add_done_callback(calls.tasks.discard)
 
     async def _answer(self, asked: ApiRequest) -> None:
-        task, tasks = self.task, self._calls.tasks
         try:
             answer = await self._calls.handle(asked)
             self.task = None
@@ -141,8 +151,6 @@ class _Connection(asyncio.Protocol):
             self.task = None
             self.abort()
             raise
-        finally:
-            tasks.discard(task)
 
     def _write(self, answer: ApiResponse) -> None:
         """Say it, and begin the next call if it has come already."""
@@ -174,6 +182,8 @@ class _Connection(asyncio.Protocol):
         left_s = self._idle_since_s + kept_s - loop.time()
         if self.task is None and left_s <= 0:
             self.end_if_idle()
+            if self._is_full:  # who does not read its answers would be waited for, for ever
+                self.abort()
             return
         self._timer = loop.call_later(left_s if left_s > 0 else kept_s, self._look)
 

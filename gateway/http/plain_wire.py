@@ -13,6 +13,7 @@ from typing import Final
 from gateway.http.call import ApiRequest, ApiResponse
 
 _MOST_HEAD_BYTES: Final = 4096
+_MOST_FIELDS: Final = 100
 _HEAD: Final = re.compile(
     rb"POST (/v1/payments(?:/[A-Za-z0-9_-]{1,64}/[a-z]{1,16})?) HTTP/1\.1\r\n"
     rb"((?:[A-Za-z0-9-]++:[\x20-\x7e]*+\r\n)++)"
@@ -25,6 +26,7 @@ _NOT_PLAIN: Final = frozenset(
         "content-encoding",
         "expect",
         "proxy-connection",
+        "sec-websocket-key1",
         "te",
         "trailer",
         "transfer-encoding",
@@ -44,7 +46,9 @@ def read_plain(octets: bytes, max_body_bytes: int) -> tuple[ApiRequest, int] | N
         return None
     written = _FIELD.findall(head[2].decode("ascii"))
     fields = {name.lower(): value.rstrip(" ") for name, value in written}
-    if len(fields) != len(written) or not _NOT_PLAIN.isdisjoint(fields):
+    if len(fields) != len(written) or len(fields) > _MOST_FIELDS:
+        return None
+    if "host" not in fields or not _NOT_PLAIN.isdisjoint(fields):
         return None
     length = fields.get("content-length", "")
     if _LENGTH.fullmatch(length) is None:

@@ -4,7 +4,7 @@ Rules:
 
 * A caller is woken only after the commit that holds its change.
 * Batches begin ``interval_s`` apart at least, so that changes gather meanwhile: a batch costs
-  as much whatever is in it. A change that comes alone never waits.
+  as much whatever is in it. A change that comes after a pause never waits.
 * The queue is bounded; beyond it a caller is told ``Unavailable`` at once.
 * Two changes with the same key (one payment, one order key, one reply) never share a
   batch: the later one waits for the next, in order.

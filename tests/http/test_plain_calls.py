@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from gateway.http.call import ApiRequest, ApiResponse
-from gateway.http.plain_calls import PlainCalls
+from gateway.http.plain_calls import PlainCalls, PlainConnection
 from gateway.http.plain_wire import read_plain, written
 from gateway.sources import SystemClock
 from sandbox.scenarios import ALIPAY_CODES, Scenario
@@ -52,6 +52,9 @@ def test_the_calls_about_a_payment_are_plain_too(path: bytes) -> None:
         *(
             pytest.param(PLAIN.replace(old, new), id=repr(new))
             for old, new in (
+                (b"Host: pos.example\r\n", b""),
+                (b"Host:", b"".join(b"X-%d:\r\n" % n for n in range(110)) + b"Host:"),
+                (b"Host:", b"Sec-WebSocket-Key1: a\r\nHost:"),
                 (b"POST", b"GET"),
                 (b"POST", b"post"),
                 (b"POST ", b"POST  "),
@@ -261,7 +264,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.said: list[bytes] = []
         self.reads = True
-        self.is_cut = False
+        self.is_cut = self.is_aborted = False
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         return default
@@ -282,7 +285,7 @@ class Wire(asyncio.Transport):
         self.is_cut = True
 
     def abort(self) -> None:
-        self.is_cut = True
+        self.is_cut = self.is_aborted = True
 
 
 class Door:
@@ -348,7 +351,6 @@ async def test_a_fault_of_ours_cuts_that_connection_off() -> None:
     door.fault = RuntimeError("ours")
     connection.data_received(PLAIN)
     (task,) = calls.tasks
-    assert task is not None
     door.may_answer.release()
     with pytest.raises(RuntimeError, match="ours"):
         await task
@@ -370,3 +372,66 @@ async def test_what_does_not_end_in_time_is_cancelled() -> None:
     await calls.close(0.01)
     assert here.is_cut
     assert (here.said, gone.said, calls.tasks) == ([], [], set())
+
+
+async def test_nothing_begins_on_a_connection_that_is_closing() -> None:
+    """Its caller asked twice and did not read; it reads on once we have hung up."""
+    door, wire = Door(), Wire()
+    calls = calls_of(door)
+    connection = calls.connection()
+    connection.connection_made(wire)
+    connection.data_received(PLAIN)
+    await turns()
+    connection.data_received(PLAIN)
+    connection.pause_writing()
+    door.may_answer.release()
+    await turns()
+    calls.hang_up()
+    assert wire.is_cut
+    connection.resume_writing()
+    connection.data_received(PLAIN)
+    await turns()
+    assert (door.begun, calls.tasks) == (1, set())
+
+
+async def test_who_never_reads_is_cut_off_after_its_time() -> None:
+    """Closing would wait for the answers to leave."""
+    door, wire = Door(), Wire()
+    connection = calls_of(door).connection()
+    assert isinstance(connection, PlainConnection)
+    connection.connection_made(wire)
+    connection.pause_writing()
+    connection._idle_since_s -= 100
+    connection._look()
+    assert wire.is_aborted
+    connection.connection_lost(None)
+
+
+async def test_who_comes_while_we_leave_is_not_served() -> None:
+    """A handshake may end after the listener is closed."""
+    door, wire = Door(), Wire()
+    calls = calls_of(door)
+    calls.hang_up()
+    calls.connection().connection_made(wire)
+    assert (wire.is_cut, calls.open) == (True, set())
+
+
+async def test_what_does_not_even_end_when_cancelled_is_left_behind() -> None:
+    """A process must end: what it began is booked or left to recovery."""
+    calls = calls_of(Door())
+    ends = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await ends.wait()
+
+    task = asyncio.create_task(stubborn())
+    calls.tasks.add(task)
+    await turns()
+    await calls.close(0.01)
+    assert not task.done()
+    ends.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
