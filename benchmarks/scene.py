@@ -310,11 +310,13 @@ class Scene:
         return found
 
     async def _stop(self) -> None:
-        """The load first, then the servers, the sandbox last."""
+        """The load first, then the servers, the sandbox last; nothing is left for the next scene."""
         for child in reversed(self._children):
             await child.stop()
         await asyncio.sleep(0)
         shutil.rmtree(self.folder, ignore_errors=True)
+        for dsn in filter(None, (self._dsn, *self._floor_dsns.values())):
+            await self.postgres.drop_database(urlsplit(dsn).path.lstrip("/"))
 
 
 async def _ask(url: str, body: object, tls: ssl.SSLContext | None = None) -> Any:
