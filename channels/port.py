@@ -7,9 +7,8 @@ Rules:
 * "Not found" on a query is not ``DECLINED``: a query can overtake a slow payment.
 * An :class:`Answer` carries what the channel *says*; the gateway compares it with
   the order. Nothing here touches the database.
-* An adapter holds no state of an order. The channel's order number is made by
-  :meth:`Channel.new_order_no` before anything is persisted or sent, and the same
-  number serves every retry, query and undo.
+* An adapter holds no state of an order. Its number at the channel is made before anything is
+  persisted or sent (:meth:`Channel.new_order_no`), and serves every retry, query and undo.
 """
 
 import enum

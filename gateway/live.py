@@ -102,8 +102,7 @@ class Live:
     def claim_ended(self, *, claimed: bool) -> None:
         """The store has answered the claim; until then this is nobody's payment yet."""
         self._claimed = claimed
-        if self._claiming:
-            _wake(self._claiming)
+        _wake(self._claiming)
 
     async def is_claimed(self) -> bool:
         """Wait for the store's answer to the claim: whether this payment really exists."""
@@ -126,10 +125,8 @@ class Live:
     def ended(self) -> None:
         """Nobody works on it here any more: wake everybody with what there is."""
         self._ended = True
-        if self._told:
-            _wake(self._told)
-        if self._final:
-            _wake(self._final)
+        _wake(self._told)
+        _wake(self._final)
 
     async def told(self, timeout_s: float) -> None:
         """Wait until the till can be told, at most ``timeout_s``."""

@@ -27,8 +27,8 @@ from reconciliation.differences import Repair
 from reconciliation.night_records import DifferenceState, StoredDifference
 
 _RENEWALS: Final = 3
-_OF_CHANNELS: Final = (Repair.QUERY_AGAIN, Repair.REFUND)
 """How often a lease is renewed before it would end."""
+_OF_CHANNELS: Final = (Repair.QUERY_AGAIN, Repair.REFUND)
 
 
 class Running(Protocol):

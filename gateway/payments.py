@@ -368,9 +368,7 @@ class Payments:
 
         ``False`` when the sale got there first.
         """
-        standing = Standing(
-            status=Status.CLOSED, version=1, decline=Decline(DeclineReason.CANCELLED)
-        )
+        standing = Standing(status=Status.CLOSED, version=1, decline=_CANCELLED)
         return await self._store.claim(
             Claim(order=order, standing=standing, event=Event.UNDO, due_at_ms=None, reply=reply)
         )

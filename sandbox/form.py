@@ -35,8 +35,6 @@ def parse_form(raw: bytes) -> dict[str, str]:
 
 def _unescape(text: str) -> str:
     """What octets, each a character of ``text``, say as UTF-8."""
-    if "%" not in text and "+" not in text and text.isascii():
-        return text
     raw = text.replace("+", " ").encode("latin-1")
     if b"%" in raw:
         # The quoted-printable reader does =XX in C, three times as fast as any loop here.

@@ -18,18 +18,14 @@ SCHEME: Final = "POSGATE-HMAC-SHA256"
 HEADER_LIMIT: Final = 1024
 
 _PARAMETER = re.compile(r'[ ]*([a-z_]{1,16})="([A-Za-z0-9_-]{1,64})"[ ]*(,|\Z)', re.ASCII)
-_USUAL = re.compile(
-    r'key_id="([A-Za-z0-9_-]{1,64})", ?timestamp="([0-9]{1,12})", ?'
-    r'nonce="([A-Za-z0-9_-]{8,64})", ?signature="([0-9A-Fa-f]{64})"',
-    re.ASCII,
-)
-"""The order in which nearly everybody writes them; in another they are read one by one."""
 _SHAPES: Final = {
     "key_id": re.compile(r"[A-Za-z0-9_-]{1,64}"),
     "timestamp": re.compile(r"[0-9]{1,12}"),
     "nonce": re.compile(r"[A-Za-z0-9_-]{8,64}"),
     "signature": re.compile(r"[0-9A-Fa-f]{64}"),
 }
+_USUAL = re.compile(", ?".join(f'{name}="({shape.pattern})"' for name, shape in _SHAPES.items()))
+"""The order in which nearly everybody writes them; in another they are read one by one."""
 
 
 class MerchantSignatureError(Exception):

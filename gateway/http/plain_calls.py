@@ -1,7 +1,7 @@
 """The API's connections: a plain signed call is answered here, all else by the server behind.
 
-A general server's request, response, writer and second task cost a payment 80 µs that it has
-no use for. Rules:
+A general server's request, response, writer and second task cost a payment a tenth of what the
+gateway spends on it, for nothing that it needs. Rules:
 
 * What is not plainly one whole call (``plain_wire.py``) is handed on with its connection, for
   good and not an octet of it used: half a body, another path, anything unclear. So there is

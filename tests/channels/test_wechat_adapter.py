@@ -1,4 +1,4 @@
-"""The WeChat Pay adapter: which interface is used for what, and how an undo comes to its end."""
+"""The WeChat Pay adapter: which interface is used for what, and what its answers come to."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ from channels.wechat.v3_wire import build_query
 from domain.decline import DeclineReason
 from signing.rsa import verify_sha256
 from tests.channels.rigs import rsa_key
-from tests.channels.wechat_asks import paths, payer_order, ref
+from tests.channels.wechat_asks import OK, D, P, U, paths, payer_order, ref
 from tests.channels.wechat_rigs import (
     APPID,
     AUTH_CODE,
@@ -38,8 +38,6 @@ from tests.channels.wechat_rigs import (
     v3_paid,
     v3_refused,
 )
-
-OK, U, D, P = Verdict.SUCCEEDED, Verdict.UNKNOWN, Verdict.DECLINED, Verdict.PENDING
 
 
 async def test_a_code_goes_over_micropay_and_its_fields_are_the_lists() -> None:

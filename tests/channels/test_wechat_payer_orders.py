@@ -18,7 +18,7 @@ from channels.wechat.v3 import Stamped
 from channels.wechat.v3_order_wire import app_parameters
 from signing.rsa import verify_sha256
 from tests.channels.rigs import rsa_key
-from tests.channels.wechat_asks import payer_order
+from tests.channels.wechat_asks import OK, D, U, payer_order
 from tests.channels.wechat_rigs import (
     APPID,
     AUTH_CODE,
@@ -34,8 +34,6 @@ from tests.channels.wechat_rigs import (
     v3_answer,
     v3_refused,
 )
-
-OK, U, D, P = Verdict.SUCCEEDED, Verdict.UNKNOWN, Verdict.DECLINED, Verdict.PENDING
 
 
 async def test_a_code_for_one_order() -> None:

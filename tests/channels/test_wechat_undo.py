@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from channels.port import HttpResponse, NotSent, Verdict
-from tests.channels.wechat_asks import paths, ref
+from channels.port import HttpResponse, NotSent
+from tests.channels.wechat_asks import OK, D, U, paths, ref
 from tests.channels.wechat_rigs import (
     MCHID,
     CodepayRig,
@@ -18,8 +18,6 @@ from tests.channels.wechat_rigs import (
     v3_paid,
     v3_refused,
 )
-
-OK, U, D, P = Verdict.SUCCEEDED, Verdict.UNKNOWN, Verdict.DECLINED, Verdict.PENDING
 
 
 async def test_an_undo_asks_then_reverses_with_our_certificate() -> None:

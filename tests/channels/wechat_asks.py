@@ -4,9 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from channels.payer_orders import OrderRequest
-from channels.port import PaymentRef
+from channels.port import PaymentRef, Verdict
 from tests.channels.rigs import ref_of
 from tests.channels.wechat_rigs import NOW_MS, WechatRig
+
+OK, U, D, P = Verdict.SUCCEEDED, Verdict.UNKNOWN, Verdict.DECLINED, Verdict.PENDING
 
 
 def ref(rig: WechatRig, method: str = "auth_code", **more: Any) -> PaymentRef:

@@ -1,15 +1,14 @@
 """Draining, and what a new process makes of what the old one left."""
 
 import asyncio
-import ssl
 from typing import Any
 
-import orjson
 import pytest
 
 from channels.port import AnswerLost, HttpRequest, HttpResponse, Send
 from gateway.store.port import JobKind, Store
 from sandbox.scenarios import ALIPAY_CODES, Scenario
+from tests.http.line import Line, signed_payment
 from tests.support.gateway import Place, Running, scanned, with_seams
 from tests.support.waiting import eventually
 
@@ -32,35 +31,6 @@ class Gate:
         return held
 
 
-class Line:
-    """One connection of a till that is written to by hand."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def to(cls, running: Running) -> "Line":
-        trust = ssl.create_default_context(cafile=str(running.place.installation.ca_file))
-        port = running.bound.api_port
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=trust))
-
-    async def heard(self) -> bytes:
-        """All that comes until the gateway hangs up."""
-        async with asyncio.timeout(10):
-            return await self.reader.read()
-
-
-def written(running: Running, number: str) -> tuple[bytes, bytes]:
-    """A signed payment as bytes: all but the end of its body, and that end."""
-    body = orjson.dumps(scanned(APPROVED, number))
-    head = (
-        "POST /v1/payments HTTP/1.1\r\nHost: pos.example\r\nContent-Type: application/json\r\n"
-        f"Authorization: {running.api.authorization('POST', '/v1/payments', body)}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body[:9], body[9:]
-
-
 async def test_draining_finishes_the_old_and_hangs_up(place: Place) -> None:
     """SIGTERM: no new connection, idle ones closed at once, the others after their answer."""
     gate = Gate()
@@ -69,9 +39,10 @@ async def test_draining_finishes_the_old_and_hangs_up(place: Place) -> None:
         idle.writer.write(b"GET /healthz HTTP/1.1\r\nHost: pos.example\r\n\r\n")
         alive = await idle.reader.readuntil(b'"alive"}')
         assert b"connection: close" not in alive.lower()
-        start, end = written(running, "half")
+        payment = signed_payment(running, "half")
+        start, end = payment[:-9], payment[-9:]
         half.writer.write(start)
-        asked.writer.write(b"".join(written(running, "old")))
+        asked.writer.write(signed_payment(running, "old"))
         await gate.reached.wait()
         await eventually(lambda: running.gateway.api_door.in_flight() == 2)
         stopping = asyncio.create_task(running.gateway.stop(20))

@@ -1,8 +1,6 @@
 """Calls in their plain form, which the general server never sees, and those it must see."""
 
 import asyncio
-import ssl
-from collections.abc import Mapping
 
 import orjson
 import pytest
@@ -12,7 +10,8 @@ from gateway.http.plain_calls import PlainCalls, PlainConnection
 from gateway.http.plain_wire import read_plain, written
 from gateway.sources import SystemClock
 from sandbox.scenarios import ALIPAY_CODES, Scenario
-from tests.support.gateway import Running, scanned
+from tests.http.line import Line, signed_payment
+from tests.support.gateway import Running
 from tests.support.waiting import eventually
 
 APPROVED = ALIPAY_CODES[Scenario.APPROVED]
@@ -121,42 +120,6 @@ def test_no_header_becomes_two(value: str) -> None:
         written(ApiResponse(200, {"A": value}, b""), "now", is_last=False)
 
 
-class Line:
-    """One connection, written to by hand."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def to(cls, running: Running) -> "Line":
-        trust = ssl.create_default_context(cafile=str(running.place.installation.ca_file))
-        port = running.bound.api_port
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=trust))
-
-    async def answer(self) -> tuple[bytes, Mapping[str, str], bytes]:
-        """Status line, headers, body."""
-        async with asyncio.timeout(10):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            first, *lines = head.decode().removesuffix("\r\n\r\n").split("\r\n")
-            headers = dict(line.split(": ", 1) for line in lines)
-            body = await self.reader.readexactly(int(headers["Content-Length"]))
-        return first.encode(), headers, body
-
-
-def asked(running: Running, number: str, *more: str, **changes: object) -> bytes:
-    """A signed payment as octets, plain unless ``more`` headers make it something else."""
-    body = orjson.dumps(scanned(APPROVED, number, **changes))
-    lines = [
-        "POST /v1/payments HTTP/1.1",
-        "Host: pos.example",
-        "Content-Type: application/json",
-        f"Authorization: {running.api.authorization('POST', '/v1/payments', body)}",
-        f"Content-Length: {len(body)}",
-        *more,
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
 def served(running: Running) -> tuple[int, int]:
     """Connections that are served here, and by the server behind."""
     api = running.gateway._api
@@ -170,12 +133,12 @@ def served(running: Running) -> tuple[int, int]:
 async def test_both_ways_answer_the_same(running: Running) -> None:
     """The same payment, plain and not: the same status, headers and body."""
     plain, other = await Line.to(running), await Line.to(running)
-    plain.writer.write(asked(running, "one"))
+    plain.writer.write(signed_payment(running, "one"))
     first = await plain.answer()
-    plain.writer.write(asked(running, "one"))
+    plain.writer.write(signed_payment(running, "one"))
     again = await plain.answer()
     assert served(running) == (2, 0)
-    other.writer.write(asked(running, "one", "Connection: keep-alive"))
+    other.writer.write(signed_payment(running, "one", "Connection: keep-alive"))
     behind = await other.answer()
     assert served(running) == (1, 1)
     assert first[0] == b"HTTP/1.1 201 Created"
@@ -190,8 +153,8 @@ async def test_both_ways_answer_the_same(running: Running) -> None:
 async def test_calls_that_come_at_once_are_answered_in_order(running: Running) -> None:
     """A hundred in one write, one of them not plain: each once, in its turn."""
     line = await Line.to(running)
-    octets = [asked(running, f"n{count}") for count in range(100)]
-    octets[70] = asked(running, "n70", "Connection: keep-alive")
+    octets = [signed_payment(running, f"n{count}") for count in range(100)]
+    octets[70] = signed_payment(running, "n70", "Connection: keep-alive")
     line.writer.write(b"".join(octets))
     for count in range(100):
         first, _, body = await line.answer()
@@ -205,7 +168,7 @@ async def test_calls_that_come_at_once_are_answered_in_order(running: Running) -
 async def test_a_call_that_comes_in_pieces_is_the_same_call(running: Running, cut: int) -> None:
     """The server behind waits for the rest; what came before is not lost."""
     line = await Line.to(running)
-    octets = asked(running, "pieces")
+    octets = signed_payment(running, "pieces")
     line.writer.write(octets[:cut])
     await eventually(lambda: served(running) == (0, 1))
     line.writer.write(octets[cut:])
@@ -216,7 +179,7 @@ async def test_a_call_that_comes_in_pieces_is_the_same_call(running: Running, cu
 async def test_who_is_gone_is_charged_and_booked_once(running: Running) -> None:
     """A caller that hangs up ends nothing."""
     line = await Line.to(running)
-    line.writer.write(asked(running, "gone"))
+    line.writer.write(signed_payment(running, "gone"))
     await line.writer.drain()
     await eventually(lambda: running.gateway.api_door.in_flight() == 1 or bool(running.lines()))
     line.writer.close()
