@@ -48,7 +48,7 @@ def _keys(change: Change) -> tuple[object, ...]:
     return (guard,) if reply is None else (guard, (reply.merchant_no, reply.key))
 
 
-def _any_kind(_change: Change) -> object:
+def one_kind(_change: Change) -> object:
     """One kind for every change."""
     return None
 
@@ -67,7 +67,7 @@ class Lane:
         max_queued: int,
         interval_s: float,
         log: Log,
-        kind_of: Callable[[Change], object] = _any_kind,
+        kind_of: Callable[[Change], object] = one_kind,
     ) -> None:
         self._applier = applier
         self._max_batch = max_batch

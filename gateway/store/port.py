@@ -54,6 +54,7 @@ from gateway.store.records import (
     pos_refund_number,
 )
 from gateway.store.shop_port import ShopStore
+from gateway.store.told import is_told
 from reconciliation.night_store import NightStore
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "TerminalReply",
     "TerminalSession",
     "TillEvent",
+    "is_told",
     "pos_refund_number",
 ]
 

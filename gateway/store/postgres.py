@@ -2,16 +2,16 @@
 
 Rules:
 
-* Claims (with lone replies) and advances have a connection and a committer each, so an
-  advance never waits for a claim's commit; each of their batches is one autocommit
-  statement.
+* What is plain (``postgres_plain_rows.py``), and that is most, shares a connection and a
+  committer; the other claims (with lone replies) and the other advances have one each
+  (``postgres_appliers.py``). Two changes of one payment, or of one order key, may meet on
+  different ways, as they may in different processes: the guards decide.
 * A small pool serves reads and cold changes; they are planned afresh each time.
 * A commit is on the server's disk (``synchronous_commit``) before a caller is woken.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, Final
 
 import asyncpg
@@ -19,42 +19,23 @@ import asyncpg
 from domain.errors import ConfigurationError, Unavailable
 from gateway.logs import Log
 from gateway.store.cold import ColdStore
-from gateway.store.database import (
-    Change,
-    Duplicate,
-    Refused,
-    Step,
-    Torn,
-    Value,
-    not_storable,
-    refusal,
-)
-from gateway.store.lane import Lane
+from gateway.store.database import Duplicate, Step, Value, not_storable, refusal
+from gateway.store.lane import Lane, one_kind
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
-from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
+from gateway.store.postgres_appliers import (
+    ADVANCING,
+    CLAIMING,
+    PLAIN,
+    AdvanceApplier,
+    ClaimApplier,
+    PlainApplier,
+    advance_kind,
+    claim_kind,
+)
 from gateway.store.postgres_link import UNREACHABLE, PostgresLink
-from gateway.store.postgres_plain import (
-    PLAIN_ADVANCE,
-    PLAIN_CLAIM,
-    is_plain_advance,
-    is_plain_claim,
-)
-from gateway.store.postgres_rows import (
-    ADVANCES,
-    CHECKOUTS,
-    CLAIMS,
-    NOTICES,
-    POSTINGS,
-    REPLIES,
-    RowType,
-    advance_rows,
-    checkout_advance_rows,
-    checkout_claim_rows,
-    claim_rows,
-    reply_rows,
-)
-from gateway.store.postgres_statements import ADVANCE, CLAIM, COLD, SAVE_REPLY
+from gateway.store.postgres_plain_rows import is_plain_advance, is_plain_claim
+from gateway.store.postgres_statements import COLD
 from gateway.store.rows import Row
 from gateway.store.schema import APPLIED_SQL, check_schema
 
@@ -166,115 +147,17 @@ def _cold_errors() -> Iterator[None]:
         raise Unavailable(f"the database failed: {type(error).__name__}") from error
 
 
-def _claim_kind(change: Change) -> str:
-    """The statement of a claim; of a lone reply its own."""
-    if not isinstance(change, Claim):
-        return SAVE_REPLY
-    if change.moves is None:
-        return CLAIM
-    return OPEN_CHECKOUT if change.moves.checkout.version == 1 else BEGIN_ATTEMPT
-
-
-class _Claims:
-    """The applier of claims and of replies that go with no transition."""
-
-    def __init__(self, link: PostgresLink) -> None:
-        self._link = link
-
-    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """One kind per call: whatever the first change is."""
-        claims = [change for change in changes if isinstance(change, Claim)]
-        if claims:
-            return await self._claim(claims)
-        replies = [change for change in changes if isinstance(change, TerminalReply)]
-        rows = await self._link.fetch(SAVE_REPLY, reply_rows(replies))
-        kept = {tuple(row) for row in rows}
-        return [(reply.merchant_no, reply.key) in kept for reply in replies]
-
-    async def _claim(self, claims: Sequence[Claim]) -> Sequence[bool]:
-        statement = _claim_kind(claims[0])
-        if statement is CLAIM and await self._claim_plainly(claims):
-            return [True] * len(claims)
-        rows_of = claim_rows if statement is CLAIM else checkout_claim_rows
-        won = {row[0] for row in await self._link.fetch(statement, rows_of(claims))}
-        return [claim.order.id in won for claim in claims]
-
-    async def _claim_plainly(self, claims: Sequence[Claim]) -> bool:
-        """Whether they are all plain, and have all won."""
-        if not all(map(is_plain_claim, claims)):
-            return False
-        try:
-            await self._link.fetch(PLAIN_CLAIM, (claims,))
-        except Refused:  # nothing was written: the whole statement tells who was first
-            return False
-        return True
-
-
-_CLAIMING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
-    {
-        PLAIN_CLAIM: (CLAIMS,),
-        CLAIM: (CLAIMS, REPLIES),
-        OPEN_CHECKOUT: (CLAIMS, CHECKOUTS),
-        BEGIN_ATTEMPT: (CLAIMS, CHECKOUTS),
-        SAVE_REPLY: (REPLIES,),
-    }
-)
-"""The claims' statements, with the rows that each takes."""
-_ADVANCING: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
-    {
-        PLAIN_ADVANCE: (ADVANCES,),
-        ADVANCE: (ADVANCES, POSTINGS, NOTICES),
-        ADVANCE_ALL: (ADVANCES, POSTINGS, NOTICES, CHECKOUTS),
-    }
-)
-"""The same of the advances."""
-
-
-def _advance_kind(change: Change) -> str:
-    """The statement of an advance."""
-    return ADVANCE if isinstance(change, Advance) and change.moves is None else ADVANCE_ALL
-
-
-class _Advances:
-    """The applier of advances."""
-
-    def __init__(self, link: PostgresLink) -> None:
-        self._link = link
-
-    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """One kind per call; a move with a checkout is whole or lost."""
-        advances = [change for change in changes if isinstance(change, Advance)]
-        try:
-            if _advance_kind(advances[0]) is ADVANCE:
-                rows = await self._advance(advances)
-            else:
-                rows = await self._link.fetch(ADVANCE_ALL, checkout_advance_rows(advances))
-        except Torn:
-            if len(advances) == 1:
-                return [False]
-            raise
-        moved = {row[0] for row in rows}
-        return [change.payment_id in moved for change in advances]
-
-    async def _advance(self, advances: Sequence[Advance]) -> Sequence[Any]:
-        if all(map(is_plain_advance, advances)):
-            try:
-                return await self._link.fetch(PLAIN_ADVANCE, (advances,))
-            except Torn:  # tills are told of one: nothing was written
-                pass
-        return await self._link.fetch(ADVANCE, advance_rows(advances))
-
-
 class PostgresStore(ColdStore):
     """``Store`` on PostgreSQL; usable once, from ``open`` to ``close``."""
 
     def __init__(self, dsn: str, options: StoreOptions, log: Log) -> None:
         self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
-        self._links = (
-            PostgresLink(dsn, _CLAIMING, options, log),
-            PostgresLink(dsn, _ADVANCING, options, log),
+        self._links = tuple(
+            PostgresLink(dsn, statements, options, log)
+            for statements in (PLAIN, CLAIMING, ADVANCING)
         )
-        self._claims, self._advances = (
+        plain, claims, advances = self._links
+        self._plain, self._claims, self._advances = self._lanes = tuple(
             Lane(
                 applier,
                 max_batch=options.max_batch,
@@ -284,8 +167,9 @@ class PostgresStore(ColdStore):
                 kind_of=kind_of,
             )
             for applier, kind_of in (
-                (_Claims(self._links[0]), _claim_kind),
-                (_Advances(self._links[1]), _advance_kind),
+                (PlainApplier(plain), one_kind),
+                (ClaimApplier(claims), claim_kind),
+                (AdvanceApplier(advances), advance_kind),
             )
         )
 
@@ -313,13 +197,13 @@ class PostgresStore(ColdStore):
         except BaseException:
             await self._disconnect()
             raise
-        self._claims.start()
-        self._advances.start()
+        for lane in self._lanes:
+            lane.start()
 
     async def close(self) -> None:
         """Commit what waits, then disconnect."""
-        await self._claims.close()
-        await self._advances.close()
+        for lane in self._lanes:
+            await lane.close()
         await self._disconnect()
 
     async def ready(self) -> bool:
@@ -336,7 +220,7 @@ class PostgresStore(ColdStore):
 
     def queued(self) -> int:
         """Changes that wait for a committer."""
-        return self._claims.queued() + self._advances.queued()
+        return sum(lane.queued() for lane in self._lanes)
 
     async def claim(self, change: Claim) -> bool:
         """Commit a claim; ``False`` when its key, hold, checkout or a day's sum refuses it.
@@ -353,7 +237,7 @@ class PostgresStore(ColdStore):
             return await self._claim_moving(change, change.moves)
         if change.spends:
             return await self._claim_spending(change)
-        return await self._claims.submit(change)
+        return await (self._plain if is_plain_claim(change) else self._claims).submit(change)
 
     async def advance(self, change: Advance) -> bool:
         """Commit an advance; ``False`` when a version moved, or the hold is taken.
@@ -362,7 +246,7 @@ class PostgresStore(ColdStore):
         """
         if change.takes is not None:
             return await self._advance_taking(change, change.takes)
-        return await self._advances.submit(change)
+        return await (self._plain if is_plain_advance(change) else self._advances).submit(change)
 
     async def save_reply(self, reply: TerminalReply) -> bool:
         """Keep a reply; ``False`` when one exists. Raises as :meth:`claim`."""

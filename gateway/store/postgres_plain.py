@@ -1,59 +1,109 @@
-"""The usual change of a card sale on PostgreSQL: two statements that leave out what it never has.
+"""The usual changes of a payment on PostgreSQL: statements that leave out what these never have.
 
 Rules: those of ``postgres_statements.py``, and:
 
-* The whole statements begin and end a dozen steps each, which is most of what a small batch
-  costs the server, and a card sale needs half of them. A batch whose every change is plain
-  gets these. They write the same rows, or refuse the batch, and then the whole one decides.
-* A plain claim skips no conflict, so nothing needs to know who won: where a key is taken
-  (a terminal repeats its sale, which is rare), nothing of the batch is written (``Refused``).
-* Whether tills are told of a payment is not known from its advance. Where one is, contrary
-  to what its reply to a terminal says, the plain statement divides by zero (``Torn``).
+* The whole statements begin and end a dozen steps each, and every batch costs a commit:
+  together that is most of what a payment costs the server. So claims and advances that are
+  plain (``postgres_plain_rows.py``) share a batch, and one statement writes both. A batch
+  that has only one kind gets that one's half.
+* They write the rows that the whole statements write, or refuse the batch, and then the whole
+  ones decide.
+* A plain claim skips no conflict, so nothing needs to know who won: where a key is taken (a
+  terminal or a merchant repeats a payment, which is rare), nothing of the batch is written
+  (``Refused``).
+* Where tills are told of a payment after all, contrary to what its advance says, the statement
+  divides by zero (``Torn``).
 """
 
 from typing import Final
 
-from gateway.store.port import Advance, Claim
-from gateway.store.postgres_rows import ADVANCES, CLAIMS, further_lines
-from gateway.store.postgres_statements import (
-    ENDED,
-    ENTRY,
-    KEPT,
-    TOLD,
-    begun,
-    columns,
-    moving,
+from domain.payment import Event, Status
+from gateway.store.postgres_plain_rows import BEGUN, LEFT_OUT, PLAIN_ADVANCES, PLAIN_CLAIMS
+from gateway.store.postgres_statements import columns, literals
+from gateway.store.rows import (
+    CLAIM_COLUMNS,
+    FIRST_ATTEMPT,
+    JOB_COLUMNS,
+    NO_LANE,
+    ORDER_COLUMNS,
+    POSTING_COLUMNS,
+    REPLY_COLUMNS,
+    SETTLE,
+    STANDING_COLUMNS,
+    standing_row,
 )
-from gateway.store.rows import CLAIM_COLUMNS, MAY_BE_PARKED
-from gateway.store.statements import IS_TOLD
+from gateway.store.told import IS_TOLD
 
-PLAIN_CLAIM: Final = f"""
-WITH asked AS MATERIALIZED (
-  SELECT * FROM {CLAIMS.rows(1)}
-), {begun("asked")}
-INSERT INTO payments ({columns(CLAIM_COLUMNS)})
-SELECT {columns(CLAIM_COLUMNS)} FROM asked
+_BEGUN: Final = standing_row(BEGUN)[: len(CLAIM_COLUMNS) - len(ORDER_COLUMNS)]
+_STANDING: Final = ", ".join(
+    f"{column} = {literals([LEFT_OUT[column]]) if column in LEFT_OUT else f'i.{column}'}"
+    for column in STANDING_COLUMNS
+)
+
+_ASKED: Final = f"asked AS MATERIALIZED (SELECT * FROM {PLAIN_CLAIMS.rows(1)})"
+_PAYMENTS: Final = f"""
+  INSERT INTO payments ({columns(CLAIM_COLUMNS)})
+  SELECT {columns(ORDER_COLUMNS)}, {literals(_BEGUN)} FROM asked
 """
+_BEGINNING: Final = f"""attempted AS (
+  INSERT INTO attempts (payment_id, attempt_no, channel, account_id, channel_order_no)
+  SELECT id, {FIRST_ATTEMPT}, channel, account_id, channel_order_no
+  FROM asked WHERE channel_order_no <> ''
+), scheduled AS (
+  INSERT INTO jobs ({columns(JOB_COLUMNS)})
+  SELECT '{SETTLE}:' || id, '{SETTLE}', CASE account_id WHEN '' THEN '{NO_LANE}' ELSE account_id END,
+    id, due_at_ms, 0, 0, FALSE
+  FROM asked WHERE due_at_ms IS NOT NULL
+)"""
+_BEGUN_LINES: Final = f"""
+  SELECT id, {BEGUN.version}, '{Event.SUBMIT.value}', '{Status.CREATED.value}', '{BEGUN.status.value}',
+    created_at_ms
+  FROM asked
+"""
+
+
+def _moving(parameter: int) -> str:
+    """Moves what stands where it was, ends its job, posts its entry and keeps its reply."""
+    return f"""moved AS (
+  UPDATE payments p SET {_STANDING}
+  FROM {PLAIN_ADVANCES.rows(parameter)} i
+  WHERE p.id = ANY (ARRAY[i.id]) AND p.version = i.version - 1
+    AND p.merchant_no IS NOT DISTINCT FROM i.merchant_no
+  RETURNING i.*, {IS_TOLD} AS is_told
+), ended AS (
+  DELETE FROM jobs j USING moved WHERE j.id = ANY (ARRAY['{SETTLE}:' || moved.id])
+), posted AS (
+  INSERT INTO postings ({columns(POSTING_COLUMNS)})
+  SELECT id, version, 0, account_0, amount_fen, currency, at_ms, entry
+  FROM moved WHERE account_0 IS NOT NULL
+  UNION ALL
+  SELECT id, version, 1, account_1, -amount_fen, currency, at_ms, entry
+  FROM moved WHERE account_0 IS NOT NULL
+), kept AS (
+  INSERT INTO terminal_replies ({columns(REPLY_COLUMNS)})
+  SELECT merchant_no, {columns(REPLY_COLUMNS[1:], "reply_")} FROM moved WHERE reply_key IS NOT NULL
+)"""
+
+
+def _history(lines: str) -> str:
+    """Writes lines of history."""
+    return f"""told AS (
+  INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms) {lines}
+)"""
+
+
+_MOVED_LINES: Final = "SELECT id, version, event, previous, status, at_ms FROM moved"
+_WHO_MOVED: Final = "SELECT id FROM moved WHERE 1 = 1 / CASE WHEN is_told THEN 0 ELSE 1 END"
+
+PLAIN_CLAIM: Final = f"WITH {_ASKED}, {_BEGINNING}, {_history(_BEGUN_LINES)} {_PAYMENTS}"
 """Answers nothing: all have won."""
 
-PLAIN_ADVANCE: Final = f"""
-WITH {moving(ADVANCES.rows(1), f"{IS_TOLD} AS is_told")}, {ENDED}, {TOLD}, posted AS ({ENTRY}), {KEPT}
-SELECT id FROM moved WHERE 1 = 1 / CASE WHEN is_told THEN 0 ELSE 1 END
+PLAIN_ADVANCE: Final = f"WITH {_moving(1)}, {_history(_MOVED_LINES)} {_WHO_MOVED}"
+"""Answers who moved."""
+
+PLAIN_BOTH: Final = f"""
+WITH {_ASKED}, claimed AS ({_PAYMENTS}), {_BEGINNING}, {_moving(2)},
+{_history(f"{_BEGUN_LINES} UNION ALL {_MOVED_LINES}")}
+{_WHO_MOVED}
 """
-
-
-def is_plain_claim(claim: Claim) -> bool:
-    """Whether it is a terminal's order, which no till is told of, and no reply is kept yet."""
-    return claim.reply is None and claim.order.door == "pos"
-
-
-def is_plain_advance(change: Advance) -> bool:
-    """Whether a payment that nobody looked into ends, and nobody but its terminal hears of it."""
-    return (
-        change.reply is not None
-        and change.due_at_ms is None
-        and change.notice is None
-        and not change.standing.parked_reason
-        and change.previous not in MAY_BE_PARKED
-        and not further_lines(change)
-    )
+"""Both; answers who moved."""

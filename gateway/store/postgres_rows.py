@@ -75,7 +75,8 @@ class _PostingLine:
     line: int
 
 
-def _prefixed(table: str, *columns: str) -> tuple[str, ...]:
+def prefixed(table: str, *columns: str) -> tuple[str, ...]:
+    """The columns of a row type that have the types of a table's."""
     return tuple(f"{table}.{column}" for column in columns)
 
 
@@ -158,31 +159,31 @@ def _reply_row(kept: Claim | TerminalReply) -> tuple[Any, ...]:
 
 CLAIMS: Final = RowType(
     "posgate_claims",
-    (*_prefixed("payments", *CLAIM_COLUMNS), "jobs.due_at_ms", "payment_events.event"),
+    (*prefixed("payments", *CLAIM_COLUMNS), "jobs.due_at_ms", "payment_events.event"),
     _claim_row,
 )
 ADVANCES: Final = RowType(
     "posgate_advances",
     (
-        *_prefixed("payments", "id", "merchant_no", *STANDING_COLUMNS),
-        *_prefixed("jobs", "due_at_ms", "lane"),
-        *_prefixed("payment_events", "event", "previous", "at_ms"),
+        *prefixed("payments", "id", "merchant_no", *STANDING_COLUMNS),
+        *prefixed("jobs", "due_at_ms", "lane"),
+        *prefixed("payment_events", "event", "previous", "at_ms"),
         "postings.account AS account_0",
         "postings.amount_fen AS amount_fen_0",
         "postings.account AS account_1",
         "postings.amount_fen AS amount_fen_1",
-        *_prefixed("postings", "currency", "entry"),
+        *prefixed("postings", "currency", "entry"),
         *(f"terminal_replies.{column} AS reply_{column}" for column in REPLY_COLUMNS),
     ),
     _advance_row,
 )
-POSTINGS: Final = RowType("posgate_postings", _prefixed("postings", *POSTING_COLUMNS), _posting_row)
-NOTICES: Final = RowType("posgate_notices", _prefixed("notices", *NOTICE_COLUMNS), _notice_row)
+POSTINGS: Final = RowType("posgate_postings", prefixed("postings", *POSTING_COLUMNS), _posting_row)
+NOTICES: Final = RowType("posgate_notices", prefixed("notices", *NOTICE_COLUMNS), _notice_row)
 CHECKOUTS: Final = RowType(
     "posgate_checkouts",
     (
         "payment_events.payment_id",
-        *_prefixed("checkouts", *CHECKOUT_COLUMNS),
+        *prefixed("checkouts", *CHECKOUT_COLUMNS),
         "jobs.due_at_ms",
     ),
     _checkout_row,
@@ -190,7 +191,7 @@ CHECKOUTS: Final = RowType(
 """The checkout that a claim makes, or that a change of an attempt moves."""
 REPLIES: Final = RowType(
     "posgate_replies",
-    ("payment_events.payment_id", *_prefixed("terminal_replies", *REPLY_COLUMNS)),
+    ("payment_events.payment_id", *prefixed("terminal_replies", *REPLY_COLUMNS)),
     _reply_row,
 )
 

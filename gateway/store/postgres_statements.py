@@ -43,7 +43,8 @@ from gateway.store.rows import (
     SUBJECT_PREFIX_LENGTH,
     TILL_EVENT_COLUMNS,
 )
-from gateway.store.statements import IS_TOLD, SHOWN_STATUS
+from gateway.store.statements import SHOWN_STATUS
+from gateway.store.told import IS_TOLD
 
 PINNED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -75,12 +76,13 @@ def columns(names: Sequence[str], alias: str = "") -> str:
     return ", ".join(f"{alias}{name}" for name in names)
 
 
-def _literals(values: Sequence[str | int]) -> str:
+def literals(values: Sequence[str | int]) -> str:
+    """A list of constants."""
     return ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
 
 
 _CASE_OF_MOVED: Final = f"'{CASE_PREFIX}' || substr(moved.id, {SUBJECT_PREFIX_LENGTH + 1})"
-_MAY_BE_PARKED: Final = _literals([status.value for status in MAY_BE_PARKED])
+_MAY_BE_PARKED: Final = literals([status.value for status in MAY_BE_PARKED])
 
 
 def begun(claims: str) -> str:
@@ -188,7 +190,7 @@ MOVED: Final = f"""
     AND moved.previous IN ({_MAY_BE_PARKED}) AND c.is_open IS NOT DISTINCT FROM TRUE
 ), noticed AS (
   INSERT INTO notices ({columns(NOTICE_COLUMNS + NOTICE_STATE_COLUMNS)})
-  SELECT {columns(NOTICE_COLUMNS)}, {_literals(NEW_NOTICE)} FROM {NOTICES.rows(3)}
+  SELECT {columns(NOTICE_COLUMNS)}, {literals(NEW_NOTICE)} FROM {NOTICES.rows(3)}
   WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
   RETURNING event_id, endpoint, created_at_ms
 ), queued AS (

@@ -137,6 +137,8 @@ class Advance:
     notice: Notice | None = None
     takes: TakenHold | None = None
     moves: CheckoutMove | None = None
+    is_told: bool = True
+    """Whether tills may be told of the payment (``told.is_told``); decides nothing but the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

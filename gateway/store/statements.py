@@ -20,12 +20,10 @@ from gateway.store.rows import (
     STANDING_COLUMNS,
     TILL_EVENT_COLUMNS,
 )
+from gateway.store.told import IS_TOLD
 
 SHOWN_STATUS: Final = f"CASE parked_reason WHEN '' THEN status ELSE '{Status.UNKNOWN.value}' END"
 """The word that a payment is shown with."""
-IS_TOLD: Final = "door NOT IN ('pos', 'checkout') AND (store_id <> '' OR terminal_id <> '')"
-"""What tills are told of: not what a terminal sold, which has its reply, and not the attempts
-of a checkout, of which nobody but us knows."""
 
 
 def insert(table: str, columns: Sequence[str]) -> str:

@@ -14,9 +14,10 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from domain.errors import ConfigurationError, Unavailable
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import MODELS
-from gateway.store.port import RefundClaimed, Store
+from gateway.store.port import Advance, RefundClaimed, Store
 from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
-from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_CLAIM
+from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
+from gateway.store.postgres_plain_rows import PLAIN_ADVANCES, PLAIN_CLAIMS
 from gateway.store.postgres_rows import (
     ADVANCES,
     CHECKOUTS,
@@ -43,6 +44,9 @@ HOT_TABLES = (
     "notices",
     "cases",
 )
+ROW_TYPES = (
+    CLAIMS, CHECKOUTS, ADVANCES, POSTINGS, REPLIES, NOTICES, PLAIN_CLAIMS, PLAIN_ADVANCES,
+)  # fmt: skip
 
 
 async def test_the_migrations_say_what_the_models_say() -> None:
@@ -76,6 +80,7 @@ async def _generic_plan(connection: Any, sql: str) -> list[dict[str, Any]]:
         (PLAIN_CLAIM, (0, 0)),
         (ADVANCE, (2, 3)),
         (PLAIN_ADVANCE, (0, 2)),
+        (PLAIN_BOTH, (0, 2)),
         (OPEN_CHECKOUT, (3, 0)),
         (BEGIN_ATTEMPT, (2, 1)),
         (ADVANCE_ALL, (3, 5)),
@@ -85,6 +90,7 @@ async def _generic_plan(connection: Any, sql: str) -> list[dict[str, Any]]:
         "plain claim",
         "advance",
         "plain advance",
+        "plain claim and advance",
         "checkout",
         "attempt",
         "advance with its checkout",
@@ -96,7 +102,7 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
     """A plan made on tiny tables lives on while they grow: it must not read them whole."""
     connection = await asyncpg.connect(postgres_url, server_settings=dict(PINNED))
     try:
-        await make_row_types(connection, (CLAIMS, CHECKOUTS, ADVANCES, POSTINGS, REPLIES, NOTICES))
+        await make_row_types(connection, ROW_TYPES)
         if rows:
             await connection.fetch(CLAIM, *claim_rows([sample_claim(n) for n in range(rows)]))
         if analyzed:
@@ -111,7 +117,7 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
         for node in nodes
         if node["Node Type"] == "Index Scan"
     }
-    if sql in (ADVANCE, ADVANCE_ALL, PLAIN_ADVANCE):
+    if sql in (ADVANCE, ADVANCE_ALL, PLAIN_ADVANCE, PLAIN_BOTH):
         beside = {ADVANCE: {"cases_pkey"}, ADVANCE_ALL: {"cases_pkey", "checkouts_pkey"}}
         assert set(probes) == {"payments_pkey", "jobs_pkey"} | beside.get(sql, set())
         assert "ARRAY[i.id]" in probes["payments_pkey"]
@@ -131,11 +137,15 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
 
 
 async def six_hundred_payments(store: Store) -> None:
-    """A load in groups of a hundred; closes the store."""
-    for start in range(0, 600, 100):
-        numbers = range(start, start + 100)
-        assert all(await asyncio.gather(*(store.claim(sample_claim(n)) for n in numbers)))
-        assert all(await asyncio.gather(*(store.advance(sample_advance(n)) for n in numbers)))
+    """A load in groups of a hundred, which end while the next begin, half of them plainly; closes
+    the store.
+    """
+    ending: list[Advance] = []
+    for start in range(0, 700, 100):
+        numbers = range(start, min(start + 100, 600))
+        beginning = [store.claim(sample_claim(number)) for number in numbers]
+        assert all(await asyncio.gather(*beginning, *map(store.advance, ending)))
+        ending = [sample_advance(number, is_told=number % 2 > 0) for number in numbers]
     await store.close()
 
 
@@ -257,7 +267,7 @@ async def test_a_crash_of_postgres_loses_nothing_acknowledged_and_the_store_reco
             number = next(numbers)
             try:
                 assert await store.claim(sample_claim(number))
-                assert await store.advance(sample_advance(number))
+                assert await store.advance(sample_advance(number, is_told=number % 2 > 0))
             except Unavailable:
                 refused.set()
                 await asyncio.sleep(0.01)

@@ -1,6 +1,6 @@
-"""The plain statements of PostgreSQL write the very rows of the whole ones, or nothing."""
+"""The plain statements of PostgreSQL write the very rows of the whole ones; what is plain."""
 
-import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,14 +8,15 @@ from typing import Any
 import asyncpg
 import pytest
 
+from domain.checkout import Checkout, CheckoutStatus
 from domain.decline import Decline, DeclineReason
-from domain.errors import Conflict
+from domain.ledger import Entry
 from domain.payment import Event, Standing, Status
-from gateway.store.port import Advance, Claim
-from gateway.store.postgres_link import PostgresLink
-from gateway.store.postgres_plain import (
-    PLAIN_ADVANCE,
-    PLAIN_CLAIM,
+from gateway.store.port import Advance, CheckoutMove, Claim, is_told
+from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
+from gateway.store.postgres_plain_rows import (
+    PLAIN_ADVANCES,
+    PLAIN_CLAIMS,
     is_plain_advance,
     is_plain_claim,
 )
@@ -31,7 +32,8 @@ from gateway.store.postgres_rows import (
     make_row_types,
 )
 from gateway.store.postgres_statements import ADVANCE, CLAIM, PINNED
-from tests.store.conftest import OpenStore
+from gateway.store.told import IS_TOLD
+from tests.store.conftest import Look
 from tests.store.test_engines import HOT_TABLES
 from tests.support.payments import (
     MERCHANT,
@@ -39,7 +41,6 @@ from tests.support.payments import (
     sample_claim,
     sample_notice,
     sample_order,
-    sample_parking,
     sample_postings,
     sample_reply,
     sample_shop_claim,
@@ -47,42 +48,65 @@ from tests.support.payments import (
 
 TABLES = (*HOT_TABLES, "till_events")
 Rows = Mapping[str, Sequence[tuple[Any, ...]]]
+Asked = Sequence[tuple[str, Parameters]]
+
+DEBIT, CREDIT = sample_postings()
+MOVE = CheckoutMove(
+    checkout=Checkout(
+        id="pay_ABC", merchant_no=MERCHANT, status=CheckoutStatus.WAITING, version=1, attempts=0,
+        wallets=("alipay",), is_single=True, code_id="", created_at_ms=1_000, expires_at_ms=9_000,
+    ),
+    due_at_ms=9_000,
+)  # fmt: skip
 
 
 def paid(number: int, **changes: Any) -> Advance:
-    """The approval of a terminal's sale, with its reply."""
-    return replace(sample_advance(number, reply=sample_reply(f"k{number}")), **changes)
+    """The approval of a payment that no till is told of, with a terminal's reply."""
+    plain = sample_advance(number, reply=sample_reply(f"k{number}"), is_told=False)
+    return replace(plain, **changes)
 
 
-def declined(number: int) -> Advance:
-    """The refusal of a terminal's sale, with its reply."""
-    decline = Decline(DeclineReason.DECLINED, "51")
-    standing = Standing(status=Status.FAILED, version=2, decline=decline)
-    return paid(number, event=Event.DECLINE, standing=standing, postings=())
+def stands(**changes: Any) -> Standing:
+    """Where an approved payment stands, but for ``changes``."""
+    return replace(sample_advance(0).standing, **changes)
 
 
-CLAIMED = (
-    *(sample_claim(number) for number in range(4)),
-    sample_claim(4, due_at_ms=None),
-    sample_claim(5, channel_order_no=""),
-    sample_claim(6, account_id=""),
+def claimed(first: int) -> Sequence[Claim]:
+    """Ten claims: of a terminal's sales, of the API's, of a page's; each of the last three odd."""
+    return (
+        *(sample_claim(number) for number in range(first, first + 5)),
+        sample_claim(first + 5, door="api", terminal_id=""),
+        sample_claim(first + 6, door="page", terminal_id="", pan_sealed=b"", pan_token=b"t" * 32),
+        sample_claim(first + 7, due_at_ms=None),
+        sample_claim(first + 8, channel_order_no=""),
+        sample_claim(first + 9, account_id=""),
+    )
+
+
+CARD = stands(channel_trade_no="T7", channel_reference="R7", card_organisation="CUP")
+REFUSED = Standing(
+    status=Status.FAILED, version=2, decline=Decline(DeclineReason.INSUFFICIENT_FUNDS, "51")
 )
 ADVANCED = (
     paid(0),
-    declined(1),
-    paid(2, merchant_no="m2"),
-    paid(3, standing=sample_advance(3, version=3).standing),
-    *(paid(number) for number in range(4, 8)),
+    paid(1, event=Event.DECLINE, standing=REFUSED, postings=()),
+    paid(2, merchant_no="m2", reply=None),
+    paid(3, standing=stands(version=3)),
+    paid(4, previous=Status.PENDING, standing=CARD),
+    paid(5, reply=None),
+    paid(6, event=Event.DECLINE, standing=replace(REFUSED, decline=None), postings=(), reply=None),
+    *(paid(number) for number in range(7, 10)),
+    paid(77),
 )
+"""Two of them lose, of another's payment and to a version; one is of no payment."""
 
 
-async def _written(
-    url: str, asked: Sequence[tuple[str, Parameters]]
-) -> tuple[Sequence[Sequence[Any]], Rows]:
+async def _written(url: str, asked: Asked) -> tuple[Sequence[Sequence[Any]], Rows]:
     """What the statements answer, and every row after them; all of it is taken back."""
     connection = await asyncpg.connect(url, server_settings=dict(PINNED))
+    types = (CLAIMS, ADVANCES, POSTINGS, REPLIES, NOTICES, PLAIN_CLAIMS, PLAIN_ADVANCES)
     try:
-        await make_row_types(connection, (CLAIMS, ADVANCES, POSTINGS, REPLIES, NOTICES))
+        await make_row_types(connection, types)
         transaction = connection.transaction()
         await transaction.start()
         answers = [sorted(await connection.fetch(sql, *values)) for sql, values in asked]
@@ -96,144 +120,131 @@ async def _written(
     return answers, rows
 
 
-async def test_a_plain_statement_writes_what_the_whole_one_writes(postgres_url: str) -> None:
-    """Paid, declined, lost, of another merchant, without a job, without a number, unknown."""
-    assert all(map(is_plain_claim, CLAIMED))
+def _counted(rows: Rows) -> Mapping[str, int]:
+    return {table: len(found) for table, found in rows.items() if found}
+
+
+async def test_a_plain_claim_writes_what_the_whole_one_writes(postgres_url: str) -> None:
+    """With and without a job, a number at the channel, an account, a card."""
+    claims = claimed(0)
+    assert all(map(is_plain_claim, claims))
+    (answer,), rows = await _written(postgres_url, [(PLAIN_CLAIM, (claims,))])
+    (won,), rows_of_the_whole = await _written(postgres_url, [(CLAIM, claim_rows(claims))])
+    assert rows == rows_of_the_whole
+    assert (len(answer), len(won)) == (0, 10)
+    assert _counted(rows) == {"payments": 10, "attempts": 9, "jobs": 9, "payment_events": 10}
+
+
+async def test_a_plain_advance_writes_what_the_whole_one_writes(postgres_url: str) -> None:
+    """Paid, declined, closed; lost, of another merchant, of nobody; with and without a reply."""
     assert all(map(is_plain_advance, ADVANCED))
-    whole = [(CLAIM, claim_rows(CLAIMED)), (ADVANCE, advance_rows(ADVANCED))]
-    plain: list[tuple[str, Parameters]] = [
-        (PLAIN_CLAIM, (CLAIMED,)),
-        (PLAIN_ADVANCE, (ADVANCED,)),
-    ]
+    before = (CLAIM, claim_rows(claimed(0)))
+    plain = [before, (PLAIN_ADVANCE, (ADVANCED,))]
+    whole = [before, (ADVANCE, advance_rows(ADVANCED))]
     (_, moved), rows = await _written(postgres_url, plain)
-    (won, moved_by_the_whole), rows_of_the_whole = await _written(postgres_url, whole)
+    (_, moved_by_the_whole), rows_of_the_whole = await _written(postgres_url, whole)
     assert (moved, rows) == (moved_by_the_whole, rows_of_the_whole)
-    assert (len(won), len(moved)) == (7, 5)
-    written = {table: len(found) for table, found in rows.items() if found}
-    assert written == {
-        "payments": 7,
-        "attempts": 6,
+    assert [row[0] for row in moved] == [
+        sample_order(number).id for number in (0, 1, 4, 5, 6, 7, 8, 9)
+    ]
+    assert _counted(rows) == {
+        "payments": 10,
+        "attempts": 9,
         "jobs": 2,
-        "payment_events": 12,
-        "postings": 8,
-        "terminal_replies": 5,
+        "payment_events": 18,
+        "postings": 12,
+        "terminal_replies": 6,
+    }
+
+
+async def test_both_in_one_write_what_both_write(postgres_url: str) -> None:
+    """Ten begin while ten move."""
+    before, claims = (CLAIM, claim_rows(claimed(0))), claimed(100)
+    both = [before, (PLAIN_BOTH, (claims, ADVANCED))]
+    whole = [before, (CLAIM, claim_rows(claims)), (ADVANCE, advance_rows(ADVANCED))]
+    (_, moved), rows = await _written(postgres_url, both)
+    (_, won, moved_by_the_whole), rows_of_the_whole = await _written(postgres_url, whole)
+    assert (moved, rows) == (moved_by_the_whole, rows_of_the_whole)
+    assert (len(won), len(moved)) == (10, 8)
+    assert _counted(rows) == {
+        "payments": 20,
+        "attempts": 18,
+        "jobs": 11,
+        "payment_events": 28,
+        "postings": 12,
+        "terminal_replies": 6,
     }
 
 
 @pytest.mark.parametrize(
-    "change",
+    "changes",
     [
-        paid(0, reply=None),
-        paid(0, due_at_ms=9_000),
-        paid(0, notice=sample_notice(0)),
-        paid(0, previous=Status.UNKNOWN),
-        paid(0, previous=Status.REVERSING),
-        paid(0, postings=(*sample_postings(), *sample_postings())),
-        paid(0, postings=sample_postings()[:1]),
-        replace(sample_parking(0), reply=sample_reply("k")),
+        {"is_told": True},
+        {"notice": sample_notice(0)},
+        {"due_at_ms": 9_000},
+        {"standing": Standing(status=Status.UNKNOWN, version=2, parked_reason="amount_mismatch")},
+        {"previous": Status.UNKNOWN},
+        {"previous": Status.REVERSING},
+        {"previous": Status.SUCCEEDED},
+        {"previous": Status.AUTHORIZED},
+        {"standing": stands(refunding_fen=1)},
+        {"standing": stands(returned_fen=1)},
+        {"standing": stands(notices=1)},
+        {"postings": (DEBIT, CREDIT, DEBIT, CREDIT)},
+        {"postings": (DEBIT,)},
+        {"postings": (DEBIT, replace(CREDIT, entry=Entry.FEE))},
+        {"postings": (DEBIT, replace(CREDIT, currency="HKD"))},
+        {"postings": (DEBIT, replace(CREDIT, amount_fen=-1))},
+        {"postings": (DEBIT, replace(CREDIT, amount_fen=DEBIT.amount_fen))},
+        {"reply": replace(sample_reply("k0"), merchant_no="m2")},
+        {"moves": MOVE},
     ],
-    ids=["nobody", "open", "notice", "unknown", "reversing", "four lines", "one line", "parked"],
+    ids=",".join,
 )
-def test_what_more_hangs_on_is_not_plain(change: Advance) -> None:
-    """Each of these has a row that the plain statement does not write."""
-    assert not is_plain_advance(change)
+def test_what_more_hangs_on_is_not_plain(changes: Mapping[str, Any]) -> None:
+    """Each of these has something that the plain statement does not write."""
+    assert is_plain_advance(paid(0))
+    assert not is_plain_advance(paid(0, **changes))
+
+
+def test_an_advance_is_told_of_until_somebody_knows_better() -> None:
+    """Whoever makes one and does not know the order goes the way that tells tills."""
+    assert not is_plain_advance(sample_advance(0))
 
 
 @pytest.mark.parametrize(
-    "claim",
+    "changes",
     [
-        sample_claim(0, reply=sample_reply("k")),
-        sample_shop_claim(0),
-        sample_claim(0, door="api"),
+        {"reply": sample_reply("k")},
+        {"order": sample_shop_claim(0).order},
+        {"order": sample_order(0, door="api")},
+        {"event": Event.UNDO},
+        {"standing": Standing(status=Status.CLOSED, version=1)},
+        {"standing": Standing(status=Status.SUBMITTED, version=2)},
+        {"standing": Standing(status=Status.SUBMITTED, version=1, channel_trade_no="T")},
+        {"standing": Standing(status=Status.SUBMITTED, version=1, parked_reason="why")},
+        {"moves": MOVE},
     ],
-    ids=["reply", "shop", "api"],
+    ids=",".join,
 )
-def test_nor_is_a_claim_with_more(claim: Claim) -> None:
-    """A reply is kept, or tills may be told."""
-    assert not is_plain_claim(claim)
+def test_nor_is_a_claim_with_more(changes: Mapping[str, Any]) -> None:
+    """A reply is kept, tills may be told, or it begins elsewhere than a payment does."""
+    assert is_plain_claim(sample_claim(0))
+    assert not is_plain_claim(replace(sample_claim(0), **changes))
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements that the stores ask, in order."""
-    seen: list[str] = []
-    fetch = PostgresLink.fetch
-
-    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
-        seen.append(sql)
-        return await fetch(self, sql, parameters)
-
-    monkeypatch.setattr(PostgresLink, "fetch", noted)
-    return seen
-
-
-async def test_a_card_sale_is_two_plain_statements(
-    postgres_url: str, open_store: OpenStore, asked: list[str]
-) -> None:
-    """Whoever moves it second has lost, and nothing is kept of that."""
-    store = await open_store(postgres_url)
-    assert await store.claim(sample_claim(1))
-    assert await store.advance(paid(1))
-    assert not await store.advance(paid(1, reply=sample_reply("late")))
-    assert asked == [PLAIN_CLAIM, PLAIN_ADVANCE, PLAIN_ADVANCE]
-    assert await store.terminal_reply(MERCHANT, "late") is None
-
-
-async def test_a_key_that_is_taken_costs_its_neighbours_a_second_statement_and_no_more(
-    postgres_url: str, open_store: OpenStore, asked: list[str]
-) -> None:
-    """The plain statement writes nothing; the whole one tells who was first."""
-    store = await open_store(postgres_url)
-    assert await store.claim(sample_claim(2))
-    asked.clear()
-    claims = [sample_claim(1), sample_claim(2, id="PAY2", channel_order_no="C2"), sample_claim(3)]
-    assert await asyncio.gather(*map(store.claim, claims)) == [True, False, True]
-    assert asked == [PLAIN_CLAIM, CLAIM]
-    assert await store.payment("PAY2") is None
-    assert await store.events("PAY2") == []
-    assert await store.payment_by_channel_order("a1", "C2") is None
-
-
-async def test_a_number_that_is_taken_is_a_conflict_of_who_brought_it(
-    postgres_url: str, open_store: OpenStore
-) -> None:
-    """Its channel order number was used before: refused alone, as ever."""
-    store = await open_store(postgres_url)
-    assert await store.claim(sample_claim(2))
-    taken = sample_order(2).channel_order_no
-    claims = [sample_claim(1), sample_claim(4, channel_order_no=taken), sample_claim(3)]
-    first, refused, third = await asyncio.gather(*map(store.claim, claims), return_exceptions=True)
-    assert (first, third) == (True, True)
-    assert isinstance(refused, Conflict)
-
-
-async def test_a_batch_with_one_that_is_not_plain_is_one_whole_statement(
-    postgres_url: str, open_store: OpenStore, asked: list[str]
-) -> None:
-    """No batch is split for it."""
-    store = await open_store(postgres_url)
-    claims = [sample_claim(0), sample_claim(1, reply=sample_reply("c")), sample_claim(2)]
-    assert all(await asyncio.gather(*map(store.claim, claims)))
-    advances = [paid(0), sample_advance(1, notice=sample_notice(1)), paid(2)]
-    assert all(await asyncio.gather(*map(store.advance, advances)))
-    assert asked == [CLAIM, ADVANCE]
-
-
-async def test_a_payment_that_tills_are_told_of_is_never_moved_without_telling(
-    postgres_url: str, open_store: OpenStore, asked: list[str]
-) -> None:
-    """Its reply to a terminal says otherwise, the row does not: all is written after all."""
-    store = await open_store(postgres_url)
-    for claim in (sample_claim(0), sample_shop_claim(1), sample_claim(2)):
-        assert await store.claim(claim)
-    asked.clear()
-    assert all(await asyncio.gather(*(store.advance(paid(number)) for number in range(3))))
-    assert asked == [PLAIN_ADVANCE, ADVANCE]
-    told = await store.till_events(0, 10)
-    assert [(event.payment_id, event.status) for event in told] == [
-        (sample_order(1).id, Status.SUBMITTED.value),
-        (sample_order(1).id, Status.SUCCEEDED.value),
+async def test_we_and_the_database_agree_on_what_tills_are_told_of(look: Look) -> None:
+    """Every door, with and without a store and a terminal: one rule, written twice."""
+    doors, ids = ("api", "pos", "checkout", "page", "screen"), ("", "X1")
+    orders = [
+        sample_order(0, door=door, store_id=store_id, terminal_id=terminal_id)
+        for door, store_id, terminal_id in itertools.product(doors, ids, ids)
     ]
-    for number in range(3):
-        assert len(await store.events(sample_order(number).id)) == 2
-        assert len(await store.postings(sample_order(number).id)) == 2
+    asked = " UNION ALL ".join(
+        f"SELECT {number} AS number, '{order.door}' AS door, '{order.store_id}' AS store_id, "
+        f"'{order.terminal_id}' AS terminal_id"
+        for number, order in enumerate(orders)
+    )
+    told = await look(f"SELECT {IS_TOLD} FROM ({asked}) AS orders ORDER BY number")
+    assert [bool(row[0]) for row in told] == [is_told(order) for order in orders]
+    assert sum(map(is_told, orders)) == 9

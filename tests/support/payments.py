@@ -77,8 +77,9 @@ def sample_advance(
     reply: TerminalReply | None = None,
     trade_no: str = "",
     notice: Notice | None = None,
+    is_told: bool = True,
 ) -> Advance:
-    """The approval of order ``number``, with its capture."""
+    """The approval of order ``number``, with its capture; plain only where it is not told of."""
     return Advance(
         payment_id=f"PAY{number:029d}",
         merchant_no=MERCHANT,
@@ -97,6 +98,7 @@ def sample_advance(
         postings=sample_postings(),
         reply=reply,
         notice=notice,
+        is_told=is_told,
     )
 
 

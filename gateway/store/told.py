@@ -1,0 +1,17 @@
+"""What tills are told of, as one rule in two languages; a test holds them to each other."""
+
+from typing import Final
+
+from domain.checkout import ATTEMPT_DOOR
+from domain.payment import Order
+
+_UNTOLD: Final = ("pos", ATTEMPT_DOOR)
+"""The doors whose payments no till is told of: a terminal has the reply of what it sold, and
+of a checkout's attempts nobody but us knows."""
+IS_TOLD: Final = f"door NOT IN {_UNTOLD} AND (store_id <> '' OR terminal_id <> '')"
+"""Whether tills are told of the moves of a row of ``payments``."""
+
+
+def is_told(order: Order) -> bool:
+    """Whether tills are told of the moves of an order."""
+    return order.door not in _UNTOLD and bool(order.store_id or order.terminal_id)

@@ -1,0 +1,344 @@
+"""What is plain shares a batch on PostgreSQL; where one is refused, nobody else comes to harm."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+
+from domain.errors import Conflict, Unavailable, Unprocessable
+from domain.payment import Status
+from gateway.store.database import Refused
+from gateway.store.port import Claim, Store
+from gateway.store.postgres_link import Asked, PostgresLink
+from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
+from gateway.store.postgres_rows import Parameters
+from gateway.store.postgres_statements import ADVANCE, CLAIM
+from tests.store.conftest import OpenStore
+from tests.store.test_plain import paid
+from tests.support.payments import (
+    MERCHANT,
+    sample_advance,
+    sample_claim,
+    sample_notice,
+    sample_order,
+    sample_reply,
+    sample_shop_claim,
+)
+
+Outcomes = Sequence[bool | BaseException]
+WHOLE = (CLAIM, ADVANCE)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the store asks, in order: a statement, or those of one transaction."""
+    seen: list[object] = []
+    fetch, fetch_all = PostgresLink.fetch, PostgresLink.fetch_all
+
+    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
+        seen.append(sql)
+        return await fetch(self, sql, parameters)
+
+    async def noted_all(self: PostgresLink, asked: Sequence[Asked]) -> Sequence[Sequence[Any]]:
+        seen.append(tuple(sql for sql, _ in asked))
+        return await fetch_all(self, asked)
+
+    monkeypatch.setattr(PostgresLink, "fetch", noted)
+    monkeypatch.setattr(PostgresLink, "fetch_all", noted_all)
+    return seen
+
+
+async def together(*changes: Awaitable[bool]) -> Outcomes:
+    """Changes that come at once, and what each is told."""
+    return await asyncio.gather(*changes, return_exceptions=True)
+
+
+async def versions(store: Store, *numbers: int) -> Sequence[int | None]:
+    """At which version each payment stands; its history must be as long, its entry there once."""
+    found: list[int | None] = []
+    for number in numbers:
+        payment_id = sample_order(number).id
+        payment = await store.payment(payment_id)
+        found.append(None if payment is None else payment.standing.version)
+        assert len(await store.events(payment_id)) == (found[-1] or 0)
+        assert len(await store.postings(payment_id)) == (2 if found[-1] == 2 else 0)
+    return found
+
+
+def taken(number: int) -> Claim:
+    """The claim of a payment whose order key is number ``number``'s, under an id of its own."""
+    return sample_claim(number, id=f"REPEAT{number}", channel_order_no=f"REPEAT{number}")
+
+
+async def test_a_card_sale_is_two_plain_statements(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """Whoever moves it second has lost, and nothing is kept of that."""
+    store = await open_store(postgres_url)
+    assert await store.claim(sample_claim(1))
+    assert await store.advance(paid(1))
+    assert not await store.advance(paid(1, reply=sample_reply("late")))
+    assert asked == [PLAIN_CLAIM, PLAIN_ADVANCE, PLAIN_ADVANCE]
+    assert await store.terminal_reply(MERCHANT, "late") is None
+
+
+async def test_what_comes_at_once_is_one_statement(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """Payments that begin and payments that end, in any order; one of the latter has lost."""
+    store = await open_store(postgres_url)
+    assert await together(*(store.claim(sample_claim(number)) for number in (1, 2))) == [True] * 2
+    asked.clear()
+    outcomes = await together(
+        store.advance(paid(1)),
+        store.claim(sample_claim(3)),
+        store.advance(paid(2, standing=sample_advance(2, version=3).standing)),
+        store.claim(sample_claim(4)),
+    )
+    assert outcomes == [True, True, False, True]
+    assert asked == [PLAIN_BOTH]
+    assert await versions(store, 1, 2, 3, 4) == [2, 1, 1, 1]
+
+
+async def test_a_key_that_is_taken_costs_its_neighbours_a_second_statement_and_no_more(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """The plain statement writes nothing; the whole one tells who was first."""
+    store = await open_store(postgres_url)
+    assert await store.claim(sample_claim(2))
+    asked.clear()
+    claims = [sample_claim(1), sample_claim(2, id="PAY2", channel_order_no="C2"), sample_claim(3)]
+    assert await asyncio.gather(*map(store.claim, claims)) == [True, False, True]
+    assert asked == [PLAIN_CLAIM, CLAIM]
+    assert await store.payment("PAY2") is None
+    assert await store.events("PAY2") == []
+    assert await store.payment_by_channel_order("a1", "C2") is None
+
+
+async def test_a_key_that_is_taken_among_both_is_one_transaction_more(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """Who is first wins, who repeats has lost, who ends moves: once each."""
+    store = await open_store(postgres_url)
+    assert await together(*(store.claim(sample_claim(number)) for number in (1, 2))) == [True] * 2
+    asked.clear()
+    outcomes = await together(
+        store.claim(sample_claim(3)),
+        store.advance(paid(1)),
+        store.claim(taken(2)),
+        store.claim(sample_claim(4)),
+        store.advance(paid(2)),
+    )
+    assert outcomes == [True, True, False, True, True]
+    assert asked == [PLAIN_BOTH, WHOLE]
+    assert await versions(store, 1, 2, 3, 4) == [2, 2, 1, 1]
+    assert await store.payment("REPEAT2") is None
+    assert await store.terminal_reply(MERCHANT, "k2") == sample_reply("k2")
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+async def test_a_reply_that_is_taken_is_a_conflict_of_who_brought_it(
+    postgres_url: str,
+    open_store: OpenStore,
+    asked: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    repeats: bool,
+) -> None:
+    """The whole statements are refused too, and with them the claims that had won: those are
+    tried again from nothing, and none loses to what it wrote itself.
+    """
+    store = await open_store(postgres_url)
+    reader = await open_store(postgres_url)
+    assert await together(*(store.claim(sample_claim(number)) for number in (1, 2))) == [True] * 2
+    assert await store.save_reply(sample_reply("k1"))
+    left: list[object] = []
+    fetch_all = PostgresLink.fetch_all
+
+    async def looked(self: PostgresLink, asked: Sequence[Asked]) -> Sequence[Sequence[Any]]:
+        try:
+            return await fetch_all(self, asked)
+        except Refused:
+            left.append(await versions(reader, 1, 2, 3, 4))
+            raise
+
+    monkeypatch.setattr(PostgresLink, "fetch_all", looked)
+    asked.clear()
+    changes = [
+        store.claim(sample_claim(3)),
+        store.advance(paid(1)),
+        store.claim(sample_claim(4)),
+        store.advance(paid(2)),
+    ]
+    if repeats:
+        changes.append(store.claim(taken(2)))
+    first, conflict, *others = await together(*changes)
+    assert isinstance(conflict, Conflict)
+    assert conflict.code == "reply_exists"
+    assert [first, *others] == [True, True, True, *([False] if repeats else [])]
+    assert asked[:2] == [PLAIN_BOTH, WHOLE]
+    assert left
+    assert left[0] == [1, 1, None, None]
+    assert await versions(store, 1, 2, 3, 4) == [1, 2, 1, 1]
+
+
+async def test_a_number_that_is_taken_is_a_conflict_of_who_brought_it(
+    postgres_url: str, open_store: OpenStore
+) -> None:
+    """Its channel order number was used before: refused alone, as ever."""
+    store = await open_store(postgres_url)
+    assert await store.claim(sample_claim(2))
+    number = sample_order(2).channel_order_no
+    first, refused, third, moved = await together(
+        store.claim(sample_claim(1)),
+        store.claim(sample_claim(4, channel_order_no=number)),
+        store.claim(sample_claim(3)),
+        store.advance(paid(2)),
+    )
+    assert (first, third, moved) == (True, True, True)
+    assert isinstance(refused, Conflict)
+    assert await versions(store, 1, 2, 3, 4) == [1, 2, 1, None]
+
+
+async def test_what_cannot_be_stored_fails_alone(postgres_url: str, open_store: OpenStore) -> None:
+    """A NUL in a claim's text harms neither claims nor advances."""
+    store = await open_store(postgres_url)
+    assert await store.claim(sample_claim(1))
+    moved, refused, won = await together(
+        store.advance(paid(1)),
+        store.claim(sample_claim(2, subject="a\x00b")),
+        store.claim(sample_claim(3)),
+    )
+    assert (moved, won) == (True, True)
+    assert isinstance(refused, Unprocessable)
+    assert refused.code == "not_storable"
+    assert await versions(store, 1, 2, 3) == [2, None, 1]
+
+
+async def test_what_is_not_plain_goes_beside(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """No plain batch is made whole for it."""
+    store = await open_store(postgres_url)
+    claims = [sample_claim(0), sample_claim(1, reply=sample_reply("c")), sample_claim(2)]
+    assert all(await asyncio.gather(*map(store.claim, claims)))
+    assert sorted(map(str, asked)) == sorted([PLAIN_CLAIM, CLAIM])
+    asked.clear()
+    advances = [paid(0), sample_advance(1, notice=sample_notice(1)), paid(2)]
+    assert all(await asyncio.gather(*map(store.advance, advances)))
+    assert sorted(map(str, asked)) == sorted([PLAIN_ADVANCE, ADVANCE])
+    assert await versions(store, 0, 1, 2) == [2, 2, 2]
+
+
+@pytest.mark.parametrize("with_a_claim", [False, True])
+async def test_a_payment_that_tills_are_told_of_is_never_moved_without_telling(
+    postgres_url: str, open_store: OpenStore, asked: list[object], with_a_claim: bool
+) -> None:
+    """Its advance says otherwise, the row does not: all is written after all."""
+    store = await open_store(postgres_url)
+    for claim in (sample_claim(0), sample_shop_claim(1), sample_claim(2)):
+        assert await store.claim(claim)
+    asked.clear()
+    changes = [store.advance(paid(number)) for number in range(3)]
+    if with_a_claim:
+        changes.append(store.claim(sample_claim(3)))
+    assert await together(*changes) == [True] * len(changes)
+    assert asked == ([PLAIN_BOTH, WHOLE] if with_a_claim else [PLAIN_ADVANCE, ADVANCE])
+    told = await store.till_events(0, 10)
+    assert [(event.payment_id, event.status) for event in told] == [
+        (sample_order(1).id, Status.SUBMITTED.value),
+        (sample_order(1).id, Status.SUCCEEDED.value),
+    ]
+    assert await versions(store, 0, 1, 2, 3) == [2, 2, 2, 1 if with_a_claim else None]
+
+
+async def test_one_change_on_two_ways_is_written_once(
+    postgres_url: str, open_store: OpenStore
+) -> None:
+    """A notification and a terminal's query move one payment at once, and so do two claims of
+    one key; even where each way waits for the other, which the database ends.
+    """
+    store = await open_store(postgres_url)
+    numbers = range(12)
+    claims = await together(
+        *(store.claim(sample_claim(number)) for number in numbers),
+        *(
+            store.claim(
+                sample_claim(
+                    number, id=f"R{number}", channel_order_no=f"R{number}",
+                    reply=sample_reply(f"r{number}"),
+                )
+            )
+            for number in reversed(numbers)
+        ),
+    )  # fmt: skip
+    assert sorted(map(str, claims)) == ["False"] * 12 + ["True"] * 12
+    begun = range(100, 112)
+    assert all(await asyncio.gather(*(store.claim(sample_claim(number)) for number in begun)))
+    advances = await together(
+        *(store.advance(paid(number)) for number in begun),
+        *(store.advance(sample_advance(number)) for number in reversed(begun)),
+    )
+    assert sorted(map(str, advances)) == ["False"] * 12 + ["True"] * 12
+    assert await versions(store, *begun) == [2] * 12
+
+
+Break = Callable[[PostgresLink], Awaitable[None]]
+
+
+async def _gone(link: PostgresLink) -> None:
+    """The server ends the connection, and says so only when it has."""
+    other = await asyncpg.connect(link._dsn)
+    try:
+        pid = link._connection.get_server_pid()
+        assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+    finally:
+        await other.close()
+
+
+async def _hung_up(link: PostgresLink) -> None:
+    """The driver has noticed already."""
+    link._connection.terminate()
+
+
+async def _defect(_link: PostgresLink) -> None:
+    raise RuntimeError("a defect of ours")
+
+
+@pytest.mark.parametrize("broken", [_gone, _hung_up, _defect])
+@pytest.mark.parametrize("when", ["between the statements", "before the commit"])
+async def test_a_transaction_that_breaks_in_the_middle_leaves_nothing(
+    postgres_url: str,
+    open_store: OpenStore,
+    asked: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+    broken: Break,
+) -> None:
+    """Everybody in it is told that it is not known; afterwards each change can be made, once."""
+    store = await open_store(postgres_url)
+    assert await together(*(store.claim(sample_claim(number)) for number in (1, 2))) == [True] * 2
+    asked.clear()
+    answer, breaks = PostgresLink._answer, [broken]
+
+    async def cut(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
+        if sql is ADVANCE and breaks and when == "between the statements":
+            await breaks.pop()(self)
+        rows = await answer(self, sql, parameters)
+        if sql is ADVANCE and breaks:
+            await breaks.pop()(self)
+        return rows
+
+    monkeypatch.setattr(PostgresLink, "_answer", cut)
+
+    def changes() -> Sequence[Awaitable[bool]]:
+        return store.claim(sample_claim(3)), store.advance(paid(1)), store.claim(taken(2))
+
+    outcomes = await together(*changes())
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+    assert not breaks
+    assert asked == [PLAIN_BOTH, WHOLE]
+    assert await versions(store, 1, 2, 3) == [1, 1, None]
+    assert await together(*changes()) == [True, True, False]
+    assert await versions(store, 1, 2, 3) == [2, 1, 1]
