@@ -24,8 +24,9 @@ from domain.errors import ConfigurationError
 from gateway.bootstrap import Bound, Gateway
 from gateway.cli.ready_file import write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
+from gateway.cli.shared_ports import warn_of_shared_ports
 from gateway.config import LoadedConfig, load
-from gateway.logs import adopt_library_logs
+from gateway.logs import adopt_library_logs, make_log
 from gateway.nightly import Nightly, NightlyPace
 from gateway.sources import SystemClock
 
@@ -50,11 +51,17 @@ def serve(
     async def work() -> None:
         loaded = load(config)
         if workers == 1:
-            await serve_here(Gateway(loaded), ready_file, kept=kept, nights_of=config)
+            gateway = Gateway(loaded)
+            if not kept:
+                warn_of_shared_ports(loaded, gateway.log)
+            await serve_here(gateway, ready_file, kept=kept, nights_of=config)
         else:
             if ready_file is not None:
                 raise ConfigurationError("--ready-file needs one worker: ports are fixed anyway")
             _check_workers(loaded)
+            warn_of_shared_ports(
+                loaded, make_log(loaded.config.logs.level, loaded.config.logs.format)
+            )
             await _serve_with_workers(config, workers)
 
     uvloop.install()

@@ -1,0 +1,54 @@
+"""Ports that another process listens on already.
+
+Rule: sharing is what workers and overlapping restarts do, so it is said and never refused. By
+mistake (a second installation on one port) the kernel would deal terminals out among strangers,
+and each would tell some of them that it does not know them.
+"""
+
+import errno
+import socket
+from collections.abc import Iterator, Sequence
+
+from gateway.config import Config, LoadedConfig
+from gateway.logs import Log
+
+
+def warn_of_shared_ports(loaded: LoadedConfig, log: Log) -> None:
+    """Say which ports are not a gateway's own alone, before it takes its share of them."""
+    for port in shared_ports(loaded.config):
+        log.warning(
+            "port shared",
+            port=port,
+            why="another process listens on it, and connections are dealt out to both",
+            next="right where a restart overlaps; else stop one, or give it another port",
+        )
+
+
+def shared_ports(config: Config) -> Sequence[int]:
+    """Which of the ports that a gateway would listen on are not its own alone."""
+    return [port for host, port in _configured(config) if port and _is_taken(host, port)]
+
+
+def _configured(config: Config) -> Iterator[tuple[str, int]]:
+    pos = config.pos
+    if pos.plain:
+        yield pos.host, pos.port
+    if pos.tls is not None:
+        yield pos.host, pos.tls_port or 0
+        yield pos.host, pos.https_port or 0
+    yield config.http.host, config.http.port
+
+
+def _is_taken(host: str, port: int) -> bool:
+    """Whether somebody listens there; bound for a moment without leave to share, never listening."""
+    for family, kind, protocol, _, place in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end
+            try:
+                probe.bind(place)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return True
+    return False

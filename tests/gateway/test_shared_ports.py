@@ -1,0 +1,90 @@
+"""A port that another process listens on is named before a gateway takes its share of it."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+import yaml
+from structlog.testing import LogCapture
+
+from gateway.cli.shared_ports import shared_ports, warn_of_shared_ports
+from gateway.config import Config, LoadedConfig, load
+
+
+def config_of(folder: Path, *, pos: dict[str, object], http: dict[str, object]) -> LoadedConfig:
+    file = folder / "config.yaml"
+    keys = {"master_key": "env:POSGATE_MASTER_KEY"}
+    store = {"url": "sqlite:///posgate.db"}
+    file.write_text(yaml.safe_dump({"store": store, "keys": keys, "pos": pos, "http": http}))
+    return load(file)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port as another gateway listens on it."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def test_only_what_another_listens_on_is_named(tmp_path: Path, taken: int) -> None:
+    """Whichever door it is; on every address, where one is asked for; 0 is the system's choice."""
+    free = free_port()
+
+    def shared(pos: dict[str, object], http: dict[str, object]) -> object:
+        return shared_ports(config_of(tmp_path, pos=pos, http=http).config)
+
+    assert shared({"port": free}, {"port": 0}) == []
+    assert shared({"port": taken}, {"port": free}) == [taken]
+    assert shared({"port": free}, {"port": taken}) == [taken]
+    assert shared({"port": taken, "host": "0.0.0.0"}, {"port": 0}) == [taken]
+    files = {"certificate_file": "server.pem", "key_file": "server-key.pem"}
+    tls: dict[str, object] = {"plain": False, "port": taken, "tls": files}
+    assert shared({**tls, "tls_port": free}, {"port": 0}) == []
+    assert shared({**tls, "tls_port": taken}, {"port": 0}) == [taken]
+    assert shared({**tls, "https_port": taken}, {"port": 0}) == [taken]
+
+
+def test_the_one_that_is_looked_at_is_not_disturbed(tmp_path: Path, taken: int) -> None:
+    """Nobody dials it, and the port can be shared as before."""
+    config: Config = config_of(tmp_path, pos={"port": taken}, http={"port": 0}).config
+    assert shared_ports(config) == shared_ports(config) == [taken]
+    with socket.socket() as second:
+        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        second.bind(("127.0.0.1", taken))
+        second.listen()
+
+
+async def test_connections_that_still_end_are_nobody(tmp_path: Path) -> None:
+    """Right after a restart the kernel keeps the old one's connections for a minute."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.read() == b""
+    server.close()
+    await server.wait_closed()
+    writer.close()
+    await writer.wait_closed()
+    assert shared_ports(config_of(tmp_path, pos={"port": port}, http={"port": 0}).config) == []
+
+
+def test_it_is_a_warning_that_says_what_next(tmp_path: Path, taken: int) -> None:
+    capture = LogCapture()
+    log = structlog.wrap_logger(None, processors=[capture])
+    warn_of_shared_ports(config_of(tmp_path, pos={"port": taken}, http={"port": 0}), log)
+    (said,) = capture.entries
+    assert (said["log_level"], said["event"], said["port"]) == ("warning", "port shared", taken)
+    assert "another port" in said["next"]
