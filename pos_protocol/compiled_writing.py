@@ -42,64 +42,71 @@ def compile_writer(
 
 
 class _Source:
-    """Writes the function; ``constants`` are the tables that it looks into."""
+    """Writes the function; ``constants`` are the tables that it looks into.
+
+    All fixed digits of a message are checked and packed at one stroke, as ``d``, all fixed
+    ASCII as ``t``; each run of them is a slice.
+    """
 
     def __init__(self, runs: tuple[tuple[FieldSpec, ...], ...], pad: str) -> None:
-        self._runs = runs
         self._pad = pad
         self._parts: list[str] = []
+        self._digits = [run for run in runs if _is_fixed(run, Content.DIGITS)]
+        self._ascii = [run for run in runs if _is_fixed(run, Content.ASCII)]
+        self._runs = runs
         self.constants: dict[str, object] = {}
 
     def lines(self) -> Iterator[str]:
-        numbers = [spec.number for run in self._runs for spec in run]
         yield "def write(f):"
-        if len(numbers) == 1:
-            yield f"v{numbers[0]} = f[{numbers[0]}]"
-        elif numbers:
-            self.constants["values"] = itemgetter(*numbers)
-            yield f"{', '.join(f'v{number}' for number in numbers)} = values(f)"
+        if self._digits:
+            yield from self._checked("d", self._digits, " ", "DIGITS")
+            yield f"d = fromhex({self._with_pads()})"  # which skips the blanks
+        if self._ascii:
+            yield from self._checked("t", self._ascii, "\x1f", "PRINTABLE")
+            yield "t = t.translate(None, b'\\x1f')"
+        places = {"d": 0, "t": 0}
         for run in self._runs:
             spec = run[0]
-            is_run = spec.size is Size.FIXED and spec.content in (Content.DIGITS, Content.ASCII)
-            yield from self._fixed(run) if is_run else self._one(spec)
+            name = "d" if run in self._digits else "t" if run in self._ascii else ""
+            if not name:
+                yield from self._one(spec)
+                continue
+            start = places[name]
+            places[name] = end = start + sum(one.fixed_bytes for one in run)
+            self._parts.append(f"{name}[{start}:{end}]")
         yield f"return b''.join((HEAD, {', '.join(self._parts)}))"
 
-    def _fixed(self, run: tuple[FieldSpec, ...]) -> Iterator[str]:
-        """All of a run at once: joined and masked, it must be the run's own mask."""
-        number, is_digits = run[0].number, run[0].is_bcd
-        separator, mask = (" ", "DIGITS") if is_digits else ("\x1f", "PRINTABLE")
-        zeros = separator.join(self._padded_zeros(spec) for spec in run)
-        self.constants[f"M{number}"] = zeros.encode()
-        joined = ", ".join(self._padded(spec) for spec in run)
-        yield f"s = {separator!r}.join(({joined},))"
-        yield f"e{number} = s.encode()"
-        yield f"if e{number}.translate({mask}) != M{number}: return None"
-        if is_digits:
-            self._parts.append(f"e{number}")
-            yield f"e{number} = fromhex(s)"  # which skips the blanks
-        elif len(run) > 1:
-            self._parts.append(f"e{number}.translate(None, b'\\x1f')")
+    def _checked(
+        self, name: str, fixed: list[tuple[FieldSpec, ...]], separator: str, masking: str
+    ) -> Iterator[str]:
+        """Fixed fields joined as ``s`` and encoded; masked, they must be their own mask."""
+        specs = [spec for run in fixed for spec in run]
+        numbers = [spec.number for spec in specs]
+        self.constants[f"M{name}"] = separator.join("0" * spec.length for spec in specs).encode()
+        if len(numbers) == 1:
+            yield f"s = f[{numbers[0]}]"
         else:
-            self._parts.append(f"e{number}")
+            self.constants[f"values_{name}"] = itemgetter(*numbers)
+            yield f"s = {separator!r}.join(values_{name}(f))"
+        yield f"{name} = s.encode()"
+        yield f"if {name}.translate({masking}) != M{name}: return None"
 
-    def _padded_zeros(self, spec: FieldSpec) -> str:
-        """A run's own mask: zeros, and a pad that is a letter as it is."""
-        zeros = "0" * spec.length
-        if not (spec.is_bcd and spec.length % 2):
-            return zeros
-        pad = "0" if self._pad.isdigit() else self._pad
-        return pad + zeros if spec.align_right else zeros + pad
-
-    def _padded(self, spec: FieldSpec) -> str:
-        name = f"v{spec.number}"
-        if not (spec.is_bcd and spec.length % 2):
-            return name
-        return f"{self._pad!r} + {name}" if spec.align_right else f"{name} + {self._pad!r}"
+    def _with_pads(self) -> str:
+        """``s`` with a pad nibble beside every odd number of digits."""
+        text, start, at = "", 0, 0
+        for spec in (spec for run in self._digits for spec in run):
+            if spec.length % 2:
+                place = at if spec.align_right else at + spec.length
+                text += f"s[{start}:{place}] + {self._pad!r} + "
+                start = place
+            at += spec.length + 1
+        return f"{text}s[{start}:]" if text else "s"
 
     def _one(self, spec: FieldSpec) -> Iterator[str]:
         number = spec.number
-        name, prefixes = f"v{number}", f"P{number}"
-        self.constants[prefixes] = prefixes_of(spec)
+        name = f"v{number}"
+        self.constants[f"P{number}"] = prefixes_of(spec)
+        yield f"{name} = f[{number}]"
         match spec.content:
             case Content.BINARY:
                 yield f"if {name}.__class__ is not bytes: return None"
@@ -127,6 +134,10 @@ class _Source:
         if spec.content is not Content.DIGITS:
             yield f"if len(e{number}) != n + 1 >> 1: return None"
         self._parts += [f"p{number}", f"e{number}"]
+
+
+def _is_fixed(run: tuple[FieldSpec, ...], content: Content) -> bool:
+    return run[0].size is Size.FIXED and run[0].content is content
 
 
 def prefixes_of(spec: FieldSpec) -> Mapping[int, bytes]:
