@@ -13,7 +13,7 @@ from typing import Final
 from signing.cipher_key import CipherKey
 
 _SHORTEST_PAN: Final = 13
-_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_NOT_DES: Final = "a format 0 PIN block takes a DES key"
 _CLEAR_BLOCK = re.compile(
     "|".join(f"0{length:x}[0-9]{{{length}}}f{{{14 - length}}}" for length in range(4, 13))
 )
@@ -29,7 +29,7 @@ def format0_pin_block(pin: str, pan: str) -> bytes:
     Raises:
         PinBlockError: the PIN is not 4–12 digits or the PAN not at least 13.
     """
-    if not 4 <= len(pin) <= 12 or _DIGITS.fullmatch(pin) is None:
+    if not 4 <= len(pin) <= 12 or not (pin.isascii() and pin.isdigit()):
         raise PinBlockError("a PIN has 4 to 12 digits")
     text = f"0{len(pin):x}{pin}".ljust(16, "f")
     return (int(text, 16) ^ _pan_part(pan)).to_bytes(8)
@@ -66,8 +66,8 @@ def translate_pin_block(
         PinBlockError: not a format 0 block after decryption (a wrong key or PAN shows
             as this too), or a key whose blocks are not of 8 bytes.
     """
-    _check_key(source)
-    _check_key(target)
+    if source.block_bytes != 8 or target.block_bytes != 8:
+        raise PinBlockError(_NOT_DES)
     if len(block) != 8:
         raise PinBlockError("a PIN block has 8 bytes")
     pan_part = _pan_part(pan)
@@ -104,10 +104,10 @@ def verify_pin_block(block: bytes, pin: str, pan: str, key: CipherKey) -> bool:
 
 def _check_key(key: CipherKey) -> None:
     if key.block_bytes != 8:
-        raise PinBlockError("a format 0 PIN block takes a DES key")
+        raise PinBlockError(_NOT_DES)
 
 
 def _pan_part(pan: str) -> int:
-    if len(pan) < _SHORTEST_PAN or _DIGITS.fullmatch(pan) is None:
+    if len(pan) < _SHORTEST_PAN or not (pan.isascii() and pan.isdigit()):
         raise PinBlockError("a PAN has at least 13 digits")
     return int(pan[-13:-1], 16)
