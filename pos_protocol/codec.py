@@ -44,6 +44,7 @@ HEADER_SIZES: Final = (6, 0, 20)
 _ROUTING_BYTES: Final = 14
 _HEAD_BYTES: Final = FIELDS_OFFSET - BODY_OFFSET
 _LEAST_HEADER_OCTET: Final = 0x10
+_LEAST_HEADER: Final = b"\x10"
 _NO_PADS: Final[Mapping[int, str]] = MappingProxyType({})
 
 
@@ -131,8 +132,7 @@ def encode(message: Message, dialect: Dialect = STANDARD) -> bytes:
     Raises:
         CodecError: a value that the field table cannot write.
     """
-    body = _body(message, dialect, with_mac=False)
-    _check_envelope(message)
+    body = _body(message, dialect, False)
     return message.tpdu + message.header + body
 
 
@@ -144,8 +144,7 @@ def encode_with_mac(
     Raises:
         CodecError: as :func:`encode`, or a MAC that is not 8 bytes.
     """
-    body = _body(message, dialect, with_mac=True)
-    _check_envelope(message)
+    body = _body(message, dialect, True)
     code = mac(body)
     if len(code) != MAC_BYTES:
         raise CodecError(MAC_FIELD, -1, "a MAC is 8 bytes")
@@ -172,6 +171,8 @@ def decode_before(payload: bytes, field: int, dialect: Dialect = STANDARD) -> Me
 
 def mac_input(payload: bytes) -> bytes:
     """What the MAC of a payload with F64 covers: MTI up to the field before F64 (§4)."""
+    if payload[TPDU_BYTES:BODY_OFFSET] >= _LEAST_HEADER:  # the usual header
+        return payload[BODY_OFFSET:-MAC_BYTES]
     return payload[body_offset(payload) : -MAC_BYTES]
 
 
@@ -181,13 +182,10 @@ def has_mac(payload: bytes) -> bool:
     return len(payload) > last_of_bitmap and bool(payload[last_of_bitmap] & 1)
 
 
-def _check_envelope(message: Message) -> None:
-    if len(message.tpdu) != TPDU_BYTES or len(message.header) not in HEADER_SIZES:
-        raise CodecError(0, -1, "a TPDU is 5 bytes, a header 6, none, or 20 with its routing")
-
-
-def _body(message: Message, dialect: Dialect, *, with_mac: bool) -> bytes:
+def _body(message: Message, dialect: Dialect, with_mac: bool) -> bytes:
+    """The body, without the bytes of a MAC, of a message whose envelope can be written."""
     fields = message.fields
+    body = None
     plan = writing_plan(message.mti, tuple(fields), dialect, with_mac)
     write = plan.compiled
     if write is None:
@@ -197,7 +195,9 @@ def _body(message: Message, dialect: Dialect, *, with_mac: bool) -> bytes:
             body = write(fields)
         except NOT_USUAL:  # a value of another type or length: the plain writers name it
             body = None
-        if body is not None:
-            return body
-    pads = dict(message.pads) if message.pads else _NO_PADS
-    return plan.head + b"".join([write_one(fields, pads) for write_one in plan.writers])
+    if body is None:
+        pads = dict(message.pads) if message.pads else _NO_PADS
+        body = plan.head + b"".join([write_one(fields, pads) for write_one in plan.writers])
+    if len(message.tpdu) != TPDU_BYTES or len(message.header) not in HEADER_SIZES:
+        raise CodecError(0, -1, "a TPDU is 5 bytes, a header 6, none, or 20 with its routing")
+    return body
