@@ -103,7 +103,7 @@ _OF_OUR_LINK: Final = frozenset({"77", "97", "A0"})
 _SCANNED: Final = "03"
 _FIELD_59: Final = 999
 _APPROVES: Final = frozenset((Status.SUCCEEDED, Status.AUTHORIZED))
-_NOT_IN_FINGERPRINT: Final = frozenset((52, 53, 55, 58, 64))
+_NOT_IN_FINGERPRINT: Final = (52, 53, 55, 58, 64)
 
 
 class RefusedError(Exception):
@@ -150,21 +150,21 @@ def card_data(
             track key; 99 PIN block; A7 a track that is none once decrypted.
     """
     fields = message.fields
-    security = message.text(53).ljust(3, "0")
+    security = message.text(53)
     track2, track3 = message.text(35), message.text(36) if 36 in fields else ""
-    if security[2] == "1":
+    if security[2:3] == "1":
         track2, track3 = _clear(track2, track_key), _clear(track3, track_key)
     pan = message.text(2) or track2.partition("=")[0]
     if not 12 <= len(pan) <= 19 or not pan.isdigit():
         raise RefusedError("14", "no card number in F2 or F35")
     pin = None
-    block = message.data(52)
+    block = message.data(52) if 52 in fields else b""
     if block:
         if weak_pin:
             raise RefusedError("57", "a PIN under a single DES or SM4 key")
         if len(block) != 8:
             raise RefusedError("99", "the PIN block is not 8 bytes")
-        pin = TerminalPin(block, pin_key, security[0] != "1")
+        pin = TerminalPin(block, pin_key, security[:1] != "1")
     return CardData(
         pan=pan,
         entry_mode=message.text(22),
@@ -197,9 +197,10 @@ def fingerprint_text(message: Message) -> bytes:
 
     Holds a card number: only a keyed hash of it may be kept.
     """
-    fields = message.fields
-    said = [number for number in fields if number not in _NOT_IN_FINGERPRINT]
-    values = [fields[number] for number in said]
+    fields = message.fields.copy()
+    for number in _NOT_IN_FINGERPRINT:
+        fields.pop(number, None)
+    said, values = list(fields), list(fields.values())
     try:
         return orjson.dumps([message.mti, said, values], default=bytes.hex)
     except TypeError:  # a text that no GBK was: JSON cannot say it
