@@ -17,7 +17,7 @@ from typing import Final
 
 from domain.clock import Clock, beijing_texts
 from domain.errors import PosgateError, Unavailable
-from gateway.directory import Directory, KnownTerminal, OpenKeys
+from gateway.directory import Directory, KeptKeys, KnownTerminal, OpenKeys
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.pos.exchange import Exchange
@@ -99,7 +99,9 @@ class PosDoor:
             if known is None:
                 known = await self._known(message)
             exchange = Exchange(message, payload, known, transaction)
-            reply = await self._answer(exchange, transaction)
+            if self._check(exchange):
+                await self._check_again(exchange)
+            reply = await self._handler(exchange)(exchange)
             payment_id, code = exchange.payment_id, exchange.response_code
         except RefusedError as refused:
             code, why = refused.response_code, refused.why
@@ -127,65 +129,51 @@ class PosDoor:
             raise RefusedError(_UNKNOWN_TERMINAL, "unknown or disabled terminal")
         return known
 
-    async def _answer(self, exchange: Exchange, transaction: Transaction | None) -> bytes | None:
+    def _handler(self, exchange: Exchange) -> Handler:
+        """Who answers a message that was checked; raises :class:`RefusedError` for nobody."""
+        transaction = exchange.transaction
         if transaction is None:
             _refuse_nameless(exchange.message)
             raise RefusedError(_NOT_SUPPORTED, "not a transaction of the dialect")
         missing = missing_fields(exchange.message, transaction)
-        is_checked = transaction.has_mac or transaction.kind in _SIGNED_IN_WITHOUT_MAC
-        if is_checked and self._check(exchange, transaction):
-            await self._check_again(exchange, transaction)
         if missing:
             raise RefusedError(_INCOMPLETE, f"fields missing: {', '.join(map(str, missing))}")
         handler = self._handlers.get(transaction.kind)
         if handler is None:
             raise RefusedError(_NOT_SUPPORTED, f"{transaction.kind.value} is not open here")
-        return await handler(exchange)
+        return handler
 
-    async def _check_again(self, exchange: Exchange, transaction: Transaction) -> None:
+    async def _check_again(self, exchange: Exchange) -> None:
         """Refuse (77 not signed in or another batch, A0 wrong MAC), unless the store knows better."""
         message = exchange.message
         self._directory.terminal_doubted(message.text(42), message.text(41))
         exchange.known = await self._known(message)
-        code = self._check(exchange, transaction)
+        code = self._check(exchange)
         if code == _OTHER_BATCH:
             await self._admit(exchange)
         elif code:
             raise RefusedError(code, _REASONS[code])
 
-    def _check(self, exchange: Exchange, transaction: Transaction) -> str:
+    def _check(self, exchange: Exchange) -> str:
         """``""`` and the exchange's keys set where there is a MAC, or the F39 that refuses."""
-        known, message = exchange.known, exchange.message
-        session = known.session
-        if session is None or known.keys is None or self._is_older(known, self._key_life_ms):
+        transaction, known = exchange.transaction, exchange.known
+        if transaction is None:
+            return ""
+        if not (transaction.has_mac or transaction.kind in _SIGNED_IN_WITHOUT_MAC):
+            return ""
+        session, keys = known.session, known.keys
+        if session is None or keys is None:
+            return _NOT_SIGNED_IN
+        age_ms = self._clock.now_ms() - session.signed_in_at_ms
+        if age_ms > self._key_life_ms:
             return _NOT_SIGNED_IN
         if transaction.has_mac:
-            matched = self._matching(known, message, exchange.payload)
-            if matched is None:
+            previous = known.previous_keys if age_ms <= _IN_FLIGHT_MS else None
+            exchange.keys = _matching(exchange, keys, previous)
+            if exchange.keys is None:
                 return _BAD_MAC
-            exchange.keys = matched
-        return "" if is_in_batch(message, transaction, session.batch_no) else _OTHER_BATCH
-
-    def _matching(self, known: KnownTerminal, message: Message, payload: bytes) -> OpenKeys | None:
-        """The keys that made the MAC: today's, or for what was on its way those before them."""
-        code = message.data(64)
-        if len(code) != MAC_BYTES:
-            return None
-        body = mac_input(payload)
-        for keys in (known.keys, known.previous_keys):
-            if keys is None or (
-                keys is known.previous_keys and self._is_older(known, _IN_FLIGHT_MS)
-            ):
-                continue
-            opened = keys.open()
-            if mac_matches(known.mac(opened.mac, body), code):
-                return opened
-        return None
-
-    def _is_older(self, known: KnownTerminal, age_ms: int) -> bool:
-        """Whether the last sign-in is longer ago."""
-        session = known.session
-        return session is None or self._clock.now_ms() - session.signed_in_at_ms > age_ms
+        is_ours = is_in_batch(exchange.message, transaction, session.batch_no)
+        return "" if is_ours else _OTHER_BATCH
 
     def _refusal(self, message: Message, code: str, known: KnownTerminal | None) -> bytes:
         """A reply that changes nothing; without a MAC, since it may be for a stranger."""
@@ -220,6 +208,20 @@ class PosDoor:
             fields["reason"] = why
         self._metrics.request("pos", outcome)
         self._log.info("pos message", **fields)
+
+
+def _matching(exchange: Exchange, keys: KeptKeys, previous: KeptKeys | None) -> OpenKeys | None:
+    """The keys that made the MAC: today's, or for what was on its way those before them."""
+    code, mac = exchange.message.data(64), exchange.known.mac
+    if len(code) != MAC_BYTES:
+        return None
+    body, opened = mac_input(exchange.payload), keys.open()
+    if mac_matches(mac(opened.mac, body), code):
+        return opened
+    if previous is None:
+        return None
+    opened = previous.open()
+    return opened if mac_matches(mac(opened.mac, body), code) else None
 
 
 def _is_money(transaction: Transaction | None) -> bool:
