@@ -1,6 +1,7 @@
 """One message on its way through the POS door."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.directory import KnownTerminal, OpenKeys
 from pos_protocol.codec import MAC_BYTES, Message, encode, encode_with_mac, has_mac, mac_input
@@ -48,8 +49,7 @@ class Exchange:
         )
         if keys is None:
             return encode(answer, dialect)
-        mac, key = known.mac, keys.mac
-        return encode_with_mac(answer, lambda body: mac(key, body), dialect)
+        return encode_with_mac(answer, partial(known.mac, keys.mac), dialect)
 
     def again(self, kept: bytes) -> bytes:
         """A kept answer as it goes out once more: its MAC under the keys of this request.

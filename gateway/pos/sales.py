@@ -10,6 +10,7 @@ Rules:
 """
 
 import dataclasses
+from collections.abc import Coroutine
 from typing import Final
 
 from channels.card import CardAction
@@ -62,13 +63,14 @@ def card_draft(exchange: Exchange, sealer: Sealer, method: str = "card") -> Draf
     Raises:
         RefusedError: as :func:`card_data` and :func:`amount_fen`; 77 without working keys.
     """
-    message, terminal, keys = exchange.message, exchange.known.terminal, exchange.keys
+    message, known, keys = exchange.message, exchange.known, exchange.keys
     if keys is None:
         raise RefusedError("77", "no working keys")
+    merchant, terminal = known.merchant, known.terminal
     amount = amount_fen(message)
     card = card_data(message, keys.pin, weak_pin=is_weak(terminal), track_key=keys.track)
     pan = card.pan.encode()
-    merchant_no, key = exchange.known.merchant.merchant_no, exchange.order_key
+    merchant_no, key = merchant.merchant_no, exchange.order_key
     return Draft(
         merchant_no=merchant_no,
         door="pos",
@@ -76,7 +78,7 @@ def card_draft(exchange: Exchange, sealer: Sealer, method: str = "card") -> Draf
         fingerprint=sealer.token(fingerprint_text(message)),
         amount_fen=amount,
         currency="CNY",
-        subject=exchange.known.merchant.name,
+        subject=merchant.name,
         method=method,
         channel=CARD_CHANNEL,
         card=card,
@@ -107,9 +109,9 @@ class Sales:
         self._ids = ids
         self._log = log
 
-    async def card_sale(self, exchange: Exchange) -> bytes | None:
+    def card_sale(self, exchange: Exchange) -> Coroutine[None, None, bytes | None]:
         """A sale by magnetic stripe or chip, with or without PIN."""
-        return await self.sell(exchange, card_draft(exchange, self._sealer))
+        return self.sell(exchange, card_draft(exchange, self._sealer))
 
     async def moto_sale(self, exchange: Exchange) -> bytes | None:
         """A sale by mail or telephone (F25 = 08): the issuer is told that no card was there."""
@@ -142,7 +144,8 @@ class Sales:
 
     async def sell(self, exchange: Exchange, draft: Draft) -> bytes | None:
         """Claim, pay, tell; silence where the outcome could not be made durable."""
-        draft = let_through(exchange, draft, weak_pin=is_weak(exchange.known.terminal))
+        if 58 in exchange.message.fields:
+            draft = let_through(exchange, draft, weak_pin=is_weak(exchange.known.terminal))
         teller = Teller(exchange, draft.fingerprint, self._sealer, self._clock)
         try:
             begun = await self._payments.begin(draft, teller)
