@@ -76,6 +76,8 @@ from domain.money import MoneyError
 from pos_protocol.codec import CodecError
 from signing.pos import PinBlockError
 
+_COMPLETE: Final = CardAction.COMPLETE
+"""Looked up with every payment: a global is, a member of an enumeration is not, cheap."""
 _A = TypeVar("_A", Answer, UndoAnswer, RefundAnswer, BalanceAnswer)
 
 
@@ -250,7 +252,7 @@ class CardChannel:
             return False
         if advice is not None and advice.original_no:
             return is_order_number(advice.original_no, terminal_id)
-        if request.action is not CardAction.COMPLETE:
+        if request.action is not _COMPLETE:
             return hold is None
         return hold is not None and is_order_number(hold.order_no, terminal_id)
 

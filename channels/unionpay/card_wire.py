@@ -54,6 +54,8 @@ _UNKNOWN: Final = Verdict.UNKNOWN
 _CNY: Final = currency_numeric(CNY)
 _TRACES: Final = 999_999
 _BATCHES: Final = 999_999
+_BATCH_UNIT: Final = 1_000_000
+"""What one batch counts for in the twelve digits of batch and trace."""
 _WITHOUT_PIN: Final = "2"
 
 
@@ -102,8 +104,8 @@ class Reply:
 
 def order_number(terminal_id: str, sequence: int) -> str:
     """The 20 characters of number ``sequence`` (from 0): terminal, batch, trace."""
-    batch = sequence // _TRACES % _BATCHES + 1
-    return f"{terminal_id}{batch:06}{sequence % _TRACES + 1:06}"
+    batch, trace = sequence // _TRACES % _BATCHES + 1, sequence % _TRACES + 1
+    return f"{terminal_id}{batch * _BATCH_UNIT + trace:012}"
 
 
 def is_order_number(text: str, terminal_id: str) -> bool:
@@ -252,8 +254,8 @@ def read_sale(
     reply: Reply, request: PayRequest, account: CardAccount, keys: Sequence[ZoneKeys]
 ) -> Answer:
     """What a 0210 or 0110 says; ``keys`` are the sign-ons that its MAC may be under."""
-    message, row, advice = reply.message, payment_row(request.action), request.advice
-    code = message.text(39)
+    row, advice, said = payment_row(request.action), request.advice, reply.message.fields.get
+    code = str(said(39, ""))
     codes = COMPLETION_CODES if request.action is _COMPLETE else SALE_CODES
     if advice is not None:
         codes = REFUND_CODES
@@ -271,19 +273,19 @@ def read_sale(
         return a_repeat_refused(code)
     if not approved:
         return Answer(verdict=Verdict.DECLINED, reason=rule.reason, channel_code=code)
-    reference = message.text(37).strip()
+    reference = str(said(37, "")).strip()
     return Answer(
         verdict=_SUCCEEDED,
-        amount_fen=int(message.text(4)) - (0 if advice is None else advice.base_fen),
-        currency=CNY if message.text(49) else "",
+        amount_fen=int(said(4, "")) - (0 if advice is None else advice.base_fen),
+        currency=CNY if said(49) else "",
         order_no=request.order_no,
         trade_no=reference,
         channel_code=code,
-        paid_at_ms=host_time_ms(message.text(13), message.text(12), request.created_at_ms),
+        paid_at_ms=host_time_ms(str(said(13, "")), str(said(12, "")), request.created_at_ms),
         reference=reference,
-        auth_code=message.text(38).strip(),
-        icc_data=message.data(55),
-        card_organisation=_organisation(message.text(63)),
+        auth_code=str(said(38, "")).strip(),
+        icc_data=reply.message.data(55),
+        card_organisation=_organisation(str(said(63, ""))),
     )
 
 
@@ -364,7 +366,7 @@ def _echoes(
         and fields.get(3, "" if complete else row.processing) == row.processing
         and (
             amount_fen is None
-            or ((not complete or 4 in fields) and int(message.text(4) or amount_fen) == amount_fen)
+            or ((not complete or 4 in fields) and int(fields.get(4) or amount_fen) == amount_fen)
         )
         and fields.get(49, _CNY) == currency_numeric(asked.currency)
     )
