@@ -127,7 +127,7 @@ class InFlight:
         message = reply.message
         waiting = self._waiting.get(key_of(message))
         if waiting is not None and not waiting.answer.done():
-            batch = message.text(60)[2:8]
+            batch = str(message.fields.get(60, ""))[2:8]
             if not batch or batch == waiting.batch:
                 waiting.answer.set_result(reply)
                 return

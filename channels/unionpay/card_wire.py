@@ -120,8 +120,9 @@ def reply_key(mti: str, terminal_id: str, trace: str) -> str:
 
 def key_of(message: Message) -> str:
     """:func:`reply_key` of an answer; an echo has no trace."""
-    trace = "" if message.mti == ECHO_REPLY else message.text(11)
-    return reply_key(message.mti, message.text(41), trace)
+    said, mti = message.fields.get, message.mti
+    trace = "" if mti == ECHO_REPLY else str(said(11, ""))
+    return reply_key(mti, str(said(41, "")), trace)
 
 
 def build_sale(request: PayRequest, card: CardData, account: CardAccount, keys: ZoneKeys) -> bytes:
@@ -254,7 +255,8 @@ def read_sale(
     reply: Reply, request: PayRequest, account: CardAccount, keys: Sequence[ZoneKeys]
 ) -> Answer:
     """What a 0210 or 0110 says; ``keys`` are the sign-ons that its MAC may be under."""
-    row, advice, said = payment_row(request.action), request.advice, reply.message.fields.get
+    row, advice = payment_row(request.action), request.advice
+    said = reply.message.fields.get  # of these F55 alone is bytes, all others are text
     code = str(said(39, ""))
     codes = COMPLETION_CODES if request.action is _COMPLETE else SALE_CODES
     if advice is not None:
