@@ -138,9 +138,8 @@ MAC_KEY_BYTES: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
 """The key lengths that each algorithm takes."""
 
 
-def mac_matches(expected: bytes, received: bytes | memoryview) -> bool:
-    """Compare two MACs without telling by the time taken where they differ."""
-    return hmac.compare_digest(expected, received)
+mac_matches: Final[Callable[[bytes, bytes | memoryview], bool]] = hmac.compare_digest
+"""Compare two MACs without telling by the time taken where they differ."""
 
 
 def _fold(data: bytes | memoryview, block_bits: int) -> int:
