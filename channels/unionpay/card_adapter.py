@@ -16,8 +16,9 @@ Rules:
   and never dropped unread.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 from channels.card import ADVICES, HOLDS, CardAction, CardData
@@ -218,29 +219,17 @@ class CardChannel:
         await self._link.close()
         await self._numbers.close()
 
-    async def pay(self, request: PayRequest) -> Answer:
+    def pay(self, request: PayRequest) -> Coroutine[None, None, Answer]:
         """A 0200 or 0100 and its answer."""
         card, account = request.card, self._account
         if card is None or not self._is_ours(request):
-            return Answer(
-                verdict=Verdict.NOT_SENT,
-                unwritable=True,
-                channel_message="not a card payment of ours",
-            )
-        answer = await self._exchange(
+            return _not_ours()
+        return self._exchange(
             payment_row(request.action),
             request.order_no,
             lambda keys: build_sale(request, card, account, keys),
             lambda reply, keys: read_sale(reply, request, account, keys),
-        )
-        if not isinstance(answer, _Fault):
-            return answer
-        return Answer(
-            verdict=answer.verdict,
-            reason=answer.reason,
-            channel_code=answer.code,
-            unwritable=answer.unwritable,
-            channel_message=answer.text,
+            _payment_fault,
         )
 
     def _is_ours(self, request: PayRequest) -> bool:
@@ -266,15 +255,13 @@ class CardChannel:
         if row is None or not is_order_number(ref.order_no, account.terminal_id):
             why = "an advice is not undone" if row is None else "the number of another terminal"
             return UndoAnswer(verdict=Verdict.DECLINED, channel_message=why)
-        answer = await self._exchange(
+        return await self._exchange(
             row,
             ref.order_no,
             lambda keys: build_reversal(ref, account, keys),
             lambda reply, keys: read_reversal(reply, ref, account, keys),
+            lambda fault: UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=fault.text),
         )
-        if isinstance(answer, _Fault):
-            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=answer.text)
-        return answer
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """A void or a 0220 and its answer; repeatable with the same number."""
@@ -284,18 +271,14 @@ class CardChannel:
         for number in (request.refund_no, payment.order_no):
             if not is_order_number(number, account.terminal_id):
                 return _never_sent(request, "the number of another terminal")
-        answer = await self._exchange(
+        return await self._exchange(
             refund_message(request),
             request.refund_no,
             lambda keys: build_refund(request, account, keys),
             lambda reply, keys: read_refund(reply, request, account, keys),
+            partial(_refund_fault, request),
             payment.order_no,
         )
-        if not isinstance(answer, _Fault):
-            return answer
-        if answer.unwritable:
-            return _never_sent(request, answer.text)
-        return RefundAnswer(verdict=answer.verdict, channel_message=answer.text)
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """The dialect has no query: not known, and to be sent again."""
@@ -312,20 +295,12 @@ class CardChannel:
             order_no = self._numbers.next()
         except Unavailable as fault:
             return BalanceAnswer(verdict=Verdict.NOT_SENT, channel_message=fault.message)
-        answer = await self._exchange(
+        return await self._exchange(
             BALANCE,
             order_no,
             lambda keys: build_balance(order_no, card, account, keys),
             lambda reply, keys: read_balance(reply, order_no, account, keys),
-        )
-        if not isinstance(answer, _Fault):
-            return answer
-        return BalanceAnswer(
-            verdict=answer.verdict,
-            reason=answer.reason,
-            channel_code=answer.code,
-            unwritable=answer.unwritable,
-            channel_message=answer.text,
+            _balance_fault,
         )
 
     async def _exchange(
@@ -334,31 +309,66 @@ class CardChannel:
         number: str,
         build: Callable[[ZoneKeys], bytes],
         read: Callable[[Reply, Sequence[ZoneKeys]], _A],
+        told: Callable[[_Fault], _A],
         original: str = "",
-    ) -> _A | _Fault:
-        """One request under ``number`` and what its answer says, or why there is none."""
+    ) -> _A:
+        """One request under ``number`` and what its answer says, or why there is none, as told."""
         link = self._link
         try:
             keys = link.keys_at_hand() or await link.keys()
             payload = build(keys)
         except PinBlockError:
-            return _UNREADABLE_PIN
+            return told(_UNREADABLE_PIN)
         except (NotSent, CodecError, MoneyError) as fault:
             unwritable = not isinstance(fault, NotSent)
-            return _Fault(Verdict.NOT_SENT, str(fault), unwritable=unwritable)
+            return told(_Fault(Verdict.NOT_SENT, str(fault), unwritable=unwritable))
         try:
             key = reply_key(row.reply_mti, self._account.terminal_id, number[14:])
             reply = await link.exchange(payload, key, number, original)
             answer = read(reply, link.accepted_keys(keys))
         except NotSent as fault:
-            return _Fault(Verdict.NOT_SENT, str(fault))
+            return told(_Fault(Verdict.NOT_SENT, str(fault)))
         except AnswerLost as fault:
-            return _Fault(Verdict.UNKNOWN, str(fault))
+            return told(_Fault(Verdict.UNKNOWN, str(fault)))
         except Exception as fault:  # a defect of ours after sending: the money may have moved
-            return _Fault(Verdict.UNKNOWN, type(fault).__name__)
+            return told(_Fault(Verdict.UNKNOWN, type(fault).__name__))
         if answer.channel_code in SIGN_ON_AGAIN:
             link.sign_on_again()
         return answer
+
+
+async def _not_ours() -> Answer:
+    return Answer(
+        verdict=Verdict.NOT_SENT,
+        unwritable=True,
+        channel_message="not a card payment of ours",
+    )
+
+
+def _payment_fault(fault: _Fault) -> Answer:
+    return Answer(
+        verdict=fault.verdict,
+        reason=fault.reason,
+        channel_code=fault.code,
+        unwritable=fault.unwritable,
+        channel_message=fault.text,
+    )
+
+
+def _balance_fault(fault: _Fault) -> BalanceAnswer:
+    return BalanceAnswer(
+        verdict=fault.verdict,
+        reason=fault.reason,
+        channel_code=fault.code,
+        unwritable=fault.unwritable,
+        channel_message=fault.text,
+    )
+
+
+def _refund_fault(request: RefundRequest, fault: _Fault) -> RefundAnswer:
+    if fault.unwritable:
+        return _never_sent(request, fault.text)
+    return RefundAnswer(verdict=fault.verdict, channel_message=fault.text)
 
 
 def _never_sent(request: RefundRequest, why: str) -> RefundAnswer:

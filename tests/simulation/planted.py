@@ -73,9 +73,9 @@ MUTANTS = (
         "a silent card host counts as a decline",
         "channels/unionpay/card_adapter.py",
         "        except AnswerLost as fault:\n"
-        "            return _Fault(Verdict.UNKNOWN, str(fault))\n",
+        "            return told(_Fault(Verdict.UNKNOWN, str(fault)))\n",
         "        except AnswerLost as fault:\n"
-        "            return _Fault(Verdict.DECLINED, str(fault))\n",
+        "            return told(_Fault(Verdict.DECLINED, str(fault)))\n",
     ),
     _mutant(
         "a refund reserves without compare-and-set",
