@@ -20,6 +20,7 @@ from gateway.store.port import ApiKey, Merchant, ProvisioningStore, Terminal, Te
 from gateway.terminal_options import mac_of, read_options
 from pos_protocol.dialect import Dialect
 from signing.keywrap import Sealer
+from signing.merchant import MerchantSecret
 from signing.pos import CipherKey, KeyScheme, MacFunction, WorkingKeys
 
 K = TypeVar("K")
@@ -70,7 +71,7 @@ class KnownKey:
 
     key_id: str
     merchant: Merchant
-    secret: bytes
+    secret: MerchantSecret
 
     def __repr__(self) -> str:
         return f"KnownKey({self.key_id!r})"
@@ -237,6 +238,11 @@ class Directory:
         algorithm = "sm4" if terminal.key_scheme == "sm4" else "des"
         return CipherKey(self._sealer.open(terminal.tmk_sealed, context), algorithm)
 
+    def fresh_key(self, key_id: str) -> KnownKey | None:
+        """An API key that is cached and fresh; ``None`` means: ask :meth:`api_key`."""
+        found = self._keys.get(key_id)
+        return None if found is None else found[0]
+
     async def api_key(self, key_id: str) -> KnownKey | None:
         """An API key; ``None`` when unknown or disabled."""
         return await self._keys.read(key_id, self._load_key)
@@ -249,7 +255,7 @@ class Directory:
         if merchant.disabled or key.disabled:
             return None
         secret = self._sealer.open(key.secret_sealed, api_key_context(key_id))
-        return KnownKey(key_id, merchant, secret)
+        return KnownKey(key_id, merchant, MerchantSecret(secret))
 
     async def signing_key(self, merchant_no: str) -> SigningKey | None:
         """The merchant's oldest API key that is not disabled; ``None`` when it has none."""

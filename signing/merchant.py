@@ -12,6 +12,9 @@ import re
 from hashlib import sha256
 from typing import Final
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
 from domain.record import brief
 
 SCHEME: Final = "POSGATE-HMAC-SHA256"
@@ -64,8 +67,37 @@ def sign(secret: bytes, message: bytes) -> str:
 
 def verify(secret: bytes, message: bytes, signature_hex: str) -> bool:
     """Whether the signature is the secret's, in constant time; hex of either case."""
-    expected = sign(secret, message).encode()
-    return hmac.compare_digest(expected, signature_hex.lower().encode(errors="backslashreplace"))
+    return _is_same(sign(secret, message), signature_hex)
+
+
+class MerchantSecret:
+    """A secret that signs and verifies many messages; ``ValueError`` for an empty one."""
+
+    __slots__ = ("_code",)
+
+    def __init__(self, secret: bytes) -> None:
+        if not secret:
+            raise ValueError("an empty secret signs nothing")
+        # keyed once and copied: a third of the cost of keying it for every message
+        self._code = HMAC(secret, SHA256())
+
+    def sign(self, message: bytes) -> str:
+        """As :func:`sign`."""
+        code = self._code.copy()
+        code.update(message)
+        return code.finalize().hex()
+
+    def verify(self, message: bytes, signature_hex: str) -> bool:
+        """As :func:`verify`."""
+        return _is_same(self.sign(message), signature_hex)
+
+    def __repr__(self) -> str:
+        return "MerchantSecret(…)"
+
+
+def _is_same(expected: str, signature_hex: str) -> bool:
+    given = signature_hex.lower().encode(errors="backslashreplace")
+    return hmac.compare_digest(expected.encode(), given)
 
 
 def authorization(key_id: str, timestamp: str, nonce: str, signature: str) -> str:

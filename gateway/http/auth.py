@@ -14,15 +14,14 @@ from domain.record import brief
 from gateway.directory import Directory, KnownKey
 from gateway.http.nonces import Nonces
 from signing.merchant import (
+    MerchantSecret,
     MerchantSignatureError,
     answer_string,
     parse_authorization,
     request_string,
-    sign,
-    verify,
 )
 
-_NOBODY: Final = b"no such key"
+_NOBODY: Final = MerchantSecret(b"no such key")
 
 
 @brief
@@ -68,10 +67,11 @@ class Authenticator:
             raise Unauthorized(
                 "authorization_malformed", "the Authorization header is not of the form in /docs"
             ) from None
-        known = await self._directory.api_key(given.key_id)
+        directory, key_id = self._directory, given.key_id
+        known = directory.fresh_key(key_id) or await directory.api_key(key_id)
         secret = _NOBODY if known is None else known.secret
         message = request_string(method, raw_path, given.timestamp, given.nonce, body)
-        if not verify(secret, message, given.signature) or known is None:
+        if not secret.verify(message, given.signature) or known is None:
             raise Unauthorized("signature_invalid", "unknown key or wrong signature")
         timestamp_s = int(given.timestamp)
         if abs(timestamp_s - self._clock.now_ms() // 1000) > self._window_s:
@@ -88,7 +88,7 @@ class Authenticator:
         timestamp = str(self._clock.now_ms() // 1000)
         nonce = self._random_bytes(12).hex()
         return AnswerSignature(
-            timestamp, nonce, sign(key.secret, answer_string(timestamp, nonce, body))
+            timestamp, nonce, key.secret.sign(answer_string(timestamp, nonce, body))
         )
 
     async def is_allowed(self, key: KnownKey) -> bool:

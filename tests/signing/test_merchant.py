@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from signing.merchant import (
     Credentials,
+    MerchantSecret,
     MerchantSignatureError,
     answer_string,
     authorization,
@@ -50,6 +51,10 @@ def test_signatures_are_hmac_sha256(secret: bytes, message: bytes) -> None:
     assert signature == hmac.new(secret, message, hashlib.sha256).hexdigest()
     assert verify(secret, message, signature)
     assert verify(secret, message, signature.upper())
+    kept = MerchantSecret(secret)
+    for _ in range(2):
+        assert kept.sign(message) == signature
+        assert kept.verify(message, signature.upper())
 
 
 @given(st.binary(min_size=1, max_size=64), st.binary(min_size=1, max_size=200), st.data())
@@ -59,6 +64,7 @@ def test_a_flipped_bit_does_not_verify(secret: bytes, message: bytes, data: st.D
     bit = 1 << data.draw(st.integers(0, len(message) * 8 - 1))
     changed = (int.from_bytes(message) ^ bit).to_bytes(len(message))
     assert not verify(secret, changed, signature)
+    assert not MerchantSecret(secret).verify(changed, signature)
     flipped = int(signature, 16) ^ 1 << data.draw(st.integers(0, 255))
     assert not verify(secret, message, f"{flipped:064x}")
 
@@ -67,12 +73,15 @@ def test_a_flipped_bit_does_not_verify(secret: bytes, message: bytes, data: st.D
 def test_misshapen_signatures_do_not_verify(signature: str) -> None:
     """Whatever the text, the answer is no and never an exception."""
     assert not verify(b"secret", b"message", signature)
+    assert not MerchantSecret(b"secret").verify(b"message", signature)
 
 
 def test_an_empty_secret_signs_nothing() -> None:
     """A missing secret is a fault, not a key that everybody knows."""
     with pytest.raises(ValueError, match="empty secret"):
         verify(b"", b"message", hmac.digest(b"", b"message", "sha256").hex())
+    with pytest.raises(ValueError, match="empty secret"):
+        MerchantSecret(b"")
 
 
 @given(KEY_ID, TIMESTAMP, NONCE, SIGNATURE)
