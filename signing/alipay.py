@@ -88,7 +88,25 @@ def verified_content(raw: bytes, response_key: str, key_of: KeyOf) -> bytes:
         AlipaySignatureError: not such an answer, not exactly one ``sign``, a signature
             that does not verify, a certificate that is not known, or both keys at once.
     """
-    members = _top_level(raw)
+    return _verified(_top_level(raw), response_key, key_of)
+
+
+def verified_json(raw: bytes, response_key: str, key_of: KeyOf) -> object:
+    """What the bytes of :func:`verified_content` say.
+
+    Raises:
+        AlipaySignatureError: as there.
+        orjson.JSONDecodeError: they are no JSON.
+    """
+    usual = _usual(raw)
+    if usual is None:
+        return orjson.loads(_verified(_any_members(raw), response_key, key_of))
+    members, said = usual
+    _verified(members, response_key, key_of)
+    return said
+
+
+def _verified(members: Mapping[str, bytes], response_key: str, key_of: KeyOf) -> bytes:
     signature = _signature(members)
     if ERROR_RESPONSE in members:
         if response_key in members and response_key != ERROR_RESPONSE:
@@ -140,8 +158,11 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> bytes:
 def _top_level(raw: bytes) -> dict[str, bytes]:
     """The members of the outer object, values as raw bytes: objects and strings alone."""
     usual = _usual(raw)
-    if usual is not None:
-        return usual
+    return _any_members(raw) if usual is None else usual[0]
+
+
+def _any_members(raw: bytes) -> dict[str, bytes]:
+    """As :func:`_top_level`, for an answer of any form."""
     opening = _OPENING.match(raw)
     if opening is None:
         raise AlipaySignatureError("the answer is not a JSON object")
@@ -167,20 +188,21 @@ def _top_level(raw: bytes) -> dict[str, bytes]:
     return members
 
 
-def _usual(raw: bytes) -> dict[str, bytes] | None:
-    """The members of an answer as Alipay nearly always writes it: one object, and the sign.
+def _usual(raw: bytes) -> tuple[dict[str, bytes], object] | None:
+    """An answer as Alipay nearly always writes it: its members, one object and the sign.
 
-    What stands between the two is one JSON object, so that they can be nowhere else.
+    With them what the object says, to be believed once it is verified. What stands between the
+    two is one JSON object, so that they can be nowhere else.
     """
     begin, end = _BEGIN.match(raw), raw.rfind(_END)
     if begin is None or begin[1] == b"sign" or end < 0 or _SIGN.fullmatch(raw, end) is None:
         return None
     content = raw[begin.end() - 1 : end + 1]
     try:
-        orjson.loads(content)
+        said = orjson.loads(content)
     except orjson.JSONDecodeError:
         return None
-    return {begin[1].decode("ascii"): content, "sign": raw[end + len(_END) - 1 : -1]}
+    return {begin[1].decode("ascii"): content, "sign": raw[end + len(_END) - 1 : -1]}, said
 
 
 def _value_end(raw: bytes, start: int) -> int:

@@ -32,7 +32,7 @@ from channels.alipay.v3 import fields_v3, request_v3
 from channels.port import HttpRequest, HttpResponse
 from domain.clock import beijing
 from domain.record import brief
-from signing.alipay import AlipaySignatureError, sign, sign_octets, verified_content
+from signing.alipay import AlipaySignatureError, sign, sign_octets, verified_json
 from signing.alipay_aes import AesError, decrypt, encrypt
 
 _HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded;charset=utf-8"}
@@ -213,8 +213,7 @@ def _fields_v2(response: HttpResponse, response_key: str, account: AlipayAccount
     if response.status != 200:
         raise Distrusted("no answer of Alipay's gateway", f"HTTP {response.status}")
     try:
-        content = verified_content(response.body, response_key, account.alipay_keys.of_answer)
-        fields = orjson.loads(content)
+        fields = verified_json(response.body, response_key, account.alipay_keys.of_answer)
         if isinstance(fields, str) and account.aes_key:  # verified over the ciphertext
             fields = orjson.loads(decrypt(account.aes_key, fields))
     except AlipaySignatureError as fault:
