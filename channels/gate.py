@@ -20,10 +20,16 @@ class Gate:
         self._wait_s = wait_s
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self) -> None:
-        """Take a place; raises :class:`NotSent` when none comes free in time."""
+    def take(self) -> bool:
+        """Take a place if one is free, so that hardly anybody has to :meth:`enter`."""
         if self._free > 0:
             self._free -= 1
+            return True
+        return False
+
+    async def enter(self) -> None:
+        """Take a place; raises :class:`NotSent` when none comes free in time."""
+        if self.take():
             return
         if len(self._waiting) >= self._most_waiting:
             raise NotSent("too many requests wait for this channel")

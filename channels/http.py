@@ -47,7 +47,7 @@ from yarl import URL
 
 from channels.address import refusal
 from channels.gate import Gate
-from channels.http_link import Origin, Target, request_octets
+from channels.http_link import Origin, Target, connect_time_s, request_octets
 from channels.lookup import Lookups, Vet, narrow_socket
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
 from channels.spool import Spool
@@ -144,12 +144,15 @@ class HttpClient:
         )
         octets = request_octets(request, target.place)
         origin = self._origin(target, request.identity)
-        await target.gate.enter()
+        gate = target.gate
+        if not gate.take():
+            await gate.enter()
         try:
-            self._running(request)
-            return await origin.ask(octets, self._connect_time_s(request), request.timeout_s)
+            if self._session is None:
+                raise NotSent("the HTTP client is not running")
+            return await origin.ask(octets, self._connect_s, request.timeout_s)
         finally:
-            target.gate.leave()
+            gate.leave()
 
     async def download(self, request: HttpRequest, path: Path, max_bytes: int) -> HttpResponse:
         """Send once; the body, whatever the status, goes to ``path``, not to the answer.
@@ -193,7 +196,7 @@ class HttpClient:
                 allow_redirects=False,
                 timeout=ClientTimeout(
                     total=request.timeout_s,
-                    connect=self._connect_time_s(request),
+                    connect=connect_time_s(self._connect_s, request.timeout_s),
                     ceil_threshold=60,
                 ),
                 ssl=True
@@ -216,9 +219,6 @@ class HttpClient:
             raise NotSent(type(fault).__name__) from fault
         except (ClientError, TimeoutError, OSError, ValueError, RuntimeError) as fault:
             raise AnswerLost(type(fault).__name__) from fault
-
-    def _connect_time_s(self, request: HttpRequest) -> float:
-        return min(self._connect_s, request.timeout_s / 2)
 
     def _target(self, text: str, *, keep: bool = True) -> Target:
         """Check and parse a URL once; the table of known ones is bounded."""

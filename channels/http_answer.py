@@ -114,8 +114,7 @@ class AnswerReader:
             return
         self._status = int(plain[1])
         self._headers = fields
-        length, coding = fields.get("content-length"), fields.get("transfer-encoding")
-        self._frame(None if length is None else [length], None if coding is None else [coding])
+        self._frame(fields.get("content-length"), fields.get("transfer-encoding"))
         self.keeps = "close" not in fields.get("connection", "").lower()
 
     def _read_any_head(self, head: bytes) -> None:
@@ -137,21 +136,20 @@ class AnswerReader:
             several.setdefault(name, []).append(field[2].decode("utf-8", "surrogateescape"))
         self._status = status
         self._headers = {name: values[0] for name, values in several.items()}
-        self._frame(several.get("content-length"), several.get("transfer-encoding"))
-        connection = ",".join(several.get("connection", ())).lower()
-        self.keeps = found[1] == b"1" and "close" not in connection
+        joined = {name: ",".join(values) for name, values in several.items()}
+        self._frame(joined.get("content-length"), joined.get("transfer-encoding"))
+        self.keeps = found[1] == b"1" and "close" not in joined.get("connection", "").lower()
 
-    def _frame(self, lengths: list[str] | None, codings: list[str] | None) -> None:
-        """How long the body is, or what ends it; several fields of a name as they came."""
+    def _frame(self, length: str | None, coding: str | None) -> None:
+        """How long the body is, or what ends it; several fields of a name are one with commas."""
         if self._status in _WITHOUT_BODY:
             self._length = 0
-        elif codings is not None:
-            if lengths is not None or [coding.lower() for coding in codings] != ["chunked"]:
+        elif coding is not None:
+            if length is not None or coding.lower() != "chunked":
                 raise BadAnswer("the answer's length is not plain")
             self._is_chunked = True
-        elif lengths is not None:
-            (length, *others) = lengths
-            if others or not (length.isascii() and length.isdigit()):
+        elif length is not None:
+            if not (length.isascii() and length.isdigit()):
                 raise BadAnswer("the answer's length is not plain")
             if len(length) > _LENGTH_DIGITS or int(length) > self._limit:
                 raise BadAnswer("the answer is too large")

@@ -42,6 +42,11 @@ def request_octets(request: HttpRequest, place: str) -> bytes:
         raise NotSent("a header that cannot be written") from None
 
 
+def connect_time_s(connect_s: float, timeout_s: float) -> float:
+    """How much of a call's time may go by until it is connected."""
+    return min(connect_s, timeout_s / 2)
+
+
 class Target:
     """A URL, checked and cut once; ``name`` is its origin's."""
 
@@ -62,6 +67,9 @@ class HttpLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: AnswerReader | None = None
         self._answer: asyncio.Future[HttpResponse] | None = None
+        self._keeps = False
+        """Whether the last answer lets another request follow."""
+        self._timer: asyncio.TimerHandle | None = None
         self.idle_since_s = 0.0
 
     @property
@@ -72,30 +80,29 @@ class HttpLink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    async def ask(self, request: bytes, timeout_s: float) -> tuple[HttpResponse, bool]:
-        """The answer to ``request``, and whether the connection may be kept.
+    def ask(self, request: bytes, timeout_s: float) -> asyncio.Future[HttpResponse]:
+        """Write ``request``; who awaits the answer calls :meth:`rest` or :meth:`abort` after it.
+
+        The answer may be :class:`AnswerLost`: none that is whole, or none in time.
 
         Raises:
             NotSent: the connection is gone already.
-            AnswerLost: no whole answer, or none in time.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
             raise NotSent("the connection is closed")
         loop = asyncio.get_running_loop()
-        reader = self._reader = AnswerReader(self._limit_bytes)
+        self._keeps = False
+        self._reader = AnswerReader(self._limit_bytes)
         answer = self._answer = loop.create_future()
-        timer = loop.call_later(timeout_s, self._fail, "no answer in time")
-        try:
-            transport.write(request)
-            response = await answer
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            timer.cancel()
-            self._reader = self._answer = None
-        return response, reader.keeps and self.is_open
+        self._timer = loop.call_later(timeout_s, self._fail, "no answer in time")
+        transport.write(request)
+        return answer
+
+    def rest(self) -> bool:
+        """The answer was taken: whether another request may follow it."""
+        self._forget()
+        return self._keeps and self.is_open
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
@@ -119,7 +126,9 @@ class HttpLink(asyncio.Protocol):
         self._fail("the connection was closed")
 
     def _give(self, response: HttpResponse) -> None:
-        self._reader = None
+        if self._reader is not None:
+            self._keeps = self._reader.keeps
+            self._reader = None
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(response)
 
@@ -129,10 +138,16 @@ class HttpLink(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut it off; what has come of an answer is no answer then."""
-        self._reader = None
         self._fail("the connection was cut off")
+        self._forget()
         if self._transport is not None:
             self._transport.abort()
+
+    def _forget(self) -> None:
+        self._reader = self._answer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Origin:
@@ -156,15 +171,17 @@ class Origin:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def ask(self, request: bytes, connect_s: float, timeout_s: float) -> HttpResponse:
-        """One request and its answer; raises as :meth:`HttpLink.ask`."""
-        began_s = asyncio.get_running_loop().time()
+        """One request and its answer; raises :class:`NotSent` or :class:`AnswerLost`."""
         link = self._take()
         if link is None:
-            link = await self._connect(connect_s)
-            timeout_s -= asyncio.get_running_loop().time() - began_s
+            loop = asyncio.get_running_loop()
+            began_s = loop.time()
+            link = await self._connect(connect_time_s(connect_s, timeout_s))
+            timeout_s = max(0.0, timeout_s - (loop.time() - began_s))
         keeps = False
         try:
-            response, keeps = await link.ask(request, max(0.0, timeout_s))
+            response = await link.ask(request, timeout_s)
+            keeps = link.rest()
         finally:
             if keeps:
                 self._put_back(link)
