@@ -8,6 +8,8 @@ Rules:
   something comes that nobody asked for, or whose request was given up, is cut off.
 * What has idled for ``keep_alive_s`` is closed: below what channels' front ends allow, so
   that hardly ever one is closed under a new payment.
+* Answers are read into one buffer that an origin's connections share: without, TLS makes and throws
+  away two of 256 KiB for every answer, which costs 20 µs. It is filled and emptied in one go.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ from channels.gate import Gate
 from channels.http_answer import AnswerReader, BadAnswer
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
 
+_READ_BYTES: Final = 16 * 1024
+"""What TLS hands over at a time, at most."""
 _SWEEPS: Final = 2
 """How often within ``keep_alive_s`` idle connections are looked at."""
 
@@ -59,11 +63,12 @@ class Target:
         self.place = f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
 
 
-class HttpLink(asyncio.Protocol):
+class HttpLink(asyncio.BufferedProtocol):
     """One connection."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, buffer: memoryview) -> None:
         self._limit_bytes = limit_bytes
+        self._buffer = buffer
         self._transport: asyncio.Transport | None = None
         self._reader: AnswerReader | None = None
         self._answer: asyncio.Future[HttpResponse] | None = None
@@ -104,13 +109,16 @@ class HttpLink(asyncio.Protocol):
         self._forget()
         return self._keeps and self.is_open
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         reader = self._reader
         if reader is None:  # nobody asked
             self.abort()
             return
         try:
-            response = reader.feed(data)
+            response = reader.feed(bytes(self._buffer[:nbytes]))
         except BadAnswer as fault:
             self._fail(str(fault))
             return
@@ -166,6 +174,7 @@ class Origin:
         self._tls = tls if url.scheme == "https" else None
         self._limit_bytes = limit_bytes
         self._keep_alive_s = keep_alive_s
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._idle: list[HttpLink] = []
         self._links: set[HttpLink] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -204,7 +213,7 @@ class Origin:
         try:
             async with asyncio.timeout(connect_s):
                 _, link = await loop.create_connection(
-                    lambda: HttpLink(self._limit_bytes),
+                    lambda: HttpLink(self._limit_bytes, self._buffer),
                     self._host,
                     self._port,
                     ssl=self._tls,

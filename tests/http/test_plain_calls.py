@@ -277,6 +277,12 @@ def calls_of(door: Door) -> PlainCalls:
     )
 
 
+def feed(connection: asyncio.BufferedProtocol, octets: bytes) -> None:
+    """Let ``octets`` come, as a transport does."""
+    memoryview(connection.get_buffer(len(octets)))[: len(octets)] = octets
+    connection.buffer_updated(len(octets))
+
+
 async def turns() -> None:
     """Let what can go on go on."""
     for _ in range(5):
@@ -288,9 +294,9 @@ async def test_who_does_not_read_is_answered_no_further() -> None:
     door, wire = Door(), Wire()
     connection = calls_of(door).connection()
     connection.connection_made(wire)
-    connection.data_received(PLAIN)
+    feed(connection, PLAIN)
     await turns()
-    connection.data_received(PLAIN)
+    feed(connection, PLAIN)
     assert (door.begun, wire.reads) == (1, False)
     connection.pause_writing()
     door.may_answer.release()
@@ -312,7 +318,7 @@ async def test_a_fault_of_ours_cuts_that_connection_off() -> None:
     connection = calls.connection()
     connection.connection_made(wire)
     door.fault = RuntimeError("ours")
-    connection.data_received(PLAIN)
+    feed(connection, PLAIN)
     (task,) = calls.tasks
     door.may_answer.release()
     with pytest.raises(RuntimeError, match="ours"):
@@ -328,7 +334,7 @@ async def test_what_does_not_end_in_time_is_cancelled() -> None:
     for wire in (here, gone):
         connection = calls.connection()
         connection.connection_made(wire)
-        connection.data_received(PLAIN)
+        feed(connection, PLAIN)
     connection.connection_lost(None)
     await turns()
     assert (door.begun, len(calls.open), len(calls.tasks)) == (2, 1, 2)
@@ -343,16 +349,16 @@ async def test_nothing_begins_on_a_connection_that_is_closing() -> None:
     calls = calls_of(door)
     connection = calls.connection()
     connection.connection_made(wire)
-    connection.data_received(PLAIN)
+    feed(connection, PLAIN)
     await turns()
-    connection.data_received(PLAIN)
+    feed(connection, PLAIN)
     connection.pause_writing()
     door.may_answer.release()
     await turns()
     calls.hang_up()
     assert wire.is_cut
     connection.resume_writing()
-    connection.data_received(PLAIN)
+    feed(connection, PLAIN)
     await turns()
     assert (door.begun, calls.tasks) == (1, set())
 
