@@ -188,9 +188,9 @@ def refuse_body(body: bytes) -> None:
 
 def _known_fields(body: bytes, fields: frozenset[str]) -> dict[str, object]:
     data = parse_object(body)
-    for name in data:
-        if name not in fields:
-            raise _invalid(name[:64], "unknown field", "unknown_field")
+    if not fields.issuperset(data):
+        unknown = next(name for name in data if name not in fields)
+        raise _invalid(unknown[:64], "unknown field", "unknown_field")
     return data
 
 

@@ -83,7 +83,8 @@ class PaymentCalls:
                 "method.auth_code: not a payment code of a known wallet",
                 field="method.auth_code",
             )
-        await self._refuse_url(call.merchant_no, asked)
+        if asked.notify_url:
+            await self._refuse_url(call.merchant_no, asked)
         begun = await self._payments.begin(self._draft(call.merchant_no, asked, channel))
         payment = await self._wait(begun, asked.wait_s)
         if begun.replayed:
@@ -91,7 +92,8 @@ class PaymentCalls:
         return Result(payment_body(payment, self._texts), 201, payment)
 
     async def _create_checkout(self, call: Call, asked: CreatePayment) -> Result:
-        await self._refuse_url(call.merchant_no, asked)
+        if asked.notify_url:
+            await self._refuse_url(call.merchant_no, asked)
         shop_name = call.key.merchant.name
         payment, is_replay = await self._checkouts.open(call.merchant_no, shop_name, asked)
         body, seen = await self._checkouts.body(payment)
@@ -101,7 +103,7 @@ class PaymentCalls:
 
     async def _refuse_url(self, merchant_no: str, asked: CreatePayment) -> None:
         """Refuse a URL that would never be called."""
-        refused = self._refused_url(asked.notify_url) if asked.notify_url else ""
+        refused = self._refused_url(asked.notify_url)
         if refused and not await self._is_known(merchant_no, asked.merchant_order_no):
             message = f"notify_url: {refused}"
             raise Unprocessable("notify_url_refused", message, field="notify_url")
