@@ -19,6 +19,7 @@ from tests.gateway.pos.lines import (
     Certificates,
     hears_hang_up,
     make_certificates,
+    message,
     open_listener,
 )
 
@@ -56,6 +57,32 @@ async def test_a_message_under_tls_is_answered(
 ) -> None:
     port = await listener.start_tls("127.0.0.1", 0, certificates.server_side())
     assert await _exchange(port, certificates.client_side()) == ECHO
+
+
+async def test_terminals_that_speak_at_once_hear_each_its_own(
+    listener: PosListener, certificates: Certificates
+) -> None:
+    """They are read into one buffer: pieces of frames, whole ones, and more than it holds."""
+    port = await listener.start_tls("127.0.0.1", 0, certificates.server_side())
+    tls = certificates.client_side()
+    lines = [await asyncio.open_connection("127.0.0.1", port, ssl=tls) for _ in range(8)]
+
+    async def talk(number: int) -> None:
+        reader, writer = lines[number]
+        own = message("0820", "0000000000800000", f"{number:08d}".encode().hex())
+        for turn in range(6):
+            asked = own * (1, 3, 900)[turn % 3]
+            cut = len(asked) * (number + turn) // 13
+            writer.write(asked[:cut])
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.write(asked[cut:])
+            async with asyncio.timeout(20):
+                assert await reader.readexactly(len(asked)) == asked
+
+    await asyncio.gather(*map(talk, range(len(lines))))
+    for _, writer in lines:
+        writer.transport.abort()
 
 
 async def test_plain_and_tls_are_open_together(
