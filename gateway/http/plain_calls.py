@@ -11,8 +11,7 @@ gateway spends on it, for nothing that it needs. Rules:
 * A call goes on when its caller is gone: what it began is booked.
 * Idle connections end after ``keep_alive_s``; who leaves ends them at once, the others after
   their answer.
-* What comes is read into one buffer that all share: without, TLS makes and throws away two of
-  256 KiB for every call, which costs 20 µs. It is filled and emptied in one go.
+* What comes is read into a buffer that all share (``shared_buffer.py``), whoever answers it.
 """
 
 import asyncio
@@ -25,11 +24,11 @@ from typing import Final, cast
 from domain.clock import Clock
 from gateway.http.call import ApiRequest, ApiResponse
 from gateway.http.plain_wire import read_plain, written
+from gateway.shared_buffer import ReadInto, shared_buffer
 
 Handle = Callable[[ApiRequest], Awaitable[ApiResponse]]
 Behind = Callable[[], asyncio.Protocol]
 """Makes the protocol of a connection that the general server is to serve."""
-_READ_BYTES: Final = 64 * 1024
 _http_date: Final = lru_cache(maxsize=4)(lambda now_s: formatdate(now_s, usegmt=True))
 
 
@@ -50,7 +49,7 @@ class PlainCalls:
         self.clock: Final = clock
         self.max_body_bytes: Final = max_body_bytes
         self.keep_alive_s: Final = keep_alive_s
-        self.buffer: Final = memoryview(bytearray(_READ_BYTES))
+        self.buffer: Final = shared_buffer()
         self.is_leaving = False
         self.open: Final[set[PlainConnection]] = set()
         self.tasks: Final[set[asyncio.Task[None]]] = set()
@@ -178,7 +177,7 @@ class PlainConnection(asyncio.BufferedProtocol):
         self._forget()
         self._transport = None
         behind = self._calls.behind()
-        transport.set_protocol(behind)
+        transport.set_protocol(ReadInto(self._calls.buffer, behind))
         behind.connection_made(transport)
         received, self._received = self._received, b""
         behind.data_received(received)

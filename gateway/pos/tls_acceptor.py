@@ -4,9 +4,6 @@ Rules: a handshake ends within its time, and only so many are under way: one mor
 the one that has taken longest, so that whoever opens connections and says nothing
 cannot keep an honest terminal out. Over the bound of connections nobody is even greeted.
 A handshake that fails is counted, not logged: any scanner makes them by the thousand.
-
-What comes is read into one buffer that all connections share: without, TLS makes and throws away
-two of 256 KiB for every message, which costs as much as a tenth of a sale.
 """
 
 import asyncio
@@ -16,43 +13,11 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.metrics import Metrics
+from gateway.shared_buffer import ReadInto, shared_buffer
 
 _BACKLOG: Final = 1024
 _PAUSE_S: Final = 0.5
 _SHUTDOWN_S: Final = 5.0
-_READ_BYTES: Final = 16 * 1024
-"""What TLS hands over at a time, at most."""
-
-
-class _Buffered(asyncio.BufferedProtocol):
-    """A connection as TLS reads for it: the buffer is filled, and copied at once."""
-
-    __slots__ = ("_buffer", "_connection")
-
-    def __init__(self, connection: asyncio.Protocol, buffer: memoryview) -> None:
-        self._connection = connection
-        self._buffer = buffer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection.connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.connection_lost(exc)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._connection.data_received(bytes(self._buffer[:nbytes]))
-
-    def eof_received(self) -> bool | None:
-        return self._connection.eof_received()
-
-    def pause_writing(self) -> None:
-        self._connection.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._connection.resume_writing()
 
 
 class TlsAcceptor:
@@ -69,8 +34,8 @@ class TlsAcceptor:
         keepalive_s: float,
     ) -> None:
         """``has_room`` is told how many handshakes are under way besides its connections."""
-        buffer = memoryview(bytearray(_READ_BYTES))
-        self._factory = lambda: _Buffered(factory(), buffer)
+        buffer = shared_buffer()
+        self._factory = lambda: ReadInto(buffer, factory())
         self._has_room = has_room
         self._metrics = metrics
         self._handshake_timeout_s = handshake_timeout_s
