@@ -30,7 +30,13 @@ from benchmarks.books import FLOOR_PREFIX
 from benchmarks.floor_store import FloorStore
 from domain.money import format_yuan
 from gateway.cli.ready_file import write_atomically
-from signing.merchant import answer_string, parse_authorization, request_string, sign, verify
+from gateway.shared_buffer import ReadInto, shared_buffer
+from signing.merchant import (
+    MerchantSecret,
+    answer_string,
+    parse_authorization,
+    request_string,
+)
 from signing.rsa import load_private_key, load_public_key, sign_sha256, verify_sha256
 
 _END: Final = b"\r\n\r\n"
@@ -123,7 +129,7 @@ class Floor:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
-        self._secret = spec["secret"].encode()
+        self._secret = MerchantSecret(spec["secret"].encode())
         self._key = load_private_key(Path(spec["app_private_key_file"]).read_bytes())
         self._alipay_key = load_public_key(Path(spec["alipay_public_key_file"]).read_bytes())
         self._url = urlsplit(spec["gateway_url"])
@@ -144,8 +150,9 @@ class Floor:
             self.idle.append(alipay)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(spec["certificate_file"], spec["key_file"])
+        buffer = shared_buffer()
         server = await loop.create_server(
-            lambda: _Client(self), "127.0.0.1", 0, ssl=tls, backlog=1024
+            lambda: ReadInto(buffer, _Client(self)), "127.0.0.1", 0, ssl=tls, backlog=1024
         )
         return int(server.sockets[0].getsockname()[1])
 
@@ -154,7 +161,7 @@ class Floor:
         start = head.index(b"Authorization: ") + 15
         given = parse_authorization(head[start : head.index(b"\r", start)].decode())
         message = request_string("POST", "/v1/payments", given.timestamp, given.nonce, body)
-        if not verify(self._secret, message, given.signature):
+        if not self._secret.verify(message, given.signature):
             client.hang_up()
             return
         asked = orjson.loads(body)
@@ -222,7 +229,7 @@ class Floor:
             }
         )
         timestamp, nonce = str(self._second), payment.order_no
-        signature = sign(self._secret, answer_string(timestamp, nonce, body))
+        signature = self._secret.sign(answer_string(timestamp, nonce, body))
         head = (
             "HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n"
             f"Posgate-Timestamp: {timestamp}\r\nPosgate-Nonce: {nonce}\r\n"

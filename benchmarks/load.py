@@ -21,6 +21,7 @@ from benchmarks.caller import Caller, Window, finish
 from benchmarks.card_till import CardTill, TillKeys, signed_in
 from benchmarks.page_till import PageTill
 from benchmarks.tills import Till
+from gateway.shared_buffer import ReadInto, shared_buffer
 
 _AT_ONCE: Final = 16
 _MOST_REASONS: Final = 5
@@ -58,13 +59,14 @@ async def _tills(spec: Spec) -> list[Till]:
 async def _connect(tills: list[Till], spec: Spec) -> list[Caller]:
     loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)
     tls = ssl.create_default_context(cafile=spec["ca_file"]) if spec.get("ca_file") else None
+    buffer = shared_buffer()
 
     async def one(till: Till) -> Caller:
+        caller = Caller(till)
+        protocol = caller if tls is None else ReadInto(buffer, caller)
         async with gate:
-            _, caller = await loop.create_connection(
-                lambda: Caller(till), spec["host"], spec["port"], ssl=tls
-            )
-            return caller
+            await loop.create_connection(lambda: protocol, spec["host"], spec["port"], ssl=tls)
+        return caller
 
     return list(await asyncio.gather(*(one(till) for till in tills)))
 
