@@ -28,9 +28,9 @@ import uvloop
 
 from benchmarks.books import FLOOR_PREFIX
 from benchmarks.floor_store import FloorStore
+from channels.shared_buffer import ReadInto, shared_buffer
 from domain.money import format_yuan
 from gateway.cli.ready_file import write_atomically
-from gateway.shared_buffer import ReadInto, shared_buffer
 from signing.merchant import (
     MerchantSecret,
     answer_string,

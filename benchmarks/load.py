@@ -21,7 +21,7 @@ from benchmarks.caller import Caller, Window, finish
 from benchmarks.card_till import CardTill, TillKeys, signed_in
 from benchmarks.page_till import PageTill
 from benchmarks.tills import Till
-from gateway.shared_buffer import ReadInto, shared_buffer
+from channels.shared_buffer import ReadInto, shared_buffer
 
 _AT_ONCE: Final = 16
 _MOST_REASONS: Final = 5

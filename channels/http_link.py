@@ -8,8 +8,7 @@ Rules:
   something comes that nobody asked for, or whose request was given up, is cut off.
 * What has idled for ``keep_alive_s`` is closed: below what channels' front ends allow, so
   that hardly ever one is closed under a new payment.
-* Answers are read into one buffer that an origin's connections share: without, TLS makes and throws
-  away two of 256 KiB for every answer, which costs 20 µs. It is filled and emptied in one go.
+* Answers are read into a buffer that an origin's connections share (``shared_buffer.py``).
 """
 
 import asyncio
@@ -21,9 +20,8 @@ from yarl import URL
 from channels.gate import Gate
 from channels.http_answer import AnswerReader, BadAnswer
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
+from channels.shared_buffer import shared_buffer
 
-_READ_BYTES: Final = 16 * 1024
-"""What TLS hands over at a time, at most."""
 _SWEEPS: Final = 2
 """How often within ``keep_alive_s`` idle connections are looked at."""
 
@@ -174,7 +172,7 @@ class Origin:
         self._tls = tls if url.scheme == "https" else None
         self._limit_bytes = limit_bytes
         self._keep_alive_s = keep_alive_s
-        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._buffer = shared_buffer()
         self._idle: list[HttpLink] = []
         self._links: set[HttpLink] = set()
         self._sweep: asyncio.TimerHandle | None = None

@@ -21,10 +21,10 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Final, cast
 
+from channels.shared_buffer import ReadInto, shared_buffer
 from domain.clock import Clock
 from gateway.http.call import ApiRequest, ApiResponse
 from gateway.http.plain_wire import read_plain, written
-from gateway.shared_buffer import ReadInto, shared_buffer
 
 Handle = Callable[[ApiRequest], Awaitable[ApiResponse]]
 Behind = Callable[[], asyncio.Protocol]

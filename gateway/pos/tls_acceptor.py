@@ -12,8 +12,8 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from channels.shared_buffer import ReadInto, shared_buffer
 from gateway.metrics import Metrics
-from gateway.shared_buffer import ReadInto, shared_buffer
 
 _BACKLOG: Final = 1024
 _PAUSE_S: Final = 0.5

@@ -1,19 +1,20 @@
 """Connections that read into a buffer which they share.
 
 Rules: without one of its own, TLS makes two of 256 KiB for every read of a connection and throws
-them away, which costs as much as a tenth of a sale. The buffer is filled, and copied at once:
-nothing else runs between the two.
+them away, which costs as much as a tenth of a sale. What it holds is copied at once, before
+anything else is read into it. It never fills: what did not fit would be read in the next turn of
+the loop, and whoever hangs up without a word (as many servers do under TLS) overtakes that.
 """
 
 import asyncio
 from typing import Final
 
-_READ_BYTES: Final = 16 * 1024
-"""What TLS hands over at a time, at most."""
+_READ_BYTES: Final = 288 * 1024
+"""More than either event loop decrypts at a time: 256 KiB, and what was left of a record."""
 
 
 def shared_buffer() -> memoryview:
-    """A buffer for the connections of one door."""
+    """A buffer for the connections of one door, or of one server that we call."""
     return memoryview(bytearray(_READ_BYTES))
 
 
