@@ -40,15 +40,26 @@ def _configured(config: Config) -> Iterator[tuple[str, int]]:
 
 
 def _is_taken(host: str, port: int) -> bool:
-    """Whether somebody listens there; bound for a moment without leave to share, never listening."""
-    for family, kind, protocol, _, place in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    ):
-        with socket.socket(family, kind, protocol) as probe:
+    """Whether somebody listens there; bound for a moment without leave to share, never listening.
+
+    A place that cannot be looked at is not taken: whoever listens there will say what is wrong.
+    """
+    try:
+        places = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError):
+        return False
+    return any(_is_bound(family, place) for family, _, _, _, place in places)
+
+
+def _is_bound(family: int, place: tuple[object, ...]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end
-            try:
-                probe.bind(place)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    return True
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(place)
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
     return False

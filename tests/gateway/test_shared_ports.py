@@ -81,6 +81,18 @@ async def test_connections_that_still_end_are_nobody(tmp_path: Path) -> None:
     assert shared_ports(config_of(tmp_path, pos={"port": port}, http={"port": 0}).config) == []
 
 
+@pytest.mark.parametrize("host", ["", "no-such-host.invalid", "a..b", "::1", "203.0.113.1"])
+def test_a_place_that_cannot_be_looked_at_stops_no_start(tmp_path: Path, host: str) -> None:
+    """Whoever listens there says what is wrong with it."""
+    pos: dict[str, object] = {"host": host, "port": free_port()}
+    assert shared_ports(config_of(tmp_path, pos=pos, http={"port": 0}).config) == []
+
+
+def test_without_a_host_it_is_every_address(tmp_path: Path, taken: int) -> None:
+    pos: dict[str, object] = {"host": "", "port": taken}
+    assert shared_ports(config_of(tmp_path, pos=pos, http={"port": 0}).config) == [taken]
+
+
 def test_it_is_a_warning_that_says_what_next(tmp_path: Path, taken: int) -> None:
     capture = LogCapture()
     log = structlog.wrap_logger(None, processors=[capture])
