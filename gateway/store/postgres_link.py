@@ -74,16 +74,22 @@ class PostgresLink:
             self._dsn, server_settings=dict(PINNED), timeout=self._options.commit_timeout_s
         )
         try:
-            types = {kind.name: kind for kinds in self._statements.values() for kind in kinds}
-            await make_row_types(connection, tuple(types.values()))
-            self._prepared = {sql: await connection.prepare(sql) for sql in self._statements}
-            # preparing leaves a transaction open, with its locks: a lane that nobody needs would
-            # keep them for ever, from a migration for one
-            await connection.execute("SELECT 1")
+            async with asyncio.timeout(self._options.commit_timeout_s):
+                self._prepared = await self._prepare(connection)
         except BaseException:
             connection.terminate()
             raise
         self._connection = connection
+
+    async def _prepare(self, connection: Any) -> Mapping[str, Any]:
+        """The connection's own types, then its statements."""
+        types = {kind.name: kind for kinds in self._statements.values() for kind in kinds}
+        await make_row_types(connection, tuple(types.values()))
+        prepared = {sql: await connection.prepare(sql) for sql in self._statements}
+        # preparing leaves a transaction open, with its locks: a lane that nobody needs would
+        # keep them for ever, from a migration for one
+        await connection.execute("SELECT 1")
+        return prepared
 
     async def close(self) -> None:
         """Say goodbye, or just hang up if the server does not answer."""

@@ -1,10 +1,12 @@
 """The hot path's connections to PostgreSQL: what they hold, and when they let go."""
 
 import asyncio
+import contextlib
 
 import asyncpg
 import pytest
 
+from domain.errors import Unavailable
 from gateway.store.database import Refused
 from gateway.store.postgres_link import PostgresLink
 from gateway.store.postgres_rows import advance_rows, claim_rows
@@ -58,3 +60,26 @@ async def test_a_refused_transaction_leaves_the_connection_sound(
         sample_order(3).id: 1,
         sample_order(4).id: 1,
     }
+
+
+async def test_a_server_that_lets_nobody_prepare_is_not_waited_for(
+    postgres_url: str, open_store: OpenStore
+) -> None:
+    """Connected, and then silence: the change fails in its time, and the next one tries again."""
+    store = await open_store(postgres_url, commit_timeout_s=0.5)
+    link: PostgresLink = store._plain._applier._link  # type: ignore[attr-defined]
+    in_the_way = await asyncpg.connect(postgres_url)
+    try:
+        await in_the_way.execute("BEGIN; LOCK TABLE payments IN ACCESS EXCLUSIVE MODE")
+        link._connection.terminate()
+        async with asyncio.timeout(5):
+            with pytest.raises(Unavailable):
+                await store.claim(sample_claim(1))
+    finally:
+        await in_the_way.close()
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(Unavailable):
+                assert await store.claim(sample_claim(2))
+                break
+            await asyncio.sleep(0.05)
