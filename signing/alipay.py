@@ -5,7 +5,7 @@ Rules (reference ``channels.md`` A1, A5):
 * A request signs its parameters sorted by name, without ``sign`` and empty values, not
   URL-encoded. ``sign_type`` is signed too.
 * An answer is verified over exactly the bytes received, never over JSON written anew.
-  Callers read the bytes that :func:`verify_response` returns and nothing else.
+  Callers read what :func:`verified_json` (or :func:`verified_content`) returns and nothing else.
 * One ``sign``, at the top level. Missing, empty, doubled or misshapen: refused.
 * RSA2 alone: another ``sign_type`` on a notification is a downgrade and refused.
 """
