@@ -64,6 +64,8 @@ def read_token(token: str, keyed: Keyed) -> tuple[str, int] | None:
         octets = base64.b64decode(token[1:], altchars=b"-_", validate=True)
     except (Malformed, ValueError):
         return None
+    if "+" in token or "/" in token:  # the decoder takes them for - and _ all the same
+        return None
     body, code = octets[:_BODY_BYTES], octets[_BODY_BYTES:]
     if not hmac.compare_digest(_code(body, keyed), code):
         return None
