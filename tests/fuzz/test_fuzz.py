@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from gateway.directory import KnownTerminal, OpenKeys
+import gateway.pos.door
+from gateway.directory import KeptKeys, OpenKeys
 from pos_protocol.codec import CodecError, decode, encode
 from pos_protocol.dialect import STANDARD, Dialect
 from pos_protocol.message import Message
@@ -109,12 +110,12 @@ def _asked(kinds: set[str], each: int) -> Iterator[tuple[bytes, int]]:
 
 def test_money_that_moves_without_a_key_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A door that takes every MAC for right: the fuzzer says which tables changed."""
-    server, told = the_server(), set()
+    told: set[str] = set()
 
-    def credulous(known: KnownTerminal, _message: object, _payload: object) -> OpenKeys | None:
-        return known.keys.open() if known.keys is not None else None
+    def credulous(_exchange: object, keys: KeptKeys, _previous: object) -> OpenKeys:
+        return keys.open()
 
-    monkeypatch.setattr(server.door, "_matching", credulous)
+    monkeypatch.setattr(gateway.pos.door, "_matching", credulous)
     for payload, chance in _asked({"sale", "qr_sale", "reversal", "status_inquiry"}, 30):
         try:
             TARGETS["server"](payload, STANDARD, chance)
