@@ -29,7 +29,8 @@ from gateway.live import Live, is_tellable
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
-from gateway.store.port import Advance, CheckoutMove, Store, TakenHold, is_told
+from gateway.store.port import Advance, CheckoutMove, Store, TakenHold
+from gateway.store.told import is_told
 
 STORE_RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 LEASE_MARGIN_S: Final = 5.0

@@ -54,7 +54,6 @@ from gateway.store.records import (
     pos_refund_number,
 )
 from gateway.store.shop_port import ShopStore
-from gateway.store.told import is_told
 from reconciliation.night_store import NightStore
 
 __all__ = [
@@ -95,7 +94,6 @@ __all__ = [
     "TerminalReply",
     "TerminalSession",
     "TillEvent",
-    "is_told",
     "pos_refund_number",
 ]
 

@@ -19,12 +19,9 @@ from typing import Final
 
 from domain.payment import Event, Status
 from gateway.store.postgres_plain_rows import BEGUN, LEFT_OUT, PLAIN_ADVANCES, PLAIN_CLAIMS
-from gateway.store.postgres_statements import columns, literals
+from gateway.store.postgres_statements import beginning, columns, literals
 from gateway.store.rows import (
     CLAIM_COLUMNS,
-    FIRST_ATTEMPT,
-    JOB_COLUMNS,
-    NO_LANE,
     ORDER_COLUMNS,
     POSTING_COLUMNS,
     REPLY_COLUMNS,
@@ -45,16 +42,7 @@ _PAYMENTS: Final = f"""
   INSERT INTO payments ({columns(CLAIM_COLUMNS)})
   SELECT {columns(ORDER_COLUMNS)}, {literals(_BEGUN)} FROM asked
 """
-_BEGINNING: Final = f"""attempted AS (
-  INSERT INTO attempts (payment_id, attempt_no, channel, account_id, channel_order_no)
-  SELECT id, {FIRST_ATTEMPT}, channel, account_id, channel_order_no
-  FROM asked WHERE channel_order_no <> ''
-), scheduled AS (
-  INSERT INTO jobs ({columns(JOB_COLUMNS)})
-  SELECT '{SETTLE}:' || id, '{SETTLE}', CASE account_id WHEN '' THEN '{NO_LANE}' ELSE account_id END,
-    id, due_at_ms, 0, 0, FALSE
-  FROM asked WHERE due_at_ms IS NOT NULL
-)"""
+_BEGINNING: Final = beginning("asked")
 _BEGUN_LINES: Final = f"""
   SELECT id, {BEGUN.version}, '{Event.SUBMIT.value}', '{Status.CREATED.value}', '{BEGUN.status.value}',
     created_at_ms

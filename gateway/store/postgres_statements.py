@@ -85,8 +85,8 @@ _CASE_OF_MOVED: Final = f"'{CASE_PREFIX}' || substr(moved.id, {SUBJECT_PREFIX_LE
 _MAY_BE_PARKED: Final = literals([status.value for status in MAY_BE_PARKED])
 
 
-def begun(claims: str) -> str:
-    """What hangs on every claim: its attempt, its job and its line of history."""
+def beginning(claims: str) -> str:
+    """What hangs on every claim: its attempt and its job."""
     return f"""attempted AS (
   INSERT INTO attempts (payment_id, attempt_no, channel, account_id, channel_order_no)
   SELECT id, {FIRST_ATTEMPT}, channel, account_id, channel_order_no
@@ -96,9 +96,6 @@ def begun(claims: str) -> str:
   SELECT '{SETTLE}:' || id, '{SETTLE}', CASE account_id WHEN '' THEN '{NO_LANE}' ELSE account_id END,
     id, due_at_ms, 0, 0, FALSE
   FROM {claims} WHERE due_at_ms IS NOT NULL
-), told AS (
-  INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms)
-  SELECT id, version, event, '{Status.CREATED.value}', status, created_at_ms FROM {claims}
 )"""
 
 
@@ -108,7 +105,10 @@ claimed AS MATERIALIZED (
     channel, account_id, channel_order_no,
     merchant_no, door, store_id, terminal_id, parked_reason
   FROM asked WHERE (id IN (SELECT id FROM won)) IS TRUE
-), {begun("claimed")}, heard AS (
+), {beginning("claimed")}, told AS (
+  INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms)
+  SELECT id, version, event, '{Status.CREATED.value}', status, created_at_ms FROM claimed
+), heard AS (
   INSERT INTO till_events ({columns(TILL_EVENT_COLUMNS[1:])})
   SELECT merchant_no, store_id, terminal_id, id, '{Status.CREATED.value}', {SHOWN_STATUS}
   FROM claimed WHERE {IS_TOLD}
@@ -134,27 +134,24 @@ WITH asked AS MATERIALIZED (
 """
 
 
-def moving(asked: str, returned: str) -> str:
-    """Moves every payment that is ``asked`` and stands where it was; the guard of every advance."""
-    return f"""moved AS (
+_MOVING: Final = f"""moved AS (
   UPDATE payments p
   SET {", ".join(f"{column} = i.{column}" for column in STANDING_COLUMNS)}
-  FROM {asked} i
+  FROM asked i
   WHERE p.id = ANY (ARRAY[i.id]) AND p.version = i.version - 1
     AND p.merchant_no IS NOT DISTINCT FROM i.merchant_no
-  RETURNING i.*, {returned}
+  RETURNING i.*, p.door, p.store_id, p.terminal_id
 )"""
-
-
-ENDED: Final = f"""ended AS (
+"""Moves every payment that is ``asked`` and stands where it was; the guard of every advance."""
+_ENDED: Final = f"""ended AS (
   DELETE FROM jobs j USING moved
   WHERE j.id = ANY (ARRAY['{SETTLE}:' || moved.id]) AND moved.due_at_ms IS NULL
 )"""
-TOLD: Final = """told AS (
+_TOLD: Final = """told AS (
   INSERT INTO payment_events (payment_id, sequence, event, previous, status, at_ms)
   SELECT id, version, event, previous, status, at_ms FROM moved
 )"""
-ENTRY: Final = f"""
+_ENTRY: Final = f"""
   INSERT INTO postings ({columns(POSTING_COLUMNS)})
   SELECT id, version, 0, account_0, amount_fen_0, currency, at_ms, entry
   FROM moved WHERE account_0 IS NOT NULL
@@ -162,23 +159,23 @@ ENTRY: Final = f"""
   SELECT id, version, 1, account_1, amount_fen_1, currency, at_ms, entry
   FROM moved WHERE account_1 IS NOT NULL
 """
-KEPT: Final = f"""kept AS (
+_KEPT: Final = f"""kept AS (
   INSERT INTO terminal_replies ({columns(REPLY_COLUMNS)})
   SELECT {columns(REPLY_COLUMNS, "reply_")} FROM moved WHERE reply_key IS NOT NULL
 )"""
 """What hangs on every move: its job, its line of history, its entry and its reply."""
 
 MOVED: Final = f"""
-{moving("asked", "p.door, p.store_id, p.terminal_id")}, {ENDED}, scheduled AS (
+{_MOVING}, {_ENDED}, scheduled AS (
   INSERT INTO jobs ({columns(JOB_COLUMNS)})
   SELECT '{SETTLE}:' || id, '{SETTLE}', lane, id, due_at_ms, 0, 0, FALSE
   FROM moved WHERE due_at_ms IS NOT NULL
   ON CONFLICT (id) DO UPDATE SET due_at_ms = excluded.due_at_ms, given_back = FALSE
-), {TOLD}, posted AS ({ENTRY}
+), {_TOLD}, posted AS ({_ENTRY}
   UNION ALL
   SELECT {columns(POSTING_COLUMNS)} FROM {POSTINGS.rows(2)}
   WHERE (payment_id IN (SELECT id FROM moved)) IS TRUE
-), {KEPT}, opened AS (
+), {_KEPT}, opened AS (
   INSERT INTO cases ({columns(CASE_COLUMNS)})
   SELECT {_CASE_OF_MOVED}, id, merchant_no, parked_reason, at_ms, TRUE
   FROM moved WHERE parked_reason <> ''

@@ -1,6 +1,7 @@
 """What the configuration bounds reaches the part that keeps to it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ import gateway.core
 from gateway.bootstrap import Gateway
 from gateway.cli.installation import Installation
 from gateway.config import load
+from gateway.logs import Log
 from gateway.recovery import Recovery
 from gateway.store.engine import store_for
 from gateway.store.options import StoreOptions
@@ -25,9 +27,9 @@ def test_the_store_gets_its_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     place.config_file.write_text(yaml.safe_dump(written))
     handed: list[StoreOptions] = []
 
-    def noted(url: str, *, options: StoreOptions, log: object) -> object:
+    def noted(url: str, *, options: StoreOptions, log: Log) -> object:
         handed.append(options)
-        return store_for(url, options=options, log=log)  # type: ignore[arg-type]
+        return store_for(url, options=options, log=log)
 
     monkeypatch.setattr(gateway.bootstrap, "store_for", noted)
     Gateway(load(place.config_file))
@@ -49,9 +51,9 @@ async def test_recovery_gets_its_pace(place: Place, monkeypatch: pytest.MonkeyPa
     handed: dict[str, object] = {}
 
     class Noted(Recovery):
-        def __init__(self, **parts: object) -> None:
+        def __init__(self, **parts: Any) -> None:
             handed.update(parts)
-            super().__init__(**parts)  # type: ignore[arg-type]
+            super().__init__(**parts)
 
     monkeypatch.setattr(gateway.core, "Recovery", Noted)
     async with place.gateway():

@@ -12,7 +12,7 @@ from domain.checkout import Checkout, CheckoutStatus
 from domain.decline import Decline, DeclineReason
 from domain.ledger import Entry
 from domain.payment import Event, Standing, Status
-from gateway.store.port import Advance, CheckoutMove, Claim, is_told
+from gateway.store.port import Advance, CheckoutMove, Claim
 from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
 from gateway.store.postgres_plain_rows import (
     PLAIN_ADVANCES,
@@ -32,7 +32,7 @@ from gateway.store.postgres_rows import (
     make_row_types,
 )
 from gateway.store.postgres_statements import ADVANCE, CLAIM, PINNED
-from gateway.store.told import IS_TOLD
+from gateway.store.told import IS_TOLD, is_told
 from tests.store.conftest import Look
 from tests.store.test_engines import HOT_TABLES
 from tests.support.payments import (
