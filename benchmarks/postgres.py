@@ -13,13 +13,14 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+
+from gateway.cli.free_ports import free_port
 
 USER: Final = "posgate"
 SETTINGS: Final = {
@@ -68,9 +69,7 @@ class PostgresServer:
             entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
             self._account = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     def __enter__(self) -> "PostgresServer":
         try:

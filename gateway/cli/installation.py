@@ -5,7 +5,6 @@ random; the folder holds secrets, so it is the owner's alone.
 """
 
 import datetime
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ import yaml
 
 from domain.qr_code import RANDOM_BYTES, qr_code_id, qr_code_url
 from gateway.accounts import seal_secrets
+from gateway.cli.free_ports import free_ports
 from gateway.cli.installed_account import Addresses
 from gateway.cli.installed_channels import CHANNELS
 from gateway.cli.local_ca import LocalCa, write_private
@@ -74,7 +74,7 @@ class Installation:
 
     def _config(self) -> dict[str, object]:
         tuning = self.tuning
-        port = free_port()
+        port, pos_port = free_ports(2)
         scheme = "https" if tuning.tls else "http"
         http: dict[str, object] = {"port": port, "public_url": f"{scheme}://127.0.0.1:{port}"}
         if tuning.tls:
@@ -82,7 +82,7 @@ class Installation:
         return {
             "store": {"url": tuning.store_url},
             "keys": {"master_key": "file:master.key"},
-            "pos": {"port": free_port()},
+            "pos": {"port": pos_port},
             "http": http,
             "payments": {"till_wait_s": tuning.till_wait_s},
             "recovery": {"interval_s": tuning.recovery_interval_s},
@@ -180,10 +180,3 @@ def _terminal(
         created_at_ms=now_ms,
     )
     return terminal, InstalledTerminal(terminal_id, tmk.hex().upper())
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

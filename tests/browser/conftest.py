@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from gateway.cli.installation import free_port
+from gateway.cli.free_ports import free_port
 from tests.browser.counter import Counter, HurriedClock
 from tests.browser.phones import PhoneShop, chromium
 from tests.support.gateway import FAST, Running, installation_template, opened

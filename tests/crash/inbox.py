@@ -12,9 +12,9 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from gateway.cli.free_ports import free_port
 from signing.merchant import answer_string, verify
 from tests.crash.history import History, Notice
-from tests.gateway.crash.mortals import quiet_port
 
 _ILL: Final = 0.1
 _SLOW: Final = 0.03
@@ -25,7 +25,7 @@ class Inbox:
     """An asynchronous context manager; ``url`` is where it listens."""
 
     def __init__(self, history: History, rng: random.Random, ill_for_s: float) -> None:
-        self.port = quiet_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/posgate"
         self.secret = b""
         self.ill_until_s = time.monotonic() + ill_for_s

@@ -10,7 +10,7 @@ import time
 from typing import Final
 
 from benchmarks.processes import family
-from tests.gateway.crash.mortals import quiet_port
+from gateway.cli.free_ports import free_port
 from tests.support.postgres import PostgresServer
 
 _READY_WITHIN_S: Final = 30.0
@@ -26,7 +26,7 @@ class MortalPostgres(PostgresServer):
 
     def __init__(self, *, fsync: bool) -> None:
         super().__init__(fsync=fsync)
-        self.port = quiet_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -92,7 +92,7 @@ class MortalRedis:
     """A ``redis-server`` without a file: killed, it forgets everything."""
 
     def __init__(self) -> None:
-        self.port = quiet_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gateway.cli.free_ports import free_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORTS = ("8583", "8443", "9001", "9002", "9003")
@@ -31,13 +32,7 @@ def with_free_ports(text: str, ports: dict[str, str]) -> str:
 @pytest.fixture
 def ports() -> dict[str, str]:
     """A free port for each default one."""
-    probes = [socket.socket() for _ in PORTS]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    free = {port: str(probe.getsockname()[1]) for port, probe in zip(PORTS, probes, strict=True)}
-    for probe in probes:
-        probe.close()
-    return free
+    return {port: str(free) for port, free in zip(PORTS, free_ports(len(PORTS)), strict=True)}
 
 
 def block(document: str, label: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.free_ports import free_port
 from gateway.store.engine import StoreOptions, store_for
 from gateway.store.port import Store
 from tests.support.gateway import installation_template
@@ -36,9 +37,7 @@ class RedisServer:
     """A real ``redis-server`` on a free port, without a file."""
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 

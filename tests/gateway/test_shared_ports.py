@@ -10,6 +10,7 @@ import structlog
 import yaml
 from structlog.testing import LogCapture
 
+from gateway.cli.free_ports import free_port
 from gateway.cli.shared_ports import shared_ports, warn_of_shared_ports
 from gateway.config import Config, LoadedConfig, load
 
@@ -20,12 +21,6 @@ def config_of(folder: Path, *, pos: dict[str, object], http: dict[str, object]) 
     store = {"url": "sqlite:///posgate.db"}
     file.write_text(yaml.safe_dump({"store": store, "keys": keys, "pos": pos, "http": http}))
     return load(file)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

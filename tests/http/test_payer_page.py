@@ -14,7 +14,8 @@ import pytest_asyncio
 from yarl import URL
 
 from domain.qr_code import qr_code_id
-from gateway.cli.installation import MERCHANT_NO, free_port
+from gateway.cli.free_ports import free_port
+from gateway.cli.installation import MERCHANT_NO
 from gateway.store.shop_records import QrCode
 from tests.pages.browsers import AGENTS
 from tests.support.gateway import FAST, Running, opened

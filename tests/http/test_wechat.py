@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.installation import free_port
+from gateway.cli.free_ports import free_port
 from sandbox.scenarios import EXPECTED, WECHAT_CODES, Scenario
 from tests.support.gateway import FAST, Place, Running, opened
 from tests.support.waiting import eventually

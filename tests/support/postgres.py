@@ -15,7 +15,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,6 +26,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from gateway.cli.free_ports import free_port
 from gateway.store.migrate import migrate
 
 __all__ = [
@@ -86,9 +86,7 @@ class PostgresServer:
             entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
             os.chown(self._folder, entry.pw_uid, entry.pw_gid)
             self._account, self._group = entry.pw_uid, entry.pw_gid
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._names = itertools.count()
 
     def url(self, database: str) -> str:

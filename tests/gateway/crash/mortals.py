@@ -4,42 +4,30 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.cli.free_ports import free_port
+
 BORN_WITHIN_S = 30
 DIES_WITHIN_S = 30
-_QUIET = (15_000, 32_000)
-
-
-def quiet_port() -> int:
-    """A free port below those that the system gives to outgoing connections.
-
-    It stays free while its gateway is dead, unlike one that the system chose.
-    """
-    while True:
-        port = random.randrange(*_QUIET)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @contextlib.contextmanager
 def kept_port() -> Iterator[int]:
-    """A quiet port that nobody else is given, not even between the lives of its gateway.
+    """A free port that nobody else is given, not even between the lives of its gateway.
 
     Gateways share a port with whoever asks to (``SO_REUSEPORT``), so two of them on one
     port by chance would both live, and take each other's terminals. A socket that is
-    bound and never listens takes no connection, and keeps the port from ``quiet_port``.
+    bound and never listens takes no connection, and keeps the port from ``free_port``.
     """
     with socket.socket() as keeper:
         while True:
             with contextlib.suppress(OSError):
-                keeper.bind(("127.0.0.1", random.randrange(*_QUIET)))
+                keeper.bind(("127.0.0.1", free_port()))
                 keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 break
         yield keeper.getsockname()[1]
