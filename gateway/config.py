@@ -43,7 +43,7 @@ class StoreSection(_Section):
     """Changes that one commit holds at most."""
     max_queued: _Count = 8192
     """Changes that may wait for a commit; beyond that a caller is told to come back."""
-    commit_interval_ms: Annotated[int, Field(ge=0, le=50)] = 2
+    commit_interval_ms: Annotated[int, Field(ge=0, le=50)] = 1
     """Commits of the hot path begin at least so far apart, so that changes gather; one that comes
     after a pause never waits. 0: each begins as soon as the one before it has ended."""
 

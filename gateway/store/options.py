@@ -22,7 +22,7 @@ class StoreOptions:
 
     max_batch: int = 512
     max_queued: int = 8192
-    commit_interval_s: float = 0.002
+    commit_interval_s: float = 0.001
     pool_size: int = 4
     commit_timeout_s: float = 10.0
     busy_timeout_s: float = 5.0
