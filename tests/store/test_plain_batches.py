@@ -67,6 +67,19 @@ async def versions(store: Store, *numbers: int) -> Sequence[int | None]:
     return found
 
 
+async def connections(url: str) -> set[int]:
+    """The server's processes behind the gateway's connections."""
+    look = await asyncpg.connect(url)
+    try:
+        rows = await look.fetch(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    finally:
+        await look.close()
+    return {row["pid"] for row in rows}
+
+
 def taken(number: int) -> Claim:
     """The claim of a payment whose order key is number ``number``'s, under an id of its own."""
     return sample_claim(number, id=f"REPEAT{number}", channel_order_no=f"REPEAT{number}")
@@ -201,19 +214,26 @@ async def test_a_number_that_is_taken_is_a_conflict_of_who_brought_it(
     assert await versions(store, 1, 2, 3, 4) == [1, 2, 1, None]
 
 
-async def test_what_cannot_be_stored_fails_alone(postgres_url: str, open_store: OpenStore) -> None:
-    """A NUL in a claim's text harms neither claims nor advances."""
+@pytest.mark.parametrize(
+    "wrong", [{"subject": "a\x00b"}, {"subject": "a\ud800b"}, {"amount_fen": 1 << 70}]
+)
+async def test_what_cannot_be_stored_fails_alone(
+    postgres_url: str, open_store: OpenStore, wrong: dict[str, Any]
+) -> None:
+    """Neither claims nor advances beside it come to harm, whether server or driver refuses it."""
     store = await open_store(postgres_url)
     assert await store.claim(sample_claim(1))
+    before = await connections(postgres_url)
     moved, refused, won = await together(
         store.advance(paid(1)),
-        store.claim(sample_claim(2, subject="a\x00b")),
+        store.claim(sample_claim(2, **wrong)),
         store.claim(sample_claim(3)),
     )
     assert (moved, won) == (True, True)
     assert isinstance(refused, Unprocessable)
     assert refused.code == "not_storable"
     assert await versions(store, 1, 2, 3) == [2, None, 1]
+    assert await connections(postgres_url) >= before, "one was given up"
 
 
 async def test_what_is_not_plain_goes_beside(
