@@ -2,11 +2,14 @@
 
 Rules:
 
-* A batch is one autocommit statement. Only what is plain may need two more, in one
-  transaction, where the first was refused.
+* A batch is one autocommit statement, so what it refuses it has not written.
+* Plain claims are trusted to be first. Where one was not, the batch is asked again by the statement
+  that decides; and for a while every batch is, at once: a merchant's program that repeats payments
+  all day must not hold up everybody's.
 * An applier asks the statements of its own table here: those its connection prepares.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,7 +18,13 @@ from gateway.store.database import Change, Refused, Torn
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
 from gateway.store.postgres_link import PostgresLink
-from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
+from gateway.store.postgres_plain import (
+    DECIDED_BOTH,
+    DECIDED_CLAIM,
+    PLAIN_ADVANCE,
+    PLAIN_BOTH,
+    PLAIN_CLAIM,
+)
 from gateway.store.postgres_plain_rows import PLAIN_ADVANCES, PLAIN_CLAIMS
 from gateway.store.postgres_rows import (
     ADVANCES,
@@ -54,11 +63,12 @@ PLAIN: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
         PLAIN_CLAIM: (PLAIN_CLAIMS,),
         PLAIN_ADVANCE: (PLAIN_ADVANCES,),
         PLAIN_BOTH: (PLAIN_CLAIMS, PLAIN_ADVANCES),
-        CLAIM: (CLAIMS, REPLIES),
+        DECIDED_CLAIM: (PLAIN_CLAIMS,),
+        DECIDED_BOTH: (PLAIN_CLAIMS, PLAIN_ADVANCES),
         ADVANCE: (ADVANCES, POSTINGS, NOTICES),
     }
 )
-"""The same of what is plain, and of what decides where that is refused."""
+"""The same of what is plain, and of a move that turns out not to be."""
 
 
 def claim_kind(change: Change) -> str:
@@ -121,6 +131,9 @@ class AdvanceApplier:
 
 _Outcome = tuple[Set[str], Set[str]]
 """Whose claims won, and whose advances moved."""
+_NOBODY: Final[Set[str]] = frozenset()
+_REPEATS_EXPECTED_S: Final = 1.0
+"""How long after a repeat another is expected."""
 
 
 def _ids(rows: Sequence[Any]) -> Set[str]:
@@ -133,15 +146,24 @@ class PlainApplier:
 
     def __init__(self, link: PostgresLink) -> None:
         self._link = link
+        self._trusts_from_s = 0.0
+        """Until then somebody repeats payments: every batch decides who is first."""
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """All of them at once; where that is refused, the whole statements tell who is first."""
+        """All of them at once; a batch that trusted and was refused is decided."""
         claims = [change for change in changes if isinstance(change, Claim)]
         advances = [change for change in changes if isinstance(change, Advance)]
-        try:
-            won, moved = await self._plainly(claims, advances)
-        except Refused:  # nothing was written
-            won, moved = await self._wholly(claims, advances)
+        if not claims:
+            won, moved = _NOBODY, await self._move(advances)
+        elif asyncio.get_running_loop().time() < self._trusts_from_s:
+            won, moved = await self._decide(claims, advances)
+        else:
+            try:
+                won, moved = await self._trust(claims, advances)
+            except Torn:
+                raise
+            except Refused:  # nothing was written
+                won, moved = await self._decide(claims, advances)
         return [
             change.order.id in won
             if isinstance(change, Claim)
@@ -149,26 +171,29 @@ class PlainApplier:
             for change in changes
         ]
 
-    async def _plainly(self, claims: Sequence[Claim], advances: Sequence[Advance]) -> _Outcome:
+    async def _trust(self, claims: Sequence[Claim], advances: Sequence[Advance]) -> _Outcome:
         moved: Sequence[Any] = ()
-        if not advances:
-            await self._link.fetch(PLAIN_CLAIM, (claims,))
-        elif not claims:
-            moved = await self._link.fetch(PLAIN_ADVANCE, (advances,))
-        else:
+        if advances:
             moved = await self._link.fetch(PLAIN_BOTH, (claims, advances))
+        else:
+            await self._link.fetch(PLAIN_CLAIM, (claims,))
         return {claim.order.id for claim in claims}, _ids(moved)
 
-    async def _wholly(self, claims: Sequence[Claim], advances: Sequence[Advance]) -> _Outcome:
-        """In one transaction: a claim that had won alone would lose to itself when tried again."""
-        won: Sequence[Any] = ()
-        moved: Sequence[Any] = ()
-        if not advances:
-            won = await self._link.fetch(CLAIM, claim_rows(claims))
-        elif not claims:
-            moved = await self._link.fetch(ADVANCE, advance_rows(advances))
+    async def _decide(self, claims: Sequence[Claim], advances: Sequence[Advance]) -> _Outcome:
+        if advances:
+            rows = await self._link.fetch(DECIDED_BOTH, (claims, advances))
         else:
-            won, moved = await self._link.fetch_all(
-                ((CLAIM, claim_rows(claims)), (ADVANCE, advance_rows(advances)))
-            )
-        return _ids(won), _ids(moved)
+            rows = await self._link.fetch(DECIDED_CLAIM, (claims,))
+        won = {id_ for id_, is_claim in rows if is_claim}
+        if len(won) < len(claims):
+            self._trusts_from_s = asyncio.get_running_loop().time() + _REPEATS_EXPECTED_S
+        return won, {id_ for id_, is_claim in rows if not is_claim}
+
+    async def _move(self, advances: Sequence[Advance]) -> Set[str]:
+        try:
+            return _ids(await self._link.fetch(PLAIN_ADVANCE, (advances,)))
+        except Torn:
+            if len(advances) > 1:
+                raise
+            # tills are told of it after all, which the whole statement does
+            return _ids(await self._link.fetch(ADVANCE, advance_rows(advances)))

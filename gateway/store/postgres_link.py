@@ -6,16 +6,15 @@ Rules:
 * A server that refuses a statement for its content (integrity, data, deadlock) has
   rolled it back: ``Refused``, and the connection stays. Whatever else goes wrong
   (a closed socket, a time-out, a shutdown, a server that became read-only) leaves
-  the outcome unknown: ``Unavailable``, and the connection goes, with the transaction that
-  was open on it.
+  the outcome unknown: ``Unavailable``, and the connection goes.
 * The next change after a break connects again. While the server cannot be reached,
   changes fail at once, and connecting is tried at growing, bounded intervals; a
   caller never waits for a dead database.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import asyncpg
 
@@ -34,16 +33,6 @@ UNREACHABLE: Final = (
     asyncpg.InternalClientError,
 )
 """What a driver raises when it cannot do what it is asked."""
-_ROLLED_BACK: Final = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.TransactionRollbackError,
-)
-"""What the server raises at a statement whose transaction it wants to hear no more of."""
-
-Asked = tuple[str, Parameters]
-"""A statement and its parameters."""
-_Answer = TypeVar("_Answer")
 
 
 class PostgresLink:
@@ -111,43 +100,12 @@ class PostgresLink:
             Refused: nothing was written, because of what was asked (``Torn``: see there).
             domain.errors.Unavailable: not connected, or the outcome is not known.
         """
-        return await self._translated(self._ask(sql, parameters))
-
-    async def fetch_all(self, asked: Sequence[Asked]) -> Sequence[Sequence[Any]]:
-        """Run prepared statements in one transaction; raises as :meth:`fetch`."""
-        return await self._translated(self._ask_all(asked))
-
-    async def _ask(self, sql: str, parameters: Parameters) -> Sequence[Any]:
-        await self._connected()
-        return await self._answer(sql, parameters)
-
-    async def _ask_all(self, asked: Sequence[Asked]) -> Sequence[Sequence[Any]]:
-        connection, timeout_s = await self._connected(), self._options.commit_timeout_s
-        await connection.execute("BEGIN", timeout=timeout_s)
-        try:
-            answers = [await self._answer(sql, parameters) for sql, parameters in asked]
-        except _ROLLED_BACK:
-            await connection.execute("ROLLBACK", timeout=timeout_s)
-            raise
-        await connection.execute("COMMIT", timeout=timeout_s)
-        return answers
-
-    async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
             await self._reconnect()
-        return self._connection
-
-    async def _answer(self, sql: str, parameters: Parameters) -> Sequence[Any]:
-        """Asks the connection there is; a new one would know of no transaction begun before."""
-        rows: Sequence[Any] = await self._prepared[sql].fetch(
-            *parameters, timeout=self._options.commit_timeout_s
-        )
-        return rows
-
-    async def _translated(self, asking: Awaitable[_Answer]) -> _Answer:
-        """What the driver raises, as a caller is told of it."""
         try:
-            return await asking
+            rows: Sequence[Any] = await self._prepared[sql].fetch(
+                *parameters, timeout=self._options.commit_timeout_s
+            )
         except asyncpg.UniqueViolationError as error:
             raise Refused(refusal(error.table_name or "")) from error
         except asyncpg.DivisionByZeroError as error:
@@ -161,11 +119,10 @@ class PostgresLink:
             self._drop(error)
             message = "the connection to the database broke; the change may or may not be written"
             raise Unavailable(message) from error
-        except Unavailable:  # it could not be reached
-            raise
         except BaseException:
             self._drop(None)
             raise
+        return rows
 
     def _drop(self, error: Exception | None) -> None:
         connection, self._connection = self._connection, None

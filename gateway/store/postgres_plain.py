@@ -6,11 +6,11 @@ Rules: those of ``postgres_statements.py``, and:
   together that is most of what a payment costs the server. So claims and advances that are
   plain (``postgres_plain_rows.py``) share a batch, and one statement writes both. A batch
   that has only one kind gets that one's half.
-* They write the rows that the whole statements write, or refuse the batch, and then the whole
-  ones decide.
-* A plain claim skips no conflict, so nothing needs to know who won: where a key is taken (a
-  terminal or a merchant repeats a payment, which is rare), nothing of the batch is written
-  (``Refused``).
+* They write the rows that the whole statements write, or refuse the batch.
+* Claims come in two statements. One trusts that all are first: it skips no conflict, so nothing
+  needs to know who won, and where a key is taken (a terminal or a merchant repeats a payment,
+  which is rare), nothing of the batch is written (``Refused``). The other decides who is first,
+  and costs a tenth more.
 * Where tills are told of a payment after all, contrary to what its advance says, the statement
   divides by zero (``Torn``).
 """
@@ -42,11 +42,21 @@ _PAYMENTS: Final = f"""
   INSERT INTO payments ({columns(CLAIM_COLUMNS)})
   SELECT {columns(ORDER_COLUMNS)}, {literals(_BEGUN)} FROM asked
 """
-_BEGINNING: Final = beginning("asked")
-_BEGUN_LINES: Final = f"""
+_WON: Final = f"""won AS ({_PAYMENTS}
+  ON CONFLICT (merchant_no, door, order_key) DO NOTHING
+  RETURNING id
+), begun AS MATERIALIZED (
+  SELECT id, channel, account_id, channel_order_no, due_at_ms, created_at_ms
+  FROM asked WHERE (id IN (SELECT id FROM won)) IS TRUE
+)"""
+
+
+def _begun_lines(claims: str) -> str:
+    """Their lines of history."""
+    return f"""
   SELECT id, {BEGUN.version}, '{Event.SUBMIT.value}', '{Status.CREATED.value}', '{BEGUN.status.value}',
     created_at_ms
-  FROM asked
+  FROM {claims}
 """
 
 
@@ -81,17 +91,32 @@ def _history(lines: str) -> str:
 
 
 _MOVED_LINES: Final = "SELECT id, version, event, previous, status, at_ms FROM moved"
-_WHO_MOVED: Final = "SELECT id FROM moved WHERE 1 = 1 / CASE WHEN is_told THEN 0 ELSE 1 END"
+_MOVED_PLAINLY: Final = "FROM moved WHERE 1 = 1 / CASE WHEN is_told THEN 0 ELSE 1 END"
 
-PLAIN_CLAIM: Final = f"WITH {_ASKED}, {_BEGINNING}, {_history(_BEGUN_LINES)} {_PAYMENTS}"
+PLAIN_CLAIM: Final = (
+    f"WITH {_ASKED}, {beginning('asked')}, {_history(_begun_lines('asked'))} {_PAYMENTS}"
+)
 """Answers nothing: all have won."""
 
-PLAIN_ADVANCE: Final = f"WITH {_moving(1)}, {_history(_MOVED_LINES)} {_WHO_MOVED}"
+PLAIN_ADVANCE: Final = f"WITH {_moving(1)}, {_history(_MOVED_LINES)} SELECT id {_MOVED_PLAINLY}"
 """Answers who moved."""
 
 PLAIN_BOTH: Final = f"""
-WITH {_ASKED}, claimed AS ({_PAYMENTS}), {_BEGINNING}, {_moving(2)},
-{_history(f"{_BEGUN_LINES} UNION ALL {_MOVED_LINES}")}
-{_WHO_MOVED}
+WITH {_ASKED}, claimed AS ({_PAYMENTS}), {beginning("asked")}, {_moving(2)},
+{_history(f"{_begun_lines('asked')} UNION ALL {_MOVED_LINES}")}
+SELECT id {_MOVED_PLAINLY}
 """
 """Both; answers who moved."""
+
+DECIDED_CLAIM: Final = f"""
+WITH {_ASKED}, {_WON}, {beginning("begun")}, {_history(_begun_lines("begun"))}
+SELECT id, TRUE FROM won
+"""
+"""Answers who won, each with ``TRUE``."""
+
+DECIDED_BOTH: Final = f"""
+WITH {_ASKED}, {_WON}, {beginning("begun")}, {_moving(2)},
+{_history(f"{_begun_lines('begun')} UNION ALL {_MOVED_LINES}")}
+SELECT id, TRUE FROM won UNION ALL SELECT id, FALSE {_MOVED_PLAINLY}
+"""
+"""Both; answers who won, as above, and who moved, with ``FALSE``."""

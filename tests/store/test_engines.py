@@ -16,7 +16,13 @@ from gateway.store.engine import StoreOptions, store_for
 from gateway.store.migrate import MODELS
 from gateway.store.port import Advance, RefundClaimed, Store
 from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
-from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
+from gateway.store.postgres_plain import (
+    DECIDED_BOTH,
+    DECIDED_CLAIM,
+    PLAIN_ADVANCE,
+    PLAIN_BOTH,
+    PLAIN_CLAIM,
+)
 from gateway.store.postgres_plain_rows import PLAIN_ADVANCES, PLAIN_CLAIMS
 from gateway.store.postgres_rows import (
     ADVANCES,
@@ -81,6 +87,8 @@ async def _generic_plan(connection: Any, sql: str) -> list[dict[str, Any]]:
         (ADVANCE, (2, 3)),
         (PLAIN_ADVANCE, (0, 2)),
         (PLAIN_BOTH, (0, 2)),
+        (DECIDED_CLAIM, (1, 0)),
+        (DECIDED_BOTH, (1, 2)),
         (OPEN_CHECKOUT, (3, 0)),
         (BEGIN_ATTEMPT, (2, 1)),
         (ADVANCE_ALL, (3, 5)),
@@ -91,6 +99,8 @@ async def _generic_plan(connection: Any, sql: str) -> list[dict[str, Any]]:
         "advance",
         "plain advance",
         "plain claim and advance",
+        "decided claim",
+        "decided claim and advance",
         "checkout",
         "attempt",
         "advance with its checkout",
@@ -117,7 +127,7 @@ async def test_the_planner_probes_by_key_however_small_the_tables_are(
         for node in nodes
         if node["Node Type"] == "Index Scan"
     }
-    if sql in (ADVANCE, ADVANCE_ALL, PLAIN_ADVANCE, PLAIN_BOTH):
+    if sql in (ADVANCE, ADVANCE_ALL, PLAIN_ADVANCE, PLAIN_BOTH, DECIDED_BOTH):
         beside = {ADVANCE: {"cases_pkey"}, ADVANCE_ALL: {"cases_pkey", "checkouts_pkey"}}
         assert set(probes) == {"payments_pkey", "jobs_pkey"} | beside.get(sql, set())
         assert "ARRAY[i.id]" in probes["payments_pkey"]

@@ -11,9 +11,15 @@ import pytest
 from domain.checkout import Checkout, CheckoutStatus
 from domain.decline import Decline, DeclineReason
 from domain.ledger import Entry
-from domain.payment import Event, Standing, Status
+from domain.payment import Event, Order, Standing, Status
 from gateway.store.port import Advance, CheckoutMove, Claim
-from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
+from gateway.store.postgres_plain import (
+    DECIDED_BOTH,
+    DECIDED_CLAIM,
+    PLAIN_ADVANCE,
+    PLAIN_BOTH,
+    PLAIN_CLAIM,
+)
 from gateway.store.postgres_plain_rows import (
     PLAIN_ADVANCES,
     PLAIN_CLAIMS,
@@ -174,6 +180,42 @@ async def test_both_in_one_write_what_both_write(postgres_url: str) -> None:
         "postings": 12,
         "terminal_replies": 6,
     }
+
+
+@pytest.mark.parametrize("with_advances", [False, True])
+async def test_what_decides_writes_what_the_whole_ones_write(
+    postgres_url: str, with_advances: bool
+) -> None:
+    """Of ten claims four come too late: one of the very payment, three of another id."""
+    before, again = (CLAIM, claim_rows(claimed(0))), claimed(4)
+    late = [again[0], *(replace(sample_claim(n), order=repeated(n)) for n in (5, 8, 9))]
+    claims = (*late[:2], *claimed(100), *late[2:])
+    if with_advances:
+        ((_, answer), rows), ((_, won, moved), whole) = (
+            await _written(postgres_url, [before, (DECIDED_BOTH, (claims, ADVANCED))]),
+            await _written(
+                postgres_url,
+                [before, (CLAIM, claim_rows(claims)), (ADVANCE, advance_rows(ADVANCED))],
+            ),
+        )
+    else:
+        ((_, answer), rows), ((_, won), whole) = (
+            await _written(postgres_url, [before, (DECIDED_CLAIM, (claims,))]),
+            await _written(postgres_url, [before, (CLAIM, claim_rows(claims))]),
+        )
+        moved = []
+    assert rows == whole
+    assert {tuple(row) for row in answer} == {
+        *((row[0], True) for row in won),
+        *((row[0], False) for row in moved),
+    }
+    assert (len(won), len(moved)) == (10, 8 if with_advances else 0)
+
+
+def repeated(number: int) -> Order:
+    """The order of a payment that was claimed before, under an id and a number of its own."""
+    key = claimed(0)[number].order
+    return replace(key, id=f"AGAIN{number}", channel_order_no=f"AGAIN{number}")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,15 @@ from domain.errors import Conflict, Unavailable, Unprocessable
 from domain.payment import Status
 from gateway.store.database import Refused
 from gateway.store.port import Claim, Store
-from gateway.store.postgres_link import Asked, PostgresLink
-from gateway.store.postgres_plain import PLAIN_ADVANCE, PLAIN_BOTH, PLAIN_CLAIM
+from gateway.store.postgres_appliers import _REPEATS_EXPECTED_S
+from gateway.store.postgres_link import PostgresLink
+from gateway.store.postgres_plain import (
+    DECIDED_BOTH,
+    DECIDED_CLAIM,
+    PLAIN_ADVANCE,
+    PLAIN_BOTH,
+    PLAIN_CLAIM,
+)
 from gateway.store.postgres_rows import Parameters
 from gateway.store.postgres_statements import ADVANCE, CLAIM
 from tests.store.conftest import OpenStore
@@ -28,25 +35,19 @@ from tests.support.payments import (
 )
 
 Outcomes = Sequence[bool | BaseException]
-WHOLE = (CLAIM, ADVANCE)
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What the store asks, in order: a statement, or those of one transaction."""
+    """The statements that the store asks, in order."""
     seen: list[object] = []
-    fetch, fetch_all = PostgresLink.fetch, PostgresLink.fetch_all
+    fetch = PostgresLink.fetch
 
     async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
         seen.append(sql)
         return await fetch(self, sql, parameters)
 
-    async def noted_all(self: PostgresLink, asked: Sequence[Asked]) -> Sequence[Sequence[Any]]:
-        seen.append(tuple(sql for sql, _ in asked))
-        return await fetch_all(self, asked)
-
     monkeypatch.setattr(PostgresLink, "fetch", noted)
-    monkeypatch.setattr(PostgresLink, "fetch_all", noted_all)
     return seen
 
 
@@ -118,19 +119,19 @@ async def test_what_comes_at_once_is_one_statement(
 async def test_a_key_that_is_taken_costs_its_neighbours_a_second_statement_and_no_more(
     postgres_url: str, open_store: OpenStore, asked: list[object]
 ) -> None:
-    """The plain statement writes nothing; the whole one tells who was first."""
+    """The trusting statement writes nothing; the other tells who was first."""
     store = await open_store(postgres_url)
     assert await store.claim(sample_claim(2))
     asked.clear()
-    claims = [sample_claim(1), sample_claim(2, id="PAY2", channel_order_no="C2"), sample_claim(3)]
+    claims = [sample_claim(1), taken(2), sample_claim(3)]
     assert await asyncio.gather(*map(store.claim, claims)) == [True, False, True]
-    assert asked == [PLAIN_CLAIM, CLAIM]
-    assert await store.payment("PAY2") is None
-    assert await store.events("PAY2") == []
-    assert await store.payment_by_channel_order("a1", "C2") is None
+    assert asked == [PLAIN_CLAIM, DECIDED_CLAIM]
+    assert await store.payment("REPEAT2") is None
+    assert await store.events("REPEAT2") == []
+    assert await store.payment_by_channel_order("a1", "REPEAT2") is None
 
 
-async def test_a_key_that_is_taken_among_both_is_one_transaction_more(
+async def test_a_key_that_is_taken_among_both_is_one_statement_more(
     postgres_url: str, open_store: OpenStore, asked: list[object]
 ) -> None:
     """Who is first wins, who repeats has lost, who ends moves: once each."""
@@ -145,21 +146,50 @@ async def test_a_key_that_is_taken_among_both_is_one_transaction_more(
         store.advance(paid(2)),
     )
     assert outcomes == [True, True, False, True, True]
-    assert asked == [PLAIN_BOTH, WHOLE]
+    assert asked == [PLAIN_BOTH, DECIDED_BOTH]
     assert await versions(store, 1, 2, 3, 4) == [2, 2, 1, 1]
     assert await store.payment("REPEAT2") is None
     assert await store.terminal_reply(MERCHANT, "k2") == sample_reply("k2")
 
 
+async def test_a_payment_that_is_claimed_again_while_it_ends_is_not_won(
+    postgres_url: str, open_store: OpenStore
+) -> None:
+    """Though it moved, and has the very id of what was claimed."""
+    store = await open_store(postgres_url)
+    assert await store.claim(sample_claim(1))
+    outcomes = await together(store.claim(sample_claim(1)), store.advance(paid(1)))
+    assert outcomes == [False, True]
+    assert await versions(store, 1) == [2]
+
+
+async def test_who_repeats_all_day_holds_nobody_up(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """While repeats come every batch decides at once; a second after the last, all trust again."""
+    store = await open_store(postgres_url)
+    assert await together(*(store.claim(sample_claim(number)) for number in (1, 2))) == [True] * 2
+    asked.clear()
+    assert not await store.claim(taken(1))
+    for number in range(10, 14):
+        assert await together(
+            store.claim(taken(2)),
+            store.claim(sample_claim(number)),
+            store.advance(paid(number - 9)),
+        ) == [False, True, number < 12]
+    assert asked == [PLAIN_CLAIM, DECIDED_CLAIM, *[DECIDED_BOTH] * 4]
+    await asyncio.sleep(_REPEATS_EXPECTED_S)
+    asked.clear()
+    assert await together(store.claim(sample_claim(20)), store.advance(paid(10))) == [True, True]
+    assert asked == [PLAIN_BOTH]
+    assert await versions(store, 1, 2, 10, 11, 20) == [2, 2, 2, 1, 1]
+
+
 @pytest.mark.parametrize("repeats", [False, True])
 async def test_a_reply_that_is_taken_is_a_conflict_of_who_brought_it(
-    postgres_url: str,
-    open_store: OpenStore,
-    asked: list[object],
-    monkeypatch: pytest.MonkeyPatch,
-    repeats: bool,
+    postgres_url: str, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, repeats: bool
 ) -> None:
-    """The whole statements are refused too, and with them the claims that had won: those are
+    """The statement that decides is refused too, and with it the claims that had won: those are
     tried again from nothing, and none loses to what it wrote itself.
     """
     store = await open_store(postgres_url)
@@ -167,17 +197,17 @@ async def test_a_reply_that_is_taken_is_a_conflict_of_who_brought_it(
     assert await together(*(store.claim(sample_claim(number)) for number in (1, 2))) == [True] * 2
     assert await store.save_reply(sample_reply("k1"))
     left: list[object] = []
-    fetch_all = PostgresLink.fetch_all
+    fetch = PostgresLink.fetch
 
-    async def looked(self: PostgresLink, asked: Sequence[Asked]) -> Sequence[Sequence[Any]]:
+    async def looked(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
         try:
-            return await fetch_all(self, asked)
+            return await fetch(self, sql, parameters)
         except Refused:
-            left.append(await versions(reader, 1, 2, 3, 4))
+            if not left and sql is DECIDED_BOTH:
+                left.append(await versions(reader, 1, 2, 3, 4))
             raise
 
-    monkeypatch.setattr(PostgresLink, "fetch_all", looked)
-    asked.clear()
+    monkeypatch.setattr(PostgresLink, "fetch", looked)
     changes = [
         store.claim(sample_claim(3)),
         store.advance(paid(1)),
@@ -190,9 +220,7 @@ async def test_a_reply_that_is_taken_is_a_conflict_of_who_brought_it(
     assert isinstance(conflict, Conflict)
     assert conflict.code == "reply_exists"
     assert [first, *others] == [True, True, True, *([False] if repeats else [])]
-    assert asked[:2] == [PLAIN_BOTH, WHOLE]
-    assert left
-    assert left[0] == [1, 1, None, None]
+    assert left == [[1, 1, None, None]]
     assert await versions(store, 1, 2, 3, 4) == [1, 2, 1, 1]
 
 
@@ -255,7 +283,7 @@ async def test_what_is_not_plain_goes_beside(
 async def test_a_payment_that_tills_are_told_of_is_never_moved_without_telling(
     postgres_url: str, open_store: OpenStore, asked: list[object], with_a_claim: bool
 ) -> None:
-    """Its advance says otherwise, the row does not: all is written after all."""
+    """Its advance says otherwise, the row does not: alone at last, it is written with all else."""
     store = await open_store(postgres_url)
     for claim in (sample_claim(0), sample_shop_claim(1), sample_claim(2)):
         assert await store.claim(claim)
@@ -264,7 +292,8 @@ async def test_a_payment_that_tills_are_told_of_is_never_moved_without_telling(
     if with_a_claim:
         changes.append(store.claim(sample_claim(3)))
     assert await together(*changes) == [True] * len(changes)
-    assert asked == ([PLAIN_BOTH, WHOLE] if with_a_claim else [PLAIN_ADVANCE, ADVANCE])
+    assert asked[0] == (PLAIN_BOTH if with_a_claim else PLAIN_ADVANCE)
+    assert asked.count(ADVANCE) == 1
     told = await store.till_events(0, 10)
     assert [(event.payment_id, event.status) for event in told] == [
         (sample_order(1).id, Status.SUBMITTED.value),
@@ -304,19 +333,6 @@ async def test_one_change_on_two_ways_is_written_once(
     assert await versions(store, *begun) == [2] * 12
 
 
-Break = Callable[[PostgresLink], Awaitable[None]]
-
-
-async def _gone(link: PostgresLink) -> None:
-    """The server ends the connection, and says so only when it has."""
-    other = await asyncpg.connect(link._dsn)
-    try:
-        pid = link._connection.get_server_pid()
-        assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
-    finally:
-        await other.close()
-
-
 async def _hung_up(link: PostgresLink) -> None:
     """The driver has noticed already."""
     link._connection.terminate()
@@ -326,39 +342,34 @@ async def _defect(_link: PostgresLink) -> None:
     raise RuntimeError("a defect of ours")
 
 
-@pytest.mark.parametrize("broken", [_gone, _hung_up, _defect])
-@pytest.mark.parametrize("when", ["between the statements", "before the commit"])
-async def test_a_transaction_that_breaks_in_the_middle_leaves_nothing(
+@pytest.mark.parametrize(
+    ("broken", "told"), [(_hung_up, [True, True, False]), (_defect, [Unavailable] * 3)]
+)
+async def test_what_breaks_between_the_statements_has_written_nothing(
     postgres_url: str,
     open_store: OpenStore,
-    asked: list[object],
     monkeypatch: pytest.MonkeyPatch,
-    when: str,
-    broken: Break,
+    broken: Callable[[PostgresLink], Awaitable[None]],
+    told: Sequence[object],
 ) -> None:
-    """Everybody in it is told that it is not known; afterwards each change can be made, once."""
+    """A new connection decides the batch, or everybody in it is told that it is not known."""
     store = await open_store(postgres_url)
     assert await together(*(store.claim(sample_claim(number)) for number in (1, 2))) == [True] * 2
-    asked.clear()
-    answer, breaks = PostgresLink._answer, [broken]
+    fetch, breaks = PostgresLink.fetch, [broken]
 
     async def cut(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
-        if sql is ADVANCE and breaks and when == "between the statements":
+        if sql is DECIDED_BOTH and breaks:
             await breaks.pop()(self)
-        rows = await answer(self, sql, parameters)
-        if sql is ADVANCE and breaks:
-            await breaks.pop()(self)
-        return rows
+        return await fetch(self, sql, parameters)
 
-    monkeypatch.setattr(PostgresLink, "_answer", cut)
+    monkeypatch.setattr(PostgresLink, "fetch", cut)
 
     def changes() -> Sequence[Awaitable[bool]]:
         return store.claim(sample_claim(3)), store.advance(paid(1)), store.claim(taken(2))
 
     outcomes = await together(*changes())
-    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+    assert [one if isinstance(one, bool) else type(one) for one in outcomes] == told
     assert not breaks
-    assert asked == [PLAIN_BOTH, WHOLE]
-    assert await versions(store, 1, 2, 3) == [1, 1, None]
-    assert await together(*changes()) == [True, True, False]
+    assert await versions(store, 1, 2, 3) == ([2, 1, 1] if told[0] is True else [1, 1, None])
+    assert await together(*changes()) == [told[0] is not True] * 2 + [False]
     assert await versions(store, 1, 2, 3) == [2, 1, 1]
