@@ -7,12 +7,15 @@ Rules:
 * A repair that posts is one ledger entry under the difference's own id, so that carrying
   it out twice posts once. A question to the channel is carried out where the channels are
   (``posgate serve``), and what the channel says is booked like any other answer.
+* What has moved nothing can be withdrawn: a proposal, by whoever made it too, and an approved
+  question. What was approved to be posted is posted, and a refund may have been sent: neither can.
 * A refund is carried out there too, by ``gateway/surplus_refunds.py``; one that the channel
   refuses opens its difference again.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from domain.clock import Clock
@@ -30,6 +33,15 @@ from reconciliation.night_records import (
 from reconciliation.repairs import allowed, postings_of
 
 _POSTS: Final = frozenset({Repair.ADJUST, Repair.WRITE_OFF})
+_IS_POSTED: Final = "it was approved and is posted, the latest by the next night: see carry-out"
+_WHY_KEPT: Final[Mapping[Repair, str]] = MappingProxyType(
+    {
+        Repair.ADJUST: _IS_POSTED,
+        Repair.WRITE_OFF: _IS_POSTED,
+        Repair.REFUND: "an approved refund may have been sent: only its channel's word ends it",
+    }
+)
+"""The repairs that an approval puts beyond recall."""
 _MOST_CHARACTERS: Final = 500
 _PAGE: Final = 100
 BY_ITSELF: Final = "posgate"
@@ -103,6 +115,24 @@ class Differences:
         self._require_another(shown, by)
         moved = replace(shown.difference, state=DifferenceState.OPEN)
         return await self._decide(shown, moved, Deed.REFUSE, by, why)
+
+    async def withdraw(self, difference_id: str, by: str, why: str) -> StoredDifference:
+        """Take back what has moved nothing yet: it is open again.
+
+        Raises:
+            NotFound: no such difference.
+            Conflict: it moved meanwhile, there is nothing to withdraw, or what was approved can
+                no longer be taken back.
+            InvalidRequest: a name or reason is missing.
+        """
+        shown = await self.show(difference_id)
+        one = shown.difference
+        if one.state is DifferenceState.APPROVED and one.repair in _WHY_KEPT:
+            raise Conflict("repair_not_withdrawable", _WHY_KEPT[one.repair])
+        if one.state is not DifferenceState.APPROVED:
+            _require(one, DifferenceState.PROPOSED)
+        moved = replace(one, state=DifferenceState.OPEN)
+        return await self._decide(shown, moved, Deed.WITHDRAW, by, why)
 
     async def carry_out(self, difference_id: str, by: str, why: str) -> StoredDifference:
         """Post what was approved, once, and close; a question closes with its answer booked.

@@ -67,6 +67,8 @@ class Deed(enum.Enum):
     PROPOSE = "propose"
     APPROVE = "approve"
     REFUSE = "refuse"
+    WITHDRAW = "withdraw"
+    """A proposal, or an approved question that nobody answers, is taken back: it is open again."""
     CARRY_OUT = "carry_out"
     FAIL = "fail"
     """The channel refuses what was approved: it is open again."""

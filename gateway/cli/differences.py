@@ -1,4 +1,4 @@
-"""``posgate differences list|show|propose|approve|refuse|carry-out``: what a night found, and its repair.
+"""``posgate differences list|show|propose|approve|refuse|withdraw|carry-out``: what nights found, and its repair.
 
 Rules: one person proposes, another approves or refuses; both leave a name and a reason for
 ever. ``show`` says beforehand what a repair would post.
@@ -137,6 +137,25 @@ def refuse(
 
     async def work(use: Differences) -> StoredDifference:
         return await use.refuse(difference_id, by, why)
+
+    _decide(work, config, json=json)
+
+
+@differences.command("withdraw")
+def withdraw(
+    difference_id: str,
+    by: ByOption,
+    why: WhyOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Take back a proposal, or an approved question that its channel does not answer: it is open again.
+
+    Example: posgate differences withdraw dif_0a1b… --by Li --why "the account is closed"
+    """
+
+    async def work(use: Differences) -> StoredDifference:
+        return await use.withdraw(difference_id, by, why)
 
     _decide(work, config, json=json)
 

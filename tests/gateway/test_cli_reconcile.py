@@ -174,6 +174,9 @@ def test_a_difference_is_repaired_by_two_people(
     name = one["difference_id"]
     propose = ("--repair", "adjust", "--by", "Li", "--why", "seen in the bill")
     assert posgate("differences", "propose", name, *propose)[0]["state"] == "proposed"
+    slip = ("--why", "a slip", "--by", "Li")
+    assert posgate("differences", "withdraw", name, *slip)[0]["state"] == "open"
+    posgate("differences", "propose", name, *propose)
     decide = ("--why", "agreed", "--by")
     posgate("differences", "approve", name, *decide, "Li", status=1)
     shown = posgate("differences", "show", name)

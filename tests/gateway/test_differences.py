@@ -107,6 +107,61 @@ async def test_what_was_refused_is_open_again_for_another_proposal(desk: Desk) -
     assert await desk.balances() == {}
 
 
+async def test_who_proposed_may_think_better_of_it(desk: Desk) -> None:
+    await desk.propose()
+    withdrawn = await desk.use.withdraw(desk.one.id, "Li", "a slip")
+    assert withdrawn.state is DifferenceState.OPEN
+    with pytest.raises(Conflict, match="not proposed"):
+        await desk.use.approve(desk.one.id, "Wang", "agreed")
+    await desk.propose(Repair.WRITE_OFF)
+    assert await desk.deeds() == [(Deed.PROPOSE, "Li"), (Deed.WITHDRAW, "Li"), (Deed.PROPOSE, "Li")]
+    assert await desk.balances() == {}
+
+
+async def test_a_question_that_nobody_answers_can_be_resolved_another_way(desk: Desk) -> None:
+    """Its channel is gone for good; asked no more, it is adjusted."""
+    await desk.propose(Repair.QUERY_AGAIN)
+    await desk.use.approve(desk.one.id, "Wang", "ask")
+    withdrawn = await desk.use.withdraw(desk.one.id, "Wang", "the account is closed")
+    assert withdrawn.state is DifferenceState.OPEN
+    with pytest.raises(Conflict, match="not approved"):  # a night that had just asked
+        await desk.use.carry_out(desk.one.id, "posgate", "the channel was asked")
+    await desk.propose()
+    done = await desk.use.approve(desk.one.id, "Wang", "agreed")
+    assert done.state is DifferenceState.CLOSED
+    assert await desk.balances() == {"channel:alipay:a1": -1000, "suspense": 1000}
+
+
+@pytest.mark.parametrize("repair", [Repair.ADJUST, Repair.WRITE_OFF, Repair.REFUND])
+async def test_what_may_have_moved_money_is_not_withdrawn(desk: Desk, repair: Repair) -> None:
+    """Approved, and its process died; a refund, whose channel may have it."""
+    stands = replace(
+        desk.one, repair=repair, state=DifferenceState.APPROVED, version=desk.one.version + 1
+    )
+    told = DifferenceDecision(
+        difference_id=desk.one.id, number=1, deed=Deed.APPROVE, repair=repair,
+        by="Wang", why="agreed", at_ms=7_000,
+    )  # fmt: skip
+    assert await desk.store.decide_difference(told, stands)
+    with pytest.raises(Conflict) as refused:
+        await desk.use.withdraw(desk.one.id, "Li", "a slip")
+    assert refused.value.code == "repair_not_withdrawable"
+    assert (await desk.use.show(desk.one.id)).difference == stands
+
+
+@pytest.mark.parametrize("state", [DifferenceState.OPEN, DifferenceState.CLOSED])
+async def test_where_nothing_is_proposed_nothing_is_withdrawn(
+    desk: Desk, state: DifferenceState
+) -> None:
+    if state is DifferenceState.CLOSED:
+        await desk.propose()
+        await desk.use.approve(desk.one.id, "Wang", "agreed")
+    before = await desk.use.show(desk.one.id)
+    with pytest.raises(Conflict, match="not proposed"):
+        await desk.use.withdraw(desk.one.id, "Wang", "a slip")
+    assert await desk.use.show(desk.one.id) == before
+
+
 async def test_what_is_not_open_is_not_proposed_for_and_what_is_not_proposed_not_approved(
     desk: Desk,
 ) -> None:
