@@ -40,7 +40,15 @@ async def _card_tills(spec: Spec) -> list[Till]:
 def _barcode_tills(spec: Spec) -> list[Till]:
     host, secret = f"{spec['host']}:{spec['port']}", spec["secret"].encode()
     return [
-        BarcodeTill(number, host, spec["key_id"], secret, spec["run"], spec.get("wait_s"))
+        BarcodeTill(
+            number,
+            host,
+            spec["key_id"],
+            secret,
+            spec["run"],
+            spec.get("wait_s"),
+            spec.get("orders", 0),
+        )
         for number in range(spec["callers"])
     ]
 

@@ -16,6 +16,7 @@ from benchmarks.events import events
 from benchmarks.outage import outage
 from benchmarks.postgres import PostgresServer
 from benchmarks.reconcile import reconcile
+from benchmarks.repeats import repeats
 from benchmarks.scene import Door, Scene
 from benchmarks.signing import signing
 from benchmarks.terminals import terminals
@@ -136,6 +137,7 @@ METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
         "barcode_payment": barcode_payment,
         "card_sale_fixed": card_sale_fixed,
         "mixed": mixed,
+        "repeats": repeats,
         "terminals": terminals,
         "signing": signing,
         "bills": bills,

@@ -137,18 +137,19 @@ class Scene:
         return child, await child.ready(ready)
 
     async def gateway_side(
-        self, door: Door, *, callers: int = 0, wait_s: int | None = None
+        self, door: Door, *, callers: int = 0, wait_s: int | None = None, orders: int = 0
     ) -> Side:
         """A load generator for one of the gateway's doors, of fewer ``callers`` if given.
 
-        ``wait_s`` (how long a payment's answer may wait) is for codes.
+        ``wait_s`` (how long a payment's answer may wait) and ``orders`` (each sends so many again
+        and again) are for codes.
         """
         callers = callers or self._callers
         if door == "card":
             spec = self._terminals_spec(self._terminals[:callers])
         else:
             port = urlsplit(self._addresses["api"]["base_url"]).port
-            spec = {**self._barcode_spec(port or 0), "wait_s": wait_s}
+            spec = {**self._barcode_spec(port or 0), "wait_s": wait_s, "orders": orders}
             spec["callers"] = callers
         return await self._side(door, spec, self.gateway.pid, is_floor=False)
 

@@ -40,6 +40,25 @@ def test_card_sale_writes_every_figure_and_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_repeats_writes_every_figure_and_no_error(tmp_path: Path) -> None:
+    """Every repeat is answered as its payment was, and none is charged again."""
+    output = tmp_path / "bench.json"
+    options = ["--only", "repeats", "--seconds", "0.5", "--warm", "0.3", "--windows", "1"]
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *options, "--callers", "8", "--output", str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    figures = orjson.loads(output.read_bytes())["metrics"]["repeats"]
+    assert figures["errors"] == 0
+    for name in ("repeats_per_s", "p50_ratio", "alone_p50_ms", "beside_p50_ms"):
+        assert figures[name] > 0, name
+
+
+@pytest.mark.slow
 def test_terminals_writes_every_figure_and_no_error(tmp_path: Path) -> None:
     """A hundred of them come twice; each has sound keys, and the neighbour sells."""
     output = tmp_path / "bench.json"
