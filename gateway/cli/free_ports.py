@@ -11,12 +11,12 @@ import socket
 from typing import Final
 
 _QUIET: Final = range(15_000, 32_000)
-"""Linux gives away 32,768 and up, others 49,152 and up."""
+"""Linux gives away 32,768 and up, unless it was told otherwise."""
 _TRIES: Final = 1_000
 
 
 def free_port() -> int:
-    """A port of this machine's own address that nobody has now.
+    """A port of this machine's own address that nobody has now; the next one may be the same.
 
     Raises:
         OSError: none was found.
@@ -33,9 +33,12 @@ def free_ports(count: int) -> list[int]:
 def _held(held: contextlib.ExitStack) -> int:
     """Binds a port until the others are chosen."""
     for _ in range(_TRIES):
-        port = secrets.choice(_QUIET)
-        probe = held.enter_context(socket.socket())
-        with contextlib.suppress(OSError):
+        probe, port = socket.socket(), secrets.choice(_QUIET)
+        try:
             probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.close()
+        else:
+            held.enter_context(probe)
             return port
     raise OSError("no port is free on 127.0.0.1")

@@ -6,14 +6,18 @@ Rules:
 * Plain claims are trusted to be first. Where one was not, the batch is asked again by the statement
   that decides; and for a while every batch is, at once: a merchant's program that repeats payments
   all day must not hold up everybody's.
+* Claims are written in the order of their keys, advances in that of their payments: processes
+  that are sent the same ones at once wait for each other in turn, never both.
 * An applier asks the statements of its own table here: those its connection prepares.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
+from domain.errors import Unprocessable
 from gateway.store.database import Change, Refused, Torn
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.postgres_checkouts import ADVANCE_ALL, BEGIN_ATTEMPT, OPEN_CHECKOUT
@@ -70,6 +74,9 @@ PLAIN: Final[Mapping[str, Sequence[RowType]]] = MappingProxyType(
 )
 """The same of what is plain, and of a move that turns out not to be."""
 
+_order_key = attrgetter("order.merchant_no", "order.door", "order.order_key")
+_payment_id = attrgetter("payment_id")
+
 
 def claim_kind(change: Change) -> str:
     """The statement of a claim; of a lone reply its own."""
@@ -99,7 +106,7 @@ class ClaimApplier:
     async def _claim(self, claims: Sequence[Claim]) -> Sequence[bool]:
         statement = claim_kind(claims[0])
         rows_of = claim_rows if statement is CLAIM else checkout_claim_rows
-        won = _ids(await self._link.fetch(statement, rows_of(claims)))
+        won = _ids(await self._link.fetch(statement, rows_of(sorted(claims, key=_order_key))))
         return [claim.order.id in won for claim in claims]
 
 
@@ -120,7 +127,7 @@ class AdvanceApplier:
         try:
             statement = advance_kind(advances[0])
             rows_of = advance_rows if statement is ADVANCE else checkout_advance_rows
-            rows = await self._link.fetch(statement, rows_of(advances))
+            rows = await self._link.fetch(statement, rows_of(sorted(advances, key=_payment_id)))
         except Torn:
             if len(advances) == 1:
                 return [False]
@@ -151,8 +158,8 @@ class PlainApplier:
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
         """All of them at once; a batch that trusted and was refused is decided."""
-        claims = [change for change in changes if isinstance(change, Claim)]
-        advances = [change for change in changes if isinstance(change, Advance)]
+        claims = sorted([one for one in changes if isinstance(one, Claim)], key=_order_key)
+        advances = sorted([one for one in changes if isinstance(one, Advance)], key=_payment_id)
         if not claims:
             won, moved = _NOBODY, await self._move(advances)
         elif asyncio.get_running_loop().time() < self._trusts_from_s:
@@ -160,9 +167,9 @@ class PlainApplier:
         else:
             try:
                 won, moved = await self._trust(claims, advances)
-            except Torn:
-                raise
-            except Refused:  # nothing was written
+            except Refused as refusal:  # nothing was written
+                if isinstance(refusal, Torn) or isinstance(refusal.error, Unprocessable):
+                    raise  # whoever is first
                 won, moved = await self._decide(claims, advances)
         return [
             change.order.id in won

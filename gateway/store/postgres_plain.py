@@ -11,6 +11,8 @@ Rules: those of ``postgres_statements.py``, and:
   needs to know who won, and where a key is taken (a terminal or a merchant repeats a payment,
   which is rare), nothing of the batch is written (``Refused``). The other decides who is first,
   and costs a tenth more.
+* Whoever writes both moves first and claims then, each in the order of its list: two processes
+  that lock the same rows the other way round would wait for each other.
 * Where tills are told of a payment after all, contrary to what its advance says, the statement
   divides by zero (``Torn``).
 """
@@ -117,6 +119,6 @@ SELECT id, TRUE FROM won
 DECIDED_BOTH: Final = f"""
 WITH {_ASKED}, {_WON}, {beginning("begun")}, {_moving(2)},
 {_history(f"{_begun_lines('begun')} UNION ALL {_MOVED_LINES}")}
-SELECT id, TRUE FROM won UNION ALL SELECT id, FALSE {_MOVED_PLAINLY}
+SELECT id, FALSE {_MOVED_PLAINLY} UNION ALL SELECT id, TRUE FROM won
 """
-"""Both; answers who won, as above, and who moved, with ``FALSE``."""
+"""Both; answers who moved, with ``FALSE``, and who won, as above."""

@@ -26,7 +26,6 @@ class MortalPostgres(PostgresServer):
 
     def __init__(self, *, fsync: bool) -> None:
         super().__init__(fsync=fsync)
-        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -186,7 +186,7 @@ async def test_both_in_one_write_what_both_write(postgres_url: str) -> None:
 async def test_what_decides_writes_what_the_whole_ones_write(
     postgres_url: str, with_advances: bool
 ) -> None:
-    """Of ten claims four come too late: one of the very payment, three of another id."""
+    """Of fourteen claims four come too late: one of the very payment, three of another id."""
     before, again = (CLAIM, claim_rows(claimed(0))), claimed(4)
     late = [again[0], *(replace(sample_claim(n), order=repeated(n)) for n in (5, 8, 9))]
     claims = (*late[:2], *claimed(100), *late[2:])

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -178,11 +179,130 @@ async def test_who_repeats_all_day_holds_nobody_up(
             store.advance(paid(number - 9)),
         ) == [False, True, number < 12]
     assert asked == [PLAIN_CLAIM, DECIDED_CLAIM, *[DECIDED_BOTH] * 4]
-    await asyncio.sleep(_REPEATS_EXPECTED_S)
+    until_s = asyncio.get_running_loop().time() + _REPEATS_EXPECTED_S
+    number = 100
+    while asyncio.get_running_loop().time() < until_s:  # new ones meanwhile keep nobody waiting
+        number += 1
+        assert await store.claim(sample_claim(number))
+        await asyncio.sleep(0.05)
     asked.clear()
     assert await together(store.claim(sample_claim(20)), store.advance(paid(10))) == [True, True]
     assert asked == [PLAIN_BOTH]
     assert await versions(store, 1, 2, 10, 11, 20) == [2, 2, 2, 1, 1]
+
+
+async def test_who_decides_locks_in_the_order_of_who_trusts(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """Two processes with the same payments, one of them after a repeat: neither waits for the
+    other while the other waits for it.
+    """
+    trusting, deciding = await open_store(postgres_url), await open_store(postgres_url)
+    assert await trusting.claim(sample_claim(1))
+    assert await trusting.claim(sample_claim(2))
+    assert not await deciding.claim(taken(2))
+    asked.clear()
+    gate = await asyncpg.connect(postgres_url)
+    try:
+        held = gate.transaction()
+        await held.start()
+        await gate.fetch("SELECT 1 FROM payments WHERE id = $1 FOR UPDATE", sample_order(1).id)
+        one = asyncio.ensure_future(
+            together(trusting.advance(paid(1)), trusting.claim(sample_claim(7)))
+        )
+        await asyncio.sleep(0.1)
+        other = asyncio.ensure_future(
+            together(deciding.advance(paid(1, reply=None)), deciding.claim(taken(7)))
+        )
+        await asyncio.sleep(0.1)
+        await held.rollback()
+    finally:
+        await gate.close()
+    assert [await one, await other] == [[True, True], [False, False]]
+    assert asked == [PLAIN_BOTH, DECIDED_BOTH], "one was ended, to be asked again"
+    assert await versions(trusting, 1, 2, 7) == [2, 1, 1]
+
+
+async def test_processes_that_are_sent_the_same_write_it_in_the_same_order(
+    postgres_url: str, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it came; each is told what became of its own."""
+    store = await open_store(postgres_url)
+    claims = [sample_claim(number) for number in range(10, 20)]
+    assert all(await asyncio.gather(*map(store.claim, claims)))
+    seen: list[Parameters] = []
+    fetch = PostgresLink.fetch
+
+    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
+        seen.append(parameters)
+        return await fetch(self, sql, parameters)
+
+    monkeypatch.setattr(PostgresLink, "fetch", noted)
+    for first in (20, 30):  # trusting, then deciding
+        changes = [store.claim(sample_claim(number)) for number in range(first + 5, first, -1)]
+        changes += [store.advance(paid(number)) for number in range(first - 6, first - 11, -1)]
+        await together(*changes, store.claim(taken(10)))
+    for written in (seen[0], seen[1], seen[2]):
+        keys = [claim.order.order_key for claim in written[0]]
+        ids = [advance.payment_id for advance in written[1]]
+        assert (keys, ids) == (sorted(keys), sorted(ids))
+        assert (len(keys), len(ids)) == (6, 5)
+    assert await versions(store, 10, 14, 19, 21, 25) == [2, 2, 1, 2, 1]
+
+
+async def test_nor_does_what_is_not_plain_lock_as_it_comes(
+    postgres_url: str, open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shop's payments, from the last to the first."""
+    store = await open_store(postgres_url)
+    seen: dict[str, Parameters] = {}
+    fetch = PostgresLink.fetch
+
+    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
+        seen[sql] = parameters
+        return await fetch(self, sql, parameters)
+
+    monkeypatch.setattr(PostgresLink, "fetch", noted)
+    numbers = range(5, 0, -1)
+    claims = [sample_shop_claim(number) for number in numbers]
+    late = replace(claims[0], order=replace(claims[0].order, id="LATE", channel_order_no="LATE"))
+    assert await store.claim(claims.pop(0))
+    assert await together(*map(store.claim, (late, *claims))) == [False, *[True] * 4]
+    stale = sample_advance(5, version=3)
+    advances = [sample_advance(number) for number in numbers[1:]]
+    assert await together(*map(store.advance, (stale, *advances))) == [False, *[True] * 4]
+    keys = [claim.order.order_key for claim in seen[CLAIM][0]]
+    ids = [advance.payment_id for advance in seen[ADVANCE][0]]
+    assert (keys, ids) == (sorted(keys), sorted(ids))
+    assert (len(keys), len(ids)) == (5, 5)
+
+
+async def test_a_batch_that_decides_tells_tills_what_its_advance_denied(
+    postgres_url: str, open_store: OpenStore
+) -> None:
+    """As one that trusts does."""
+    store = await open_store(postgres_url)
+    assert await store.claim(sample_claim(0))
+    assert await store.claim(sample_shop_claim(1))
+    assert not await store.claim(taken(0))
+    assert await together(store.claim(sample_claim(3)), store.advance(paid(1))) == [True, True]
+    assert [event.status for event in await store.till_events(0, 10)] == [
+        Status.SUBMITTED.value,
+        Status.SUCCEEDED.value,
+    ]
+
+
+async def test_what_cannot_be_stored_is_not_asked_about_twice(
+    postgres_url: str, open_store: OpenStore, asked: list[object]
+) -> None:
+    """Who is first changes nothing about it."""
+    store = await open_store(postgres_url)
+    won, refused = await together(
+        store.claim(sample_claim(1)), store.claim(sample_claim(2, subject="a\x00b"))
+    )
+    assert won is True
+    assert isinstance(refused, Unprocessable)
+    assert asked == [PLAIN_CLAIM] * 3
 
 
 @pytest.mark.parametrize("repeats", [False, True])
@@ -294,6 +414,7 @@ async def test_a_payment_that_tills_are_told_of_is_never_moved_without_telling(
     assert await together(*changes) == [True] * len(changes)
     assert asked[0] == (PLAIN_BOTH if with_a_claim else PLAIN_ADVANCE)
     assert asked.count(ADVANCE) == 1
+    assert len(asked) == 6
     told = await store.till_events(0, 10)
     assert [(event.payment_id, event.status) for event in told] == [
         (sample_order(1).id, Status.SUBMITTED.value),

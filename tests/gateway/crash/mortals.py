@@ -26,8 +26,9 @@ def kept_port() -> Iterator[int]:
     """
     with socket.socket() as keeper:
         while True:
+            port = free_port()
             with contextlib.suppress(OSError):
-                keeper.bind(("127.0.0.1", free_port()))
+                keeper.bind(("127.0.0.1", port))
                 keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 break
         yield keeper.getsockname()[1]
