@@ -10,7 +10,7 @@ Rules: those of ``postgres_statements.py``, and:
 * Claims come in two statements. One trusts that all are first: it skips no conflict, so nothing
   needs to know who won, and where a key is taken (a terminal or a merchant repeats a payment,
   which is rare), nothing of the batch is written (``Refused``). The other decides who is first,
-  and costs a tenth more.
+  and costs the server a tenth more.
 * Whoever writes both moves first and claims then, each in the order of its list: two processes
   that lock the same rows the other way round would wait for each other.
 * Where tills are told of a payment after all, contrary to what its advance says, the statement
