@@ -44,7 +44,7 @@ class BarcodeTill:
         self._head = f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
 
     def build(self) -> bytes:
-        """A payment of another amount under another number."""
+        """A payment of another amount under another number, or one of the few again."""
         self._count += 1
         count = self._count % self._orders if self._orders else self._count
         number = f"{self._prefix}-{count}"

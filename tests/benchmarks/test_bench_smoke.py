@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -10,20 +11,30 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow
-def test_card_sale_writes_every_figure_and_no_error(tmp_path: Path) -> None:
-    """A tiny run gives the contract's figures, and callers, books and channels agree."""
-    output = tmp_path / "bench.json"
-    options = ["--only", "card_sale", "--seconds", "0.5", "--warm", "0.3", "--windows", "1"]
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *options, "--callers", "8", "--output", str(output)],
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The benchmarks' program, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def measured(folder: Path, metric: str, *options: str) -> Any:
+    """What a tiny run of one metric writes."""
+    output = folder / "bench.json"
+    run = bench("--only", metric, "--seconds", "0.5", *options, "--output", str(output))
     assert run.returncode == 0, run.stdout + run.stderr
-    results = orjson.loads(output.read_bytes())
+    return orjson.loads(output.read_bytes())
+
+
+@pytest.mark.slow
+def test_card_sale_writes_every_figure_and_no_error(tmp_path: Path) -> None:
+    """A tiny run gives the contract's figures, and callers, books and channels agree."""
+    options = ("--warm", "0.3", "--windows", "1", "--callers", "8")
+    results = measured(tmp_path, "card_sale", *options)
     figures = results["metrics"]["card_sale"]
     assert figures["errors"] == 0
     for name in (
@@ -42,17 +53,8 @@ def test_card_sale_writes_every_figure_and_no_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_repeats_writes_every_figure_and_no_error(tmp_path: Path) -> None:
     """Every repeat is answered as its payment was, and none is charged again."""
-    output = tmp_path / "bench.json"
-    options = ["--only", "repeats", "--seconds", "0.5", "--warm", "0.3", "--windows", "1"]
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *options, "--callers", "8", "--output", str(output)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    figures = orjson.loads(output.read_bytes())["metrics"]["repeats"]
+    options = ("--warm", "0.3", "--windows", "1", "--callers", "8")
+    figures = measured(tmp_path, "repeats", *options)["metrics"]["repeats"]
     assert figures["errors"] == 0
     for name in ("repeats_per_s", "p50_ratio", "alone_p50_ms", "beside_p50_ms"):
         assert figures[name] > 0, name
@@ -61,26 +63,8 @@ def test_repeats_writes_every_figure_and_no_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_terminals_writes_every_figure_and_no_error(tmp_path: Path) -> None:
     """A hundred of them come twice; each has sound keys, and the neighbour sells."""
-    output = tmp_path / "bench.json"
-    options = ["--only", "terminals", "--seconds", "0.5", "--warm", "0.3", "--windows", "2"]
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks",
-            *options,
-            "--terminals",
-            "100",
-            "--output",
-            str(output),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    figures = orjson.loads(output.read_bytes())["metrics"]["terminals"]
+    options = ("--warm", "0.3", "--windows", "2", "--terminals", "100")
+    figures = measured(tmp_path, "terminals", *options)["metrics"]["terminals"]
     assert (figures["connected"], figures["errors"]) == (100, 0)
     assert figures["rss_added_mb"] < 50
     for name in ("sign_in_all_s", "p99_ratio", "alone_p99_ms"):
@@ -90,17 +74,8 @@ def test_terminals_writes_every_figure_and_no_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_checkout_writes_every_figure_and_no_error(tmp_path: Path) -> None:
     """Pages are rendered and payers walk to their orders; every one is judged."""
-    output = tmp_path / "bench.json"
-    options = ["--only", "checkout", "--seconds", "0.5", "--warm", "0.2", "--windows", "1"]
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *options, "--output", str(output)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    figures = orjson.loads(output.read_bytes())["metrics"]["checkout"]
+    options = ("--warm", "0.2", "--windows", "1")
+    figures = measured(tmp_path, "checkout", *options)["metrics"]["checkout"]
     assert figures["errors"] == 0
     for name in ("renders_per_s", "p99_ms", "p99_at_300_ms", "scan_to_order_p99_ms"):
         assert figures[name] > 0, name
@@ -108,13 +83,7 @@ def test_checkout_writes_every_figure_and_no_error(tmp_path: Path) -> None:
 
 def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
     """A misspelt ``--only`` measures nothing and says what there is."""
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--only", "card_sail"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = bench("--only", "card_sail")
     assert run.returncode == 2
     assert "card_sail" in run.stderr
     assert "barcode_payment" in run.stderr
@@ -125,12 +94,7 @@ def test_a_result_file_becomes_a_markdown_table(tmp_path: Path) -> None:
     results = {"machine": {"cores": 2}, "metrics": {"mixed": {"card_per_s": 2315.0, "errors": 0}}}
     file = tmp_path / "bench.json"
     file.write_bytes(orjson.dumps(results))
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--table", str(file)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = bench("--table", str(file))
+    assert run.returncode == 0
     assert "| mixed | card_per_s | 2,315 |" in run.stdout
     assert "cores 2" in run.stdout

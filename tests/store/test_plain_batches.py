@@ -38,17 +38,22 @@ from tests.support.payments import (
 Outcomes = Sequence[bool | BaseException]
 
 
+def watch(monkeypatch: pytest.MonkeyPatch, note: Callable[[str, Parameters], None]) -> None:
+    """Be told of each statement before it is asked."""
+    fetch = PostgresLink.fetch
+
+    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
+        note(sql, parameters)
+        return await fetch(self, sql, parameters)
+
+    monkeypatch.setattr(PostgresLink, "fetch", noted)
+
+
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The statements that the store asks, in order."""
     seen: list[object] = []
-    fetch = PostgresLink.fetch
-
-    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
-        seen.append(sql)
-        return await fetch(self, sql, parameters)
-
-    monkeypatch.setattr(PostgresLink, "fetch", noted)
+    watch(monkeypatch, lambda sql, _: seen.append(sql))
     return seen
 
 
@@ -191,6 +196,15 @@ async def test_who_repeats_all_day_holds_nobody_up(
     assert await versions(store, 1, 2, 10, 11, 20) == [2, 2, 2, 1, 1]
 
 
+async def until_waiting(look: Any, count: int) -> None:
+    """Until so many statements wait for a lock."""
+    for _ in range(1_000):
+        if await look.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") >= count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits")
+
+
 async def test_who_decides_locks_in_the_order_of_who_trusts(
     postgres_url: str, open_store: OpenStore, asked: list[object]
 ) -> None:
@@ -210,11 +224,11 @@ async def test_who_decides_locks_in_the_order_of_who_trusts(
         one = asyncio.ensure_future(
             together(trusting.advance(paid(1)), trusting.claim(sample_claim(7)))
         )
-        await asyncio.sleep(0.1)
+        await until_waiting(gate, 1)
         other = asyncio.ensure_future(
             together(deciding.advance(paid(1, reply=None)), deciding.claim(taken(7)))
         )
-        await asyncio.sleep(0.1)
+        await until_waiting(gate, 2)
         await held.rollback()
     finally:
         await gate.close()
@@ -231,13 +245,7 @@ async def test_processes_that_are_sent_the_same_write_it_in_the_same_order(
     claims = [sample_claim(number) for number in range(10, 20)]
     assert all(await asyncio.gather(*map(store.claim, claims)))
     seen: list[Parameters] = []
-    fetch = PostgresLink.fetch
-
-    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
-        seen.append(parameters)
-        return await fetch(self, sql, parameters)
-
-    monkeypatch.setattr(PostgresLink, "fetch", noted)
+    watch(monkeypatch, lambda _, parameters: seen.append(parameters))
     for first in (20, 30):  # trusting, then deciding
         changes = [store.claim(sample_claim(number)) for number in range(first + 5, first, -1)]
         changes += [store.advance(paid(number)) for number in range(first - 6, first - 11, -1)]
@@ -256,13 +264,7 @@ async def test_nor_does_what_is_not_plain_lock_as_it_comes(
     """A shop's payments, from the last to the first."""
     store = await open_store(postgres_url)
     seen: dict[str, Parameters] = {}
-    fetch = PostgresLink.fetch
-
-    async def noted(self: PostgresLink, sql: str, parameters: Parameters) -> Sequence[Any]:
-        seen[sql] = parameters
-        return await fetch(self, sql, parameters)
-
-    monkeypatch.setattr(PostgresLink, "fetch", noted)
+    watch(monkeypatch, seen.__setitem__)
     numbers = range(5, 0, -1)
     claims = [sample_shop_claim(number) for number in numbers]
     late = replace(claims[0], order=replace(claims[0].order, id="LATE", channel_order_no="LATE"))
