@@ -110,10 +110,15 @@ def compare(
     return {name: count for name, count in found.items() if count}
 
 
-async def floor_disagreements(control_url: str, dsn: str, heard: Heard) -> dict[str, int]:
-    """The same for a floor program's own table."""
+async def floor_disagreements(
+    control_url: str, dsn: str, door: str, heard: Heard
+) -> dict[str, int]:
+    """The same for the own table of a door's floor program."""
     loop = asyncio.get_running_loop()
-    charges = await loop.run_in_executor(None, fetch_charges, control_url, True)
+    all_charges = await loop.run_in_executor(None, fetch_charges, control_url, True)
+    charges = {
+        order: fen for order, fen in all_charges.items() if (order[0] == _CARD) is (door == "card")
+    }
     connection: Any = await asyncpg.connect(dsn)
     try:
         paid, total = await connection.fetchrow(
@@ -122,9 +127,9 @@ async def floor_disagreements(control_url: str, dsn: str, heard: Heard) -> dict[
     finally:
         await connection.close()
     found = {
-        "floor: charged, not booked": abs(len(charges) - paid),
-        "floor: other amounts": int(sum(charges.values()) != total),
-        "floor: approvals unlike the books": heard.differs_from(paid),
+        f"{door} floor: charged, not booked": abs(len(charges) - paid),
+        f"{door} floor: other amounts": int(sum(charges.values()) != total),
+        f"{door} floor: approvals unlike the books": heard.differs_from(paid),
     }
     return {name: count for name, count in found.items() if count}
 

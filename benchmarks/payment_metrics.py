@@ -41,16 +41,28 @@ async def barcode_payment(postgres: PostgresServer, plan: Plan, notes: Notes) ->
     return await _saturated(postgres, plan, notes, "barcode")
 
 
-async def _saturated(postgres: PostgresServer, plan: Plan, notes: Notes, door: Door) -> Figures:
+async def _beside_floor(
+    postgres: PostgresServer, plan: Plan, notes: Notes, door: Door, rate: float = 0.0
+) -> tuple[Series, Series, int]:
+    """The windows of a door, those of its floor between them, and the errors of both.
+
+    ``rate`` is payments per second, 0 for saturation.
+    """
     ours, floors = Series(), Series()
-    async with Scene(postgres, f"{door}_saturated", plan.callers) as scene:
-        gateway = Load(await scene.gateway_side(door))
-        floor = Load(await scene.floor_side(door))
+    name = f"{door}_{'fixed' if rate else 'saturated'}"
+    async with Scene(postgres, name, plan.callers) as scene:
+        gateway = Load(await scene.gateway_side(door), rate)
+        floor = Load(await scene.floor_side(door), rate)
         for _ in range(plan.windows):
             await run_window(scene, [(floor, floors)], plan)
             await run_window(scene, [(gateway, ours)], plan)
         errors = ours.errors + floors.errors + await _books(scene, notes)
     _note(notes, ours, floors)
+    return ours, floors, errors
+
+
+async def _saturated(postgres: PostgresServer, plan: Plan, notes: Notes, door: Door) -> Figures:
+    ours, floors, errors = await _beside_floor(postgres, plan, notes, door)
     low, high = ours.span("payments_per_s")
     floor_per_s = floors.median("payments_per_s")
     return {
@@ -76,35 +88,42 @@ async def _saturated(postgres: PostgresServer, plan: Plan, notes: Notes, door: D
 
 
 async def card_sale_fixed(postgres: PostgresServer, plan: Plan, notes: Notes) -> Figures:
-    """Card sales at the rate of the target, open loop."""
-    series = Series()
-    async with Scene(postgres, "card_fixed", plan.callers) as scene:
-        load = Load(await scene.gateway_side("card"), CARD_RATE)
-        for _ in range(plan.windows):
-            await run_window(scene, [(load, series)], plan)
-        errors = series.errors + await _books(scene, notes)
-    _note(notes, series)
+    """Card sales at the rate of the target, open loop; the floor at the same rate beside them."""
+    ours, floors, errors = await _beside_floor(postgres, plan, notes, "card", CARD_RATE)
     return {
-        "payments_per_s": series.median("payments_per_s"),
-        "p50_ms": series.median("p50_ms"),
-        "p99_ms": series.median("p99_ms"),
+        "payments_per_s": ours.median("payments_per_s"),
+        "p50_ms": ours.median("p50_ms"),
+        "p99_ms": ours.median("p99_ms"),
         "errors": errors,
-        "p99_ms_highest": series.span("p99_ms")[1],
-        "gateway_cpu_us_per_payment": series.median("cpu_us"),
-        "foreign_cpu_percent": series.median("foreign_cpu_percent"),
+        "p99_ms_highest": ours.span("p99_ms")[1],
+        "gateway_cpu_us_per_payment": ours.median("cpu_us"),
+        "floor_p50_ms": floors.median("p50_ms"),
+        "floor_p99_ms": floors.median("p99_ms"),
+        "floor_p99_ms_highest": floors.span("p99_ms")[1],
+        "floor_cpu_us_per_payment": floors.median("cpu_us"),
+        "foreign_cpu_percent": ours.median("foreign_cpu_percent"),
     }
 
 
 async def mixed(postgres: PostgresServer, plan: Plan, notes: Notes) -> Figures:
-    """Card sales and payments by scanned code at once, each at its target's rate."""
-    cards, barcodes = Series(), Series()
+    """Card sales and payments by scanned code at once, each at its target's rate.
+
+    Both floors at once, at the same rates, stand beside them: two processes where the gateway
+    is one.
+    """
+    cards, barcodes, floor_cards, floor_barcodes = Series(), Series(), Series(), Series()
     async with Scene(postgres, "mixed", plan.callers) as scene:
         card = Load(await scene.gateway_side("card"), CARD_RATE)
         barcode = Load(await scene.gateway_side("barcode"), BARCODE_RATE)
+        floor_card = Load(await scene.floor_side("card"), CARD_RATE)
+        floor_barcode = Load(await scene.floor_side("barcode"), BARCODE_RATE)
+        floors = [(floor_card, floor_cards), (floor_barcode, floor_barcodes)]
         for _ in range(plan.windows):
+            await run_window(scene, floors, plan)
             await run_window(scene, [(card, cards), (barcode, barcodes)], plan)
-        errors = cards.errors + barcodes.errors + await _books(scene, notes)
-    _note(notes, cards, barcodes)
+        all_series = (cards, barcodes, floor_cards, floor_barcodes)
+        errors = sum(series.errors for series in all_series) + await _books(scene, notes)
+    _note(notes, *all_series)
     return {
         "card_per_s": cards.median("payments_per_s"),
         "barcode_per_s": barcodes.median("payments_per_s"),
@@ -113,6 +132,10 @@ async def mixed(postgres: PostgresServer, plan: Plan, notes: Notes) -> Figures:
         "errors": errors,
         "card_p50_ms": cards.median("p50_ms"),
         "barcode_p50_ms": barcodes.median("p50_ms"),
+        "floor_card_per_s": floor_cards.median("payments_per_s"),
+        "floor_barcode_per_s": floor_barcodes.median("payments_per_s"),
+        "floor_card_p99_ms": floor_cards.median("p99_ms"),
+        "floor_barcode_p99_ms": floor_barcodes.median("p99_ms"),
         "foreign_cpu_percent": cards.median("foreign_cpu_percent"),
     }
 

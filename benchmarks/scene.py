@@ -307,7 +307,7 @@ class Scene:
         for side in self.sides:
             if side.is_floor:
                 dsn = self._floor_dsns[side.door]
-                found |= await floor_disagreements(control, dsn, side.heard)
+                found |= await floor_disagreements(control, dsn, side.door, side.heard)
         return found
 
     async def _stop(self) -> None:

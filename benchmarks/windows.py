@@ -91,7 +91,7 @@ async def run_window(scene: Scene, loads: Sequence[tuple[Load, Series]], plan: P
     end_s = measure_s + plan.seconds
     times = {"begin_s": begin_s, "measure_s": measure_s, "end_s": end_s}
     watched = {
-        "cpu_us": family(loads[0][0].side.server_pid),
+        "cpu_us": set().union(*(family(load.side.server_pid) for load, _ in loads)),
         "sandbox_cpu_us": family(scene.sandbox.pid),
         "postgres_cpu_us": family(scene.postgres.pid),
         "load_cpu_us": {load.side.load.pid for load, _ in loads},

@@ -13,10 +13,9 @@ Rules:
   refuses opens its difference again.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Final
+from typing import Final, assert_never
 
 from domain.clock import Clock
 from domain.errors import Conflict, InvalidRequest, NotFound
@@ -34,14 +33,7 @@ from reconciliation.repairs import allowed, postings_of
 
 _POSTS: Final = frozenset({Repair.ADJUST, Repair.WRITE_OFF})
 _IS_POSTED: Final = "it was approved and is posted, the latest by the next night: see carry-out"
-_WHY_KEPT: Final[Mapping[Repair, str]] = MappingProxyType(
-    {
-        Repair.ADJUST: _IS_POSTED,
-        Repair.WRITE_OFF: _IS_POSTED,
-        Repair.REFUND: "an approved refund may have been sent: only its channel's word ends it",
-    }
-)
-"""The repairs that an approval puts beyond recall."""
+_MAY_BE_SENT: Final = "an approved refund may have been sent: only its channel's word ends it"
 _MOST_CHARACTERS: Final = 500
 _PAGE: Final = 100
 BY_ITSELF: Final = "posgate"
@@ -127,10 +119,10 @@ class Differences:
         """
         shown = await self.show(difference_id)
         one = shown.difference
-        if one.state is DifferenceState.APPROVED and one.repair in _WHY_KEPT:
-            raise Conflict("repair_not_withdrawable", _WHY_KEPT[one.repair])
         if one.state is not DifferenceState.APPROVED:
             _require(one, DifferenceState.PROPOSED)
+        elif why_kept := _why_kept(one.repair):
+            raise Conflict("repair_not_withdrawable", why_kept)
         moved = replace(one, state=DifferenceState.OPEN)
         return await self._decide(shown, moved, Deed.WITHDRAW, by, why)
 
@@ -215,6 +207,19 @@ async def differences_in(store: Store, state: DifferenceState) -> AsyncIterator[
         for one in page:
             yield one
         after = page[-1].id
+
+
+def _why_kept(repair: Repair) -> str:
+    """Why a repair is beyond recall once it is approved; ``""``: it has moved nothing."""
+    match repair:
+        case Repair.ADJUST | Repair.WRITE_OFF:
+            return _IS_POSTED
+        case Repair.REFUND:
+            return _MAY_BE_SENT
+        case Repair.QUERY_AGAIN | Repair.NONE:
+            return ""
+        case _:
+            assert_never(repair)
 
 
 def _postings(one: StoredDifference) -> Sequence[Posting]:

@@ -112,7 +112,7 @@ class PostgresLink:
             raise Torn from error
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             raise Refused(not_storable()) from error
-        except asyncpg.TransactionRollbackError as error:
+        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
             message = "the database gave another process the right of way; nothing was written"
             raise Refused(Unavailable(message)) from error
         except UNREACHABLE as error:

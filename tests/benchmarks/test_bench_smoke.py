@@ -51,6 +51,17 @@ def test_card_sale_writes_every_figure_and_no_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_mixed_has_both_floors_beside_it_and_no_error(tmp_path: Path) -> None:
+    """Both doors and both floors at once; each floor's charges are compared with its own table."""
+    options = ("--warm", "0.3", "--windows", "1", "--callers", "8")
+    figures = measured(tmp_path, "mixed", *options)["metrics"]["mixed"]
+    assert figures["errors"] == 0
+    for name in ("card", "barcode", "floor_card", "floor_barcode"):
+        assert figures[f"{name}_per_s"] > 0, name
+        assert figures[f"{name}_p99_ms"] > 0, name
+
+
+@pytest.mark.slow
 def test_repeats_writes_every_figure_and_no_error(tmp_path: Path) -> None:
     """Every repeat is answered as its payment was, and none is charged again."""
     options = ("--warm", "0.3", "--windows", "1", "--callers", "8")

@@ -54,3 +54,33 @@ async def test_a_server_that_lets_nobody_prepare_is_not_waited_for(
                 assert await store.claim(sample_claim(2))
                 break
             await asyncio.sleep(0.05)
+
+
+REFUSING = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{sqlstate}'; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION refuse()
+"""
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "is_known"),
+    [("40001", True), ("40P01", True), ("40003", False), ("40000", False), ("57P01", False)],
+)
+async def test_only_a_code_that_says_so_means_that_nothing_was_written(
+    postgres_url: str, open_store: OpenStore, sqlstate: str, is_known: bool
+) -> None:
+    """40003 is "statement completion unknown": its class, 40, is no promise of a rollback."""
+    store = await open_store(postgres_url)
+    link: PostgresLink = store._plain._applier._link  # type: ignore[attr-defined]
+    before = link._connection
+    beside = await asyncpg.connect(postgres_url)
+    try:
+        await beside.execute(REFUSING.format(sqlstate=sqlstate))
+        with pytest.raises(Unavailable) as refused:
+            await store.claim(sample_claim(1))
+        assert ("nothing was written" in refused.value.message) is is_known
+        assert (link._connection is before) is is_known
+        await beside.execute("DROP TRIGGER refuse ON payments")
+    finally:
+        await beside.close()
