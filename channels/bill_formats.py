@@ -13,20 +13,20 @@ from domain.errors import ConfigurationError
 GROUP: Final = "posgate.bills"
 
 
-def bill_channels(group: str = GROUP) -> tuple[str, ...]:
+def bill_channels() -> tuple[str, ...]:
     """The names that :func:`bill_format` knows."""
-    return tuple(sorted({point.name for point in entry_points(group=group)}))
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
-def bill_format(channel: str, group: str = GROUP) -> BillFormat:
+def bill_format(channel: str) -> BillFormat:
     """How the files of ``channel`` are read.
 
     Raises:
         ConfigurationError: nobody reads them, two do, or the one cannot be loaded.
     """
-    points = list(entry_points(group=group, name=channel))
+    points = list(entry_points(group=GROUP, name=channel))
     if len(points) != 1:
-        known = ", ".join(bill_channels(group))
+        known = ", ".join(bill_channels())
         fault = "nobody reads" if not points else "more than one reads"
         raise ConfigurationError(f"{fault} bills of {channel!r}; installed: {known}")
     try:

@@ -43,7 +43,7 @@ def normalise(text: str) -> str:
     return trimmed if trimmed.isascii() else trimmed.translate(_FULL_WIDTH)
 
 
-def detect_channel(text: str, table: Sequence[CodeRule] = CODE_TABLE) -> str | None:
+def detect_channel(text: str) -> str | None:
     """The channel of a code as scanned, or ``None`` when no rule fits.
 
     The answer can name a channel that is not built or not provisioned; give the
@@ -54,7 +54,7 @@ def detect_channel(text: str, table: Sequence[CodeRule] = CODE_TABLE) -> str | N
     code = normalise(text)
     if not (code.isascii() and code.isalnum()):
         return None
-    for rule in table:
+    for rule in CODE_TABLE:
         if (
             len(code) in rule.lengths
             and code.startswith(rule.prefixes)

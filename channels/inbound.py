@@ -26,7 +26,6 @@ class InboundRequest:
     """A notification as it came in; the names of ``headers`` are in lower case."""
 
     method: str
-    path_and_query: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 

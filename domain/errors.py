@@ -65,8 +65,8 @@ class OverLimit(RequestError):
     Nothing was begun. ``message`` and ``message_zh`` are for the person at the till.
     """
 
-    def __init__(self, code: str, message: str, *, field: str = "", message_zh: str = "") -> None:
-        super().__init__(code, message, field=field)
+    def __init__(self, code: str, message: str, *, message_zh: str = "") -> None:
+        super().__init__(code, message)
         self.message_zh = message_zh
 
 

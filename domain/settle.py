@@ -29,8 +29,6 @@ class Happened:
     reference: str = ""
     paid_at_ms: int = 0
     card_organisation: str = ""
-    captured_fen: int = 0
-    """What was captured of a hold; 0 means the whole order."""
     decline: Decline | None = None
 
 
@@ -122,11 +120,11 @@ def _moved(payment: Payment, status: Status, happened: Happened) -> Step:
     captured_fen, returned_fen = now.captured_fen, now.returned_fen
     postings: tuple[Posting, ...] = ()
     if status is _SUCCEEDED and captured_fen == 0:
-        captured_fen = happened.captured_fen or order.amount_fen
+        captured_fen = order.amount_fen
         postings = capture(*accounts(order), captured_fen, order.currency)
     elif status is _REVERSED:
         if captured_fen == 0:
-            captured_fen = happened.captured_fen or order.amount_fen
+            captured_fen = order.amount_fen
             postings = capture(*accounts(order), captured_fen, order.currency)
         postings += reversal(*accounts(order), captured_fen - returned_fen, order.currency)
         returned_fen = captured_fen

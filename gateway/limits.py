@@ -174,12 +174,6 @@ class Limits:
         self._log.info("over a limit", merchant_no=merchant_no, rule=refusal.code)
         return refusal
 
-    async def refuse(self, asked: Asked) -> None:
-        """For what is judged before it is a payment: raise ``OverLimit`` if limits stop it."""
-        judged = await self.judge(asked)
-        if judged.refusal is not None:
-            raise self.stopped(asked.merchant_no, judged.refusal)
-
     async def _limits(self) -> Mapping[str, Sequence[Limit]]:
         if self._clock.monotonic_s() < self._until_s:
             return self._known

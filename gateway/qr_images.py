@@ -33,10 +33,10 @@ def qr_svg(text: str) -> bytes:
     return picture.getvalue()
 
 
-def qr_png(text: str, scale: int = PNG_SCALE) -> bytes:
-    """A picture of ``scale`` pixels a module, black on white."""
+def qr_png(text: str) -> bytes:
+    """A picture of :data:`PNG_SCALE` pixels a module, black on white."""
     picture = io.BytesIO()
-    _code(text).save(picture, kind="png", border=QUIET_MODULES, scale=scale)
+    _code(text).save(picture, kind="png", border=QUIET_MODULES, scale=PNG_SCALE)
     return picture.getvalue()
 
 

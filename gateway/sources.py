@@ -2,8 +2,11 @@
 
 import os
 import time
+from typing import Final
 
 from domain.ids import RANDOM_BYTES, number
+
+_PAGE_BYTES: Final = 4096
 
 
 class SystemClock:
@@ -24,8 +27,7 @@ class RandomPool:
     so workers are started, never forked.
     """
 
-    def __init__(self, page_bytes: int = 4096) -> None:
-        self._page_bytes = page_bytes
+    def __init__(self) -> None:
         self._page = b""
         self._at = 0
 
@@ -33,9 +35,9 @@ class RandomPool:
         """``count`` fresh random bytes."""
         end = self._at + count
         if end > len(self._page):
-            if count > self._page_bytes:
+            if count > _PAGE_BYTES:
                 return os.urandom(count)
-            self._page, self._at, end = os.urandom(self._page_bytes), 0, count
+            self._page, self._at, end = os.urandom(_PAGE_BYTES), 0, count
         taken = self._page[self._at : end]
         self._at = end
         return taken

@@ -39,16 +39,9 @@ class Card:
         return f"Card({masked_pan(self.pan)}, {self.entry.name.lower()})"
 
 
-def magnetic_card(
-    pan: str,
-    expiry: str,
-    *,
-    service_code: str = "120",
-    discretionary: str = "0000000000",
-    sends_pan: bool = False,
-) -> Card:
-    """A swipe: track 2 is ``PAN=YYMM``, service code, discretionary data."""
-    track2 = f"{pan}={expiry}{service_code}{discretionary}"[:37]
+def magnetic_card(pan: str, expiry: str, *, sends_pan: bool = False) -> Card:
+    """A swipe: track 2 is ``PAN=YYMM``, service code 120, discretionary data of zeros."""
+    track2 = f"{pan}={expiry}1200000000000"[:37]
     return Card(
         pan=pan, entry=CardEntry.MAGNETIC, expiry=expiry, track2=track2, sends_pan=sends_pan
     )
@@ -59,21 +52,14 @@ def typed_card(pan: str, expiry: str) -> Card:
     return Card(pan=pan, entry=CardEntry.MANUAL, expiry=expiry)
 
 
-def chip_card(
-    pan: str,
-    expiry: str,
-    icc_data: bytes,
-    *,
-    sequence: str = "001",
-    entry: CardEntry = CardEntry.CHIP,
-) -> Card:
+def chip_card(pan: str, expiry: str, icc_data: bytes) -> Card:
     """A chip: PAN in F2, track 2 equivalent data in F35, F23 and F55."""
     return Card(
         pan=pan,
-        entry=entry,
+        entry=CardEntry.CHIP,
         expiry=expiry,
         track2=f"{pan}={expiry}201"[:37],
-        sequence=sequence,
+        sequence="001",
         icc_data=icc_data,
     )
 

@@ -114,8 +114,8 @@ STANDARD: Final = Dialect()
 """The table as it stands and the usual options."""
 
 
-def opaque(number: int, size: Size, length: int = 999) -> FieldSpec:
+def opaque(number: int, size: Size) -> FieldSpec:
     """A vendor's field of which only the layout is known: kept as bytes."""
     if number not in range(2, 65):
         raise ValueError(f"field {number} does not exist: 2 to 64")
-    return FieldSpec(number, "Vendor field", "厂商自定义域", Content.BINARY, length, size)
+    return FieldSpec(number, "Vendor field", "厂商自定义域", Content.BINARY, 999, size)

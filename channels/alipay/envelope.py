@@ -98,14 +98,10 @@ def request_of(
 
 
 def form_of(
-    method: str,
-    more: Mapping[str, str],
-    account: AlipayAccount,
-    now_ms: int,
-    notify_url: str = "",
+    method: str, more: Mapping[str, str], account: AlipayAccount, now_ms: int
 ) -> HttpRequest:
     """A call to the gateway of version 2 without a ``biz_content``; ``more`` is what it says."""
-    common = _common_of(method, account, now_ms, notify_url, encrypts=False)
+    common = _common_of(method, account, now_ms, "", encrypts=False)
     parts = [common.form, *(f"{name}={form_quoted(value)}" for name, value in more.items())]
     return _post("&".join(parts), sign({**common.params, **more}, account.private_key), account)
 

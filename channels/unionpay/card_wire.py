@@ -56,7 +56,6 @@ _TRACES: Final = 999_999
 _BATCHES: Final = 999_999
 _BATCH_UNIT: Final = 1_000_000
 """What one batch counts for in the twelve digits of batch and trace."""
-_WITHOUT_PIN: Final = "2"
 
 
 class LinkRefused(Exception):

@@ -12,7 +12,7 @@ from gateway.checkout.port import Begun, CheckoutView, LiveCode, Payer, Press
 
 
 class Checkouts:
-    """``CheckoutPages`` and ``CheckoutPayments``, and what the merchants' door does."""
+    """``CheckoutPages``, and what the doors of merchants, streams and terminals need."""
 
     def __init__(
         self, *, desk: Desk, opening: Opening, attempts: Attempts, closing: Closing
@@ -37,7 +37,7 @@ class Checkouts:
         return await self._closing.cancel(base)
 
     async def seen(self, payment: Payment) -> Payment:
-        """See :class:`gateway.checkout.port.CheckoutPayments`."""
+        """See :meth:`Desk.seen`."""
         return await self._desk.seen(payment)
 
     async def seen_with_code(self, base: Payment) -> tuple[Payment, LiveCode | None]:
@@ -45,7 +45,7 @@ class Checkouts:
         return await self._desk.seen_with_code(base)
 
     async def code(self, payment: Payment) -> LiveCode | None:
-        """See :class:`gateway.checkout.port.CheckoutPayments`."""
+        """See :meth:`Desk.code`."""
         return await self._desk.code(payment)
 
     # --- the payer's page

@@ -68,7 +68,10 @@ class Desk:
         return None if read is None else Found(*read)
 
     async def seen(self, payment: Payment) -> Payment:
-        """See :class:`gateway.checkout.port.CheckoutPayments`."""
+        """A payment as its merchant sees it: a checkout with what its attempt adds.
+
+        Every other payment comes back as it is; an attempt comes back as its checkout.
+        """
         if not is_checkout(payment.order) and not is_attempt(payment.order):
             return payment
         found = await self.found(payment.order.id)
@@ -82,7 +85,7 @@ class Desk:
     # --- codes
 
     async def code(self, payment: Payment) -> LiveCode | None:
-        """See :class:`gateway.checkout.port.CheckoutPayments`."""
+        """What a screen shows now for this checkout; ``None``: nothing to scan (any more)."""
         checkout = None
         if is_checkout(payment.order):
             checkout = await self._store.checkout(payment.order.id)

@@ -24,7 +24,6 @@ from typing import Protocol
 from channels.payer_orders import PayerAnswer
 from domain.checkout import CheckoutStatus
 from domain.decline import Decline
-from domain.payment import Payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,19 +199,4 @@ class CheckoutPages(Protocol):
 
         At most once in two seconds for each attempt; in between it only reads.
         """
-        ...
-
-
-class CheckoutPayments(Protocol):
-    """What the doors of merchants, the streams and the terminals' push need."""
-
-    async def seen(self, payment: Payment) -> Payment:
-        """A payment as its merchant sees it: a checkout with what its attempt adds.
-
-        Every other payment comes back as it is; an attempt comes back as its checkout.
-        """
-        ...
-
-    async def code(self, payment: Payment) -> LiveCode | None:
-        """What a screen shows now for this checkout; ``None``: nothing to scan (any more)."""
         ...

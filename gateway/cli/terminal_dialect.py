@@ -18,7 +18,6 @@ from signing.pos import MAC_ALGORITHMS, KeyScheme
 _WORDS: Final = option_words()
 _SM4_MAC: Final = "cup-sm4"
 _USUAL_MAC: Final = "cup-ecb"
-_KEYS: Final = "key_scheme"
 
 
 def _one_of(name: str) -> str:

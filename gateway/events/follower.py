@@ -67,11 +67,6 @@ class Follower:
         self._is_beat_due = False
         self._is_ended = False
 
-    @property
-    def is_ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self._is_ended
-
     def room(self) -> int:
         """How many more messages it takes before it is cut."""
         return self._most_waiting - len(self._waiting)

@@ -161,9 +161,7 @@ class ApiServer:
         for written, value in request.headers.items():
             name = written.lower()  # one that comes twice, joined, verifies as nothing
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        asked = InboundRequest(
-            method=request.method, path_and_query=request.raw_path, headers=headers, body=body
-        )
+        asked = InboundRequest(method=request.method, headers=headers, body=body)
         place = request.match_info
         reply = await self._inbound.receive(place["channel"], place["account"], asked)
         if reply is None:

@@ -1,8 +1,9 @@
-"""What an archive holds of each table, as data: its columns, its rows, and what is removed.
+"""What an archive holds of each table, as data: its columns and its rows.
 
 Rules: nothing of a card or a scanned code goes into an archive, sealed or not. A table's rows
-are those of a range of payments, by an index. ``is_removed`` says whether they leave the store
-once the archive is recorded; the others are copied, so that an archive is whole by itself.
+are those of a range of payments, by an index. Histories and notices leave the store once the
+archive is recorded (``archives.py``); the others are copied, so that an archive is whole by
+itself.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ class ArchiveTable:
     where: str
     order: str
     owner: str
-    is_removed: bool = False
 
     @property
     def sql(self) -> str:
@@ -53,7 +53,6 @@ PAYMENT_EVENTS: Final = ArchiveTable(
     where=_OF_PAYMENT,
     order="payment_id, sequence",
     owner="payment_id",
-    is_removed=True,
 )
 POSTINGS: Final = ArchiveTable(
     name="postings",
@@ -81,7 +80,6 @@ REFUND_EVENTS: Final = ArchiveTable(
     where=_OF_REFUND,
     order="refund_id, sequence",
     owner="refund_id",
-    is_removed=True,
 )
 NOTICES: Final = ArchiveTable(
     name="notices",
@@ -89,6 +87,5 @@ NOTICES: Final = ArchiveTable(
     where=_OF_PAYMENT,
     order="payment_id, sequence",
     owner="payment_id",
-    is_removed=True,
 )
 TABLES: Final = (PAYMENTS, ATTEMPTS, PAYMENT_EVENTS, POSTINGS, REFUNDS, REFUND_EVENTS, NOTICES)

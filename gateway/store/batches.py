@@ -228,13 +228,13 @@ class Batches:
         """The payments that a batch's messages made, by trace, whatever their status."""
         bounds = _bounds(_prefix(key), after)
         rows = await self._database.rows(_PAYMENTS, key.merchant_no, *bounds, limit)
-        return [_read_entry(key, row) for row in rows]
+        return [_read_entry(row) for row in rows]
 
     async def batch_refunds(self, key: BatchKey, after: str, limit: int) -> Sequence[BatchEntry]:
         """The refunds (voids too) that a batch's messages made, by trace."""
         bounds = _bounds(pos_refund_number(_prefix(key)), after)
         rows = await self._database.rows(_REFUNDS, key.merchant_no, *bounds, limit)
-        return [_read_entry(key, row) for row in rows]
+        return [_read_entry(row) for row in rows]
 
 
 def _prefix(key: BatchKey) -> str:
@@ -333,7 +333,7 @@ def _read_difference(row: Row) -> BatchDifference:
     )
 
 
-def _read_entry(key: BatchKey, row: Row) -> BatchEntry:
+def _read_entry(row: Row) -> BatchEntry:
     """A row of a payment or a refund; its trace is what follows the batch in its key."""
     name, payment_id, refund_id, status, amount_fen, captured, returned, *more = row
     method, token, kept, organisation = more

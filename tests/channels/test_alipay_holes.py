@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def told(body: bytes) -> Word:
     """What a notification says."""
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=body)
+    request = InboundRequest(method="POST", headers={}, body=body)
     return read_notice(request, OURS)
 
 
@@ -146,7 +146,7 @@ def test_g3_an_answer_that_was_heard_before_answers_nothing_else() -> None:
 @pytest.mark.parametrize("sign_text", ["%%%", "WECHATPAY/SIGNTEST/x", "不", "A"])
 def test_g4_a_probe_that_is_no_base64_is_refused_and_crashes_nothing(sign_text: str) -> None:
     body = signed(PAID).rpartition(b"&sign=")[0] + b"&sign=" + sign_text.encode("utf-8", "replace")
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=body)
+    request = InboundRequest(method="POST", headers={}, body=body)
     with pytest.raises(NoticeRefused) as refused:
         read_notice(request, OURS)
     assert refused.value.reply.status == 400
@@ -318,7 +318,7 @@ def test_g16_a_way_without_tls_is_refused(setting: str) -> None:
 def test_g16_no_weaker_signature_is_taken(sign_type: str) -> None:
     """RSA2 is pinned: the text that names another hash decides nothing."""
     body = signed({**PAID, "sign_type": sign_type})
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=body)
+    request = InboundRequest(method="POST", headers={}, body=body)
     with pytest.raises(NoticeRefused):
         read_notice(request, OURS)
 

@@ -63,7 +63,7 @@ def signed(params: dict[str, str], *, by: str = "alipay", drop_sign_type: bool =
 
 
 def read(body: bytes, by: AlipayAccount | None = None) -> Word:
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=body)
+    request = InboundRequest(method="POST", headers={}, body=body)
     return read_notice(request, by or OURS)
 
 
@@ -242,7 +242,7 @@ def test_in_certificate_mode_any_certificate_of_the_account_may_verify() -> None
 def test_the_adapter_tells_and_answers_in_the_vendors_words() -> None:
     notices = notices_of(AlipayRig(seller_id=SELLER).channel)
     assert notices is not None
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=signed(PAID))
+    request = InboundRequest(method="POST", headers={}, body=signed(PAID))
     assert isinstance(notices.read_notice(request), PaymentWord)
     assert (notices.taken(), notices.taken().body) == (TAKEN, b"success")
     assert (notices.not_taken(), NOT_TAKEN.status) == (NOT_TAKEN, 500)

@@ -97,7 +97,7 @@ def test_what_alipay_says_is_read_in_beijing(zone: str) -> None:
     said = paid("ORDER00001", "19.90") | {"gmt_payment": "2026-11-22 15:15:38"}
     answer = read_pay(HttpResponse(200, {}, alipay_answer("pay", said)), rig.account, "ORDER00001")
     assert answer.paid_at_ms == 1_795_331_738_000
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=signed(PAID))
+    request = InboundRequest(method="POST", headers={}, body=signed(PAID))
     word = read_notice(request, OURS)
     assert isinstance(word, PaymentWord)
     assert word.answer.paid_at_ms == 1_795_331_738_000

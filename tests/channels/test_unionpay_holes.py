@@ -92,7 +92,7 @@ def notice(rig: UnionPayQrRig, **changes: str) -> InboundRequest:
     }  # fmt: skip
     fields.setdefault("signature", rsa_signature(fields, own.key))
     body = urlencode(fields).encode()
-    return InboundRequest(method="POST", path_and_query="/", headers={}, body=body)
+    return InboundRequest(method="POST", headers={}, body=body)
 
 
 def heard(rig: UnionPayQrRig, **changes: str) -> Word:

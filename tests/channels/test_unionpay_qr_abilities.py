@@ -79,10 +79,7 @@ def listener() -> UnionPayQrRig:
 def read(body: bytes, method: str = "POST") -> Word:
     ability = notices_of(listener().channel)
     assert ability is not None
-    path = "/notify/unionpay_qr/up1"
-    return ability.read_notice(
-        InboundRequest(method=method, path_and_query=path, headers={}, body=body)
-    )
+    return ability.read_notice(InboundRequest(method=method, headers={}, body=body))
 
 
 def test_a_notified_payment_is_to_be_asked_about_and_brings_no_amount() -> None:

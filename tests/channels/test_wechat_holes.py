@@ -77,9 +77,7 @@ def order(**more: Any) -> OrderRequest:
 
 def hears(rig: WechatRig, body: bytes, headers: Mapping[str, str] | None = None) -> object:
     stamped = v3_stamp(body) if headers is None else headers
-    return rig.wechat.read_notice(
-        InboundRequest(method="POST", path_and_query="/n", headers=stamped, body=body)
-    )
+    return rig.wechat.read_notice(InboundRequest(method="POST", headers=stamped, body=body))
 
 
 # --- 1: XML that reads document types

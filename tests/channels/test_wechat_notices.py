@@ -50,7 +50,6 @@ def notice(body: bytes, headers: Mapping[str, str] | None = None, method: str = 
     return notices.read_notice(
         InboundRequest(
             method=method,
-            path_and_query="/notify/wechat/wx1",
             headers=headers if headers is not None else v3_stamp(body),
             body=body,
         )
@@ -234,9 +233,7 @@ def test_a_service_providers_notices_name_the_shop() -> None:
     del fields["mchid"]
     for shop, good in ((SUB_MCHID, True), ("9", False), (None, False)):
         body = envelope(fields | {"sub_mchid": shop})
-        request = InboundRequest(
-            method="POST", path_and_query="/n", headers=v3_stamp(body), body=body
-        )
+        request = InboundRequest(method="POST", headers=v3_stamp(body), body=body)
         if good:
             assert isinstance(rig.wechat.read_notice(request), PaymentWord)
         else:

@@ -70,9 +70,7 @@ class TellingHouse(House):
 
     async def hears(self, body: bytes) -> bytes:
         """One notification arrives; what its sender is told."""
-        request = InboundRequest(
-            method="POST", path_and_query="/notify/alipay/a1", headers={}, body=body
-        )
+        request = InboundRequest(method="POST", headers={}, body=body)
         reply = await self.inbound.receive("alipay", "a1", request)
         assert reply is not None
         return reply.body
@@ -253,7 +251,7 @@ async def test_what_the_store_does_not_know(
 
 
 async def test_another_channel_and_another_account_are_not_there(house: TellingHouse) -> None:
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=b"")
+    request = InboundRequest(method="POST", headers={}, body=b"")
     for channel, account in (("wechat", "a1"), ("alipay", "a2"), ("", "")):
         assert await house.inbound.receive(channel, account, request) is None
 
@@ -267,7 +265,7 @@ async def test_an_order_of_another_account_is_not_this_ones(store: Store) -> Non
     assert route is not None
     house.routes._by_account = {"a2": replace(route, account_id="a2")}
     body = house.says(payment, PAID)
-    request = InboundRequest(method="POST", path_and_query="/", headers={}, body=body)
+    request = InboundRequest(method="POST", headers={}, body=body)
     reply = await house.inbound.receive("alipay", "a2", request)
     assert reply == InboundReply(status=500, body=NOT_TAKEN)
     assert await stands(other, payment) == (Status.UNKNOWN, 0, "")

@@ -194,7 +194,6 @@ class Door:
     async def hears(self, body: bytes, headers: dict[str, str] | None = None) -> int:
         request = InboundRequest(
             method="POST",
-            path_and_query="/notify/alipay/a1",
             headers=v3_stamp(body) if headers is None else headers,
             body=body,
         )

@@ -365,11 +365,7 @@ async def test_what_is_told_is_read(plain: Rig, world: World) -> None:
     inbox = notices_of(plain.channel)
     assert inbox is not None
     paid, returned = (
-        inbox.read_notice(
-            InboundRequest(
-                method="POST", path_and_query="/", headers={}, body=delivery.request.body
-            )
-        )
+        inbox.read_notice(InboundRequest(method="POST", headers={}, body=delivery.request.body))
         for delivery in world.notifier.due(now_ms)
     )
     assert isinstance(paid, PaymentWord)
@@ -380,6 +376,4 @@ async def test_what_is_told_is_read(plain: Rig, world: World) -> None:
     world.tick(now_ms)
     [forged] = world.notifier.due(now_ms)
     with pytest.raises(NoticeRefused):
-        inbox.read_notice(
-            InboundRequest(method="POST", path_and_query="/", headers={}, body=forged.request.body)
-        )
+        inbox.read_notice(InboundRequest(method="POST", headers={}, body=forged.request.body))

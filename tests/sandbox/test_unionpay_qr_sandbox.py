@@ -281,7 +281,7 @@ def told(joined: Joined) -> list[bytes]:
 
 
 def heard(joined: Joined, body: bytes) -> object:
-    request = InboundRequest(method="POST", path_and_query="/n", headers={}, body=body)
+    request = InboundRequest(method="POST", headers={}, body=body)
     return joined.channel.read_notice(request)
 
 

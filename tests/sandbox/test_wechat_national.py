@@ -109,7 +109,6 @@ def inbound(delivery: Delivery, body: bytes = b"") -> InboundRequest:
     headers = {name.lower(): value for name, value in delivery.request.headers.items()}
     return InboundRequest(
         method="POST",
-        path_and_query="/notify/wechat/wx1",
         headers=headers,
         body=body or delivery.request.body,
     )

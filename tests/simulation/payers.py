@@ -34,7 +34,6 @@ _ACTS = (
     Scenario.NEVER_PAYS,
 )
 _FINAL = ("succeeded", "failed", "closed", "reversed")
-_TOLD = "/notify/alipay/alipay-1"
 T = TypeVar("T")
 
 
@@ -179,7 +178,6 @@ class ChannelNotices:
         scene, line = self._scene, self._scene.line("alipay")
         request = InboundRequest(
             method="POST",
-            path_and_query=_TOLD,
             headers=dict(delivery.request.headers),
             body=delivery.request.body,
         )

@@ -63,12 +63,11 @@ class Answers:
     def __init__(self, tickets: Tickets) -> None:
         self._tickets = tickets
 
-    def plain(self, visit: Visit, page: Plain, session: Session | None = None) -> PageResponse:
-        """A head and a sentence."""
+    def plain(self, visit: Visit, page: Plain) -> PageResponse:
+        """A head and a sentence; it begins no session."""
         return PageResponse(
             status=STATUSES.get(page.state, 200),
             body=render_plain(page, visit.language),
-            cookie=self._cookie(visit, session),
             state=page.state.value,
         )
 

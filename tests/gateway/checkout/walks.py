@@ -56,7 +56,7 @@ async def hears(cafe: Cafe, attempt: Payment, answer: Answer) -> None:
     reply = await inbound.receive(
         route.channel_name,
         route.account_id,
-        InboundRequest(method="POST", path_and_query="/", headers={}, body=b"word"),
+        InboundRequest(method="POST", headers={}, body=b"word"),
     )
     assert reply is not None
     assert reply.status == 200
