@@ -231,11 +231,6 @@ def shown_id(payment_id: str) -> str:
     return payment_id.partition(ATTEMPT_MARK)[0]
 
 
-def shown_key(order: Order) -> str:
-    """The number that a merchant knows a payment by."""
-    return order.order_key.partition(_KEY_MARK)[0] if is_attempt(order) else order.order_key
-
-
 def is_checkout(order: Order) -> bool:
     """Whether a payment is a checkout: its money, if any, is in its attempts' books."""
     return order.method == CHECKOUT_METHOD and not order.account_id

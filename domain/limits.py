@@ -89,12 +89,6 @@ class Limit:
         if not (0 <= self.opens_min < DAY_MINUTES and 0 <= self.closes_min < DAY_MINUTES):
             raise ValueError("an hour is a minute of the day")
 
-    @property
-    def limits_nothing(self) -> bool:
-        """Whether it stops no payment at all."""
-        is_always_open = self.opens_min == self.closes_min
-        return is_always_open and not (self.single_fen or self.daily_fen or self.small_fen)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:

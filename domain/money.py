@@ -1,4 +1,4 @@
-"""Money: integer fen with a currency, and nothing else.
+"""Money: integer fen, its currency beside it, and nothing else.
 
 Rules: amounts are ``int`` fen (1/100 yuan); text is converted by integer
 arithmetic only; ``bool``, ``float`` and ``Decimal`` are refused. Channels that
@@ -7,7 +7,6 @@ speak yuan (Alipay) cross this border through :func:`format_yuan` and
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 CNY: Final = "CNY"
@@ -20,18 +19,6 @@ _CURRENCY_NUMERIC: Final = {CNY: "156"}
 
 class MoneyError(ValueError):
     """The text or number is not an amount this product handles."""
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount in fen and its ISO 4217 currency; compares exactly."""
-
-    amount_fen: int
-    currency: str = CNY
-
-    def __post_init__(self) -> None:
-        if type(self.amount_fen) is not int:
-            raise MoneyError(f"amount_fen must be int, not {type(self.amount_fen).__name__}")
 
 
 def payable_fen(value: object) -> int:

@@ -12,7 +12,6 @@ from base64 import b32encode
 from typing import Final
 
 RANDOM_BYTES: Final = 16
-CODE_LETTERS: Final = 26
 _CODE = re.compile(r"[a-z2-7]{26}", re.ASCII)
 
 

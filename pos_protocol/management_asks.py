@@ -4,7 +4,7 @@ Rule: as in ``asks.py``. The order of a settlement (reference §6): scripts, rev
 advices that wait, 0500, then what the answer's flags ask for, then the end of the upload.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from pos_protocol.asks import Ask, Fields
@@ -31,22 +31,6 @@ _SCRIPT_TAGS: Final = frozenset({"9F33", "95", "9F37", "9F1E", "9F10", "9F26", "
                                  "DF31", "9F1A", "9A"})  # fmt: skip
 _SCRIPT_FIELDS: Final = (2, 3, 4, 22, 23, 25, 37, 49)
 _NOT_IN_A_NOTICE: Final = frozenset({64})
-
-DOWNLOADS: Final[Mapping[str, str]] = {
-    "360": "terminal parameters",
-    "364": "terminal management",
-    "370": "chip public keys",
-    "380": "chip parameters",
-    "390": "black list",
-    "394": "contactless parameters",
-}
-"""60.3 of each download; the next number ends it."""
-QUERIES: Final[Mapping[str, str]] = {
-    "362": "terminal status",
-    "372": "list of chip public keys",
-    "373": "list of chip public keys with SM2",
-    "382": "list of chip parameters",
-}
 
 
 def settlement(totals: SettlementTotals, operator: str) -> Ask:
@@ -113,21 +97,24 @@ def _script_tags(chip_data: bytes) -> bytes:
 
 
 def download(management: str, wanted: bytes = b"") -> Ask:
-    """0800 参数下载, one of :data:`DOWNLOADS`; ``wanted`` names the entry, if F62 does."""
+    """0800 参数下载; ``wanted`` names the entry, if F62 does.
+
+    ``management`` (60.3) is 360 terminal parameters, 364 terminal management, 370 chip public
+    keys, 380 chip parameters, 390 black list or 394 contactless parameters.
+    """
     fields: Fields = {62: wanted} if wanted else {}
     return Ask(row=row_of(_K.DOWNLOAD, management), fields=fields)
 
 
 def download_end(management: str) -> Ask:
-    """0800 下载结束 of the download ``management``."""
+    """0800 下载结束 of the download ``management``: 60.3 is the number after it."""
     return Ask(row=row_of(_K.DOWNLOAD_END, f"{int(management) + 1}"))
 
 
 def query(management: str, known_entries: int = 0) -> Ask:
-    """0820 状态查询, one of :data:`QUERIES`: from which entry on the list is wanted."""
+    """0820 状态查询: from which entry on the list is wanted.
+
+    ``management`` (60.3) is 362 terminal status, 372 the list of chip public keys, 373 that with
+    SM2, or 382 the list of chip parameters.
+    """
     return Ask(row=row_of(_K.QUERY, management), fields={62: build_query(known_entries)})
-
-
-def master_key_download(management: str = "400") -> Ask:
-    """0800 主密钥下载, as some makers do it."""
-    return Ask(row=row_of(_K.MASTER_KEY_DOWNLOAD, management))

@@ -42,11 +42,3 @@ def is_in_batch(message: Message, transaction: Transaction, batch: int) -> bool:
             int(named) == batch or following(int(named)) == batch or following(batch) == int(named)
         )
     return int(named) == batch
-
-
-def exchange_key(message: Message) -> tuple[str, str, str, str, str]:
-    """Merchant, terminal, batch, trace and MTI: what makes a repeat a repeat.
-
-    A reversal shares all but the MTI with its original.
-    """
-    return (message.text(42), message.text(41), batch_of(message), message.text(11), message.mti)

@@ -5,7 +5,7 @@ Rules (reference ``channels.md`` A1, A5):
 * A request signs its parameters sorted by name, without ``sign`` and empty values, not
   URL-encoded. ``sign_type`` is signed too.
 * An answer is verified over exactly the bytes received, never over JSON written anew.
-  Callers read what :func:`verified_json` (or :func:`verified_content`) returns and nothing else.
+  Callers read what :func:`verified_json` returns and nothing else.
 * One ``sign``, at the top level. Missing, empty, doubled or misshapen: refused.
 * RSA2 alone: another ``sign_type`` on a notification is a downgrade and refused.
 """
@@ -62,7 +62,8 @@ def sign_octets(signed: bytes, private_key: RSAPrivateKey) -> str:
 def signed_content(raw: bytes, response_key: str) -> bytes:
     """The bytes that an answer's ``sign`` covers, cut out of the body as received.
 
-    An object with its braces; for an encrypted answer the string with its quotes.
+    An object with its braces; for an encrypted answer the string with its quotes. Nothing
+    is verified: it holds the cut against published answers whose key is not known.
 
     Raises:
         AlipaySignatureError: not such an answer, or not exactly one non-empty ``sign``.
@@ -72,13 +73,8 @@ def signed_content(raw: bytes, response_key: str) -> bytes:
     return _content(members, response_key)
 
 
-def verify_response(raw: bytes, response_key: str, public_key: RSAPublicKey) -> bytes:
-    """As :func:`verified_content`, in key mode: the one key whatever the answer names."""
-    return verified_content(raw, response_key, lambda _serial: public_key)
-
-
-def verified_content(raw: bytes, response_key: str, key_of: KeyOf) -> bytes:
-    """The signed bytes of an answer, once verified.
+def verified_json(raw: bytes, response_key: str, key_of: KeyOf) -> object:
+    """What the signed bytes of an answer say, once verified.
 
     They are those of ``response_key``, or of ``error_response`` where Alipay answered
     so (whose ``code`` is never a success). ``key_of`` is asked with the answer's
@@ -87,15 +83,6 @@ def verified_content(raw: bytes, response_key: str, key_of: KeyOf) -> bytes:
     Raises:
         AlipaySignatureError: not such an answer, not exactly one ``sign``, a signature
             that does not verify, a certificate that is not known, or both keys at once.
-    """
-    return _verified(_top_level(raw), response_key, key_of)
-
-
-def verified_json(raw: bytes, response_key: str, key_of: KeyOf) -> object:
-    """What the bytes of :func:`verified_content` say.
-
-    Raises:
-        AlipaySignatureError: as there.
         orjson.JSONDecodeError: they are no JSON.
     """
     usual = _usual(raw)

@@ -29,8 +29,7 @@ from signing.rsa import LEAST_BITS, RsaKeyError, load_private_key
 from signing.unionpay import AcpSignatureError
 
 UNIONPAY_NAMES: Final = ("中国银联股份有限公司",)
-TEST_NAMES: Final = ("00040000:SIGN",)
-"""The third part of the common name: in production, and in UnionPay's test system."""
+"""The third part of the common name, in production."""
 _LINK_HASHES: Final = (SHA1, SHA256, SHA384, SHA512)
 _PADDING: Final = PKCS1v15()
 _LONGEST_PEM: Final = 16_384

@@ -53,12 +53,6 @@ class BatchStore(Protocol):
         """The lines of a batch by trace."""
         ...
 
-    async def batch_differences(
-        self, after: BatchDifference | None, limit: int
-    ) -> Sequence[BatchDifference]:
-        """Every difference of each batch's latest settlement, by batch, trace and kind."""
-        ...
-
     async def differences_of_batch(
         self, key: BatchKey, after: BatchDifference | None, limit: int
     ) -> Sequence[BatchDifference]:

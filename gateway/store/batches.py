@@ -106,19 +106,12 @@ _DIFFERENCE: Final = (
     insert("batch_differences", _KEY + _DIFFERENCE_COLUMNS) + " ON CONFLICT "
     "(merchant_no, terminal_id, batch_no, settlement_no, trace, kind) DO NOTHING"
 )
-_LATEST: Final = (
+_DIFFERENCES_OF: Final = (
     f"SELECT {', '.join(f'd.{column}' for column in _KEY + _DIFFERENCE_COLUMNS)} "
     "FROM batch_differences d JOIN batches b ON b.merchant_no = d.merchant_no "
     "AND b.terminal_id = d.terminal_id AND b.batch_no = d.batch_no "
-    "AND b.settlement_no = d.settlement_no WHERE "
-)
-_DIFFERENCES: Final = (
-    f"{_LATEST}(d.merchant_no, d.terminal_id, d.batch_no, d.settlement_no, d.trace, d.kind) "
-    "> (?, ?, ?, ?, ?, ?) "
-    "ORDER BY d.merchant_no, d.terminal_id, d.batch_no, d.settlement_no, d.trace, d.kind LIMIT ?"
-)
-_DIFFERENCES_OF: Final = (
-    f"{_LATEST}d.merchant_no = ? AND d.terminal_id = ? AND d.batch_no = ? "
+    "AND b.settlement_no = d.settlement_no "
+    "WHERE d.merchant_no = ? AND d.terminal_id = ? AND d.batch_no = ? "
     "AND (d.trace, d.kind) > (?, ?) ORDER BY d.trace, d.kind LIMIT ?"
 )
 
@@ -204,17 +197,6 @@ class Batches:
         """The lines of a batch by trace, from the first after ``after``."""
         rows = await self._database.rows(_LINES, *key, after, limit)
         return [_read_line(key, row) for row in rows]
-
-    async def batch_differences(
-        self, after: BatchDifference | None, limit: int
-    ) -> Sequence[BatchDifference]:
-        """Every difference of each batch's latest settlement, in pages."""
-        if after is None:
-            first: tuple[Any, ...] = ("", "", 0, 0, "", "")
-        else:
-            first = (*after.key, after.settlement_no, after.trace, after.kind.value)
-        rows = await self._database.rows(_DIFFERENCES, *first, limit)
-        return [_read_difference(row) for row in rows]
 
     async def differences_of_batch(
         self, key: BatchKey, after: BatchDifference | None, limit: int

@@ -125,13 +125,6 @@ def test_a_limit_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
         limit(**wrong)
 
 
-def test_a_limit_of_nothing_says_so() -> None:
-    assert limit().limits_nothing
-    assert limit(opens_min=5, closes_min=5).limits_nothing
-    assert not limit(opens_min=5, closes_min=6).limits_nothing
-    assert not limit(small_fen=1).limits_nothing
-
-
 def test_every_rule_has_its_text_in_both_languages() -> None:
     """And its refusal carries them, under the rule's own code."""
     assert LIMIT_TEXTS.keys() == set(LimitRule)

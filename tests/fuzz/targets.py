@@ -15,7 +15,6 @@ from pos_protocol.compiled_reading import COMPILED_AFTER
 from pos_protocol.describe import describe
 from pos_protocol.dialect import Dialect
 from pos_protocol.errors import PosProtocolError, TlvError
-from pos_protocol.fields.answer_texts import build_answer_texts, parse_answer_texts
 from pos_protocol.fields.balance import build_amounts, parse_amounts
 from pos_protocol.fields.download import build_block, parse_block, parse_query
 from pos_protocol.fields.institutions import parse_institutions
@@ -126,7 +125,6 @@ _PAIRS: Final[tuple[tuple[Callable[[str], object], Callable[..., str]], ...]] = 
     (parse_amounts, build_amounts),
     (parse_original, build_original),
     (parse_transaction_type, build_transaction_type),
-    (parse_answer_texts, build_answer_texts),
 )
 _BYTE_PAIRS: Final[tuple[tuple[Callable[[bytes], object], Callable[..., bytes]], ...]] = (
     (parse_chip_line, build_chip_line),

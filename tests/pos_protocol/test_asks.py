@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from pos_protocol import asks, management_asks
+from pos_protocol.asks import Ask
 from pos_protocol.card import chip_card, magnetic_card
 from pos_protocol.codec import Message, decode, encode, encode_with_mac, mac_input
 from pos_protocol.dialect import (
@@ -45,6 +46,7 @@ from pos_protocol.transactions import (
     TransactionKind,
     identify,
     missing_fields,
+    row_of,
 )
 from signing.pos import MAC_KEY_BYTES, KeyScheme
 from tests.fuzz import grammar
@@ -56,6 +58,7 @@ REFERENCE = "123456789012"
 CHIP = ber_build([("9F26", bytes(8)), ("95", b"\x01\x02"), ("9F36", b"\x00\x01"), ("DF31", bytes(5))])  # fmt: skip
 SWIPE = magnetic_card(PAN, "3012")
 DIP = chip_card(PAN, "3012", CHIP)
+DOWNLOADS = ("360", "364", "370", "380", "390", "394")
 ORIGINAL = Original("000001", "000007", "1122")
 TOTALS = SettlementTotals(ClassTotals(debit_fen=1990, debit_count=1))
 
@@ -120,10 +123,10 @@ EVERY: dict[TransactionKind, Callable[[], list[asks.Ask]]] = {
           for failed in (False, True) for agreed in (False, True)),
     ],
     K.UPLOAD_END: lambda: [management_asks.upload_end(1, totals_agreed=agreed) for agreed in (True, False)],
-    K.DOWNLOAD: lambda: [management_asks.download(code) for code in management_asks.DOWNLOADS],
-    K.DOWNLOAD_END: lambda: [management_asks.download_end(code) for code in management_asks.DOWNLOADS],
-    K.QUERY: lambda: [management_asks.query(code) for code in management_asks.QUERIES],
-    K.MASTER_KEY_DOWNLOAD: lambda: [management_asks.master_key_download(code) for code in ("400", "138")],
+    K.DOWNLOAD: lambda: [management_asks.download(code) for code in DOWNLOADS],
+    K.DOWNLOAD_END: lambda: [management_asks.download_end(code) for code in DOWNLOADS],
+    K.QUERY: lambda: [management_asks.query(code) for code in ("362", "372", "373", "382")],
+    K.MASTER_KEY_DOWNLOAD: lambda: [Ask(row=row_of(K.MASTER_KEY_DOWNLOAD, code)) for code in ("400", "138")],
 }  # fmt: skip
 REVERSIBLE = {row.original for row in TRANSACTIONS if row.original is not None}
 

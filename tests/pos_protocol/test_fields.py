@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pos_protocol.errors import CodecError
-from pos_protocol.fields.answer_texts import AnswerTexts, build_answer_texts, parse_answer_texts
 from pos_protocol.fields.balance import AdditionalAmount, build_amounts, parse_amounts
 from pos_protocol.fields.download import (
     BLOCK_BYTES_MAX,
@@ -325,24 +324,6 @@ def test_query(known: int) -> None:
 def test_a_broken_query_is_refused(field: bytes) -> None:
     with pytest.raises(CodecError, match="field 62"):
         parse_query(field)
-
-
-@given(st.text("CUPVIS", min_size=3, max_size=3), WORDS, WORDS, WORDS)
-def test_answer_texts(organisation: str, issuer: str, unionpay: str, acquirer: str) -> None:
-    texts = AnswerTexts(organisation, issuer, unionpay, acquirer)
-    assert parse_answer_texts(build_answer_texts(texts)) == texts
-
-
-def test_answer_texts_are_cut_by_bytes_of_gbk() -> None:
-    texts = AnswerTexts("CUP", "发卡行提示", "银联", "收单行")
-    built = build_answer_texts(texts)
-    assert built.encode("gbk")[3:23] == "发卡行提示".encode("gbk").ljust(20)
-    assert parse_answer_texts(built) == texts
-    assert build_answer_texts(AnswerTexts("")) == "   "
-    with pytest.raises(CodecError, match="at most 20"):
-        build_answer_texts(AnswerTexts("CUP", "发" * 11))
-    with pytest.raises(CodecError, match="GBK"):
-        build_answer_texts(AnswerTexts("CUP", "\U0001f600"))
 
 
 @pytest.mark.parametrize("state", PaymentState)

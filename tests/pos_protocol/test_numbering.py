@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pos_protocol.codec import Message
-from pos_protocol.numbering import LAST, exchange_key, following, is_in_batch, takes_a_trace
+from pos_protocol.numbering import LAST, following, is_in_batch, takes_a_trace
 from pos_protocol.transactions import TRANSACTIONS, TransactionKind
 
 K = TransactionKind
@@ -56,10 +56,3 @@ def test_which_batch_a_message_may_name(
 ) -> None:
     row = next(one for one in TRANSACTIONS if one.kind is kind)
     assert is_in_batch(message(named), row, open_batch) is fits
-
-
-def test_a_reversal_shares_all_but_the_mti_with_its_original() -> None:
-    sale, reversal = exchange_key(message("000005")), exchange_key(message("000005", "0400"))
-    assert sale[:-1] == reversal[:-1]
-    assert sale != reversal
-    assert sale != exchange_key(message("000006"))

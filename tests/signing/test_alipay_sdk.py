@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signing.alipay import sign, string_to_sign, verify_response
+from signing.alipay import sign, signed_content, string_to_sign, verified_json
 from signing.rsa import verify_sha256
 from tests.channels.rigs import rsa_key
 
@@ -52,9 +52,11 @@ def test_answers(fields: dict[str, str]) -> None:
     content = json.dumps(fields, ensure_ascii=False)
     signature = sign_with_rsa2(PRIVATE_BODY, content, "utf-8")
     raw = f'{{"alipay_trade_pay_response":{content},"sign":"{signature}"}}'.encode()
-    believed = verify_response(raw, "alipay_trade_pay_response", KEY.public_key())
-    assert believed == content.encode()
-    assert verify_with_rsa(PUBLIC_BODY, believed, signature)
+    name = "alipay_trade_pay_response"
+    assert verified_json(raw, name, lambda _serial: KEY.public_key()) == fields
+    cut = signed_content(raw, name)
+    assert cut == content.encode()
+    assert verify_with_rsa(PUBLIC_BODY, cut, signature)
 
 
 NODE = [

@@ -142,7 +142,7 @@ async def test_differences_come_with_their_batch_or_not_at_all(store: Store) -> 
     ]
     assert await store.save_batch(SETTLED)
     assert not await store.save_batch(SETTLED, found)
-    assert await store.batch_differences(None, 10) == []
+    assert await store.differences_of_batch(KEY, None, 10) == []
     assert await store.save_batch(ENDED, found)
     again = [replace(found[0], terminal_fen=5, at_ms=9_999), sample_difference("000002")]
     assert await store.save_batch(replace(ENDED, version=3), again)
@@ -161,11 +161,10 @@ async def test_differences_are_those_of_the_latest_settlement(store: Store) -> N
     assert await store.differences_of_batch(KEY, None, 10) == [stale]
     assert await store.save_batch(replace(SETTLED, version=2, settlement_no=2), [fresh])
     assert await store.differences_of_batch(KEY, None, 10) == [fresh]
-    assert await store.batch_differences(None, 10) == [fresh]
 
 
-async def test_all_differences_are_read_in_pages(store: Store) -> None:
-    """By batch, trace and kind; a batch alone gives its own."""
+async def test_the_differences_of_a_batch_are_read_in_pages(store: Store) -> None:
+    """By trace and kind, and none of another batch."""
     keys = [KEY._replace(batch_no=number) for number in (6, 7, 10)]
     found = [
         sample_difference(trace, key=key, kind=kind)
@@ -180,7 +179,6 @@ async def test_all_differences_are_read_in_pages(store: Store) -> None:
     async def of_one(after: BatchDifference | None, limit: int) -> Sequence[BatchDifference]:
         return await store.differences_of_batch(KEY, after, limit)
 
-    assert await _pages(store.batch_differences, 4) == found
     assert await _pages(of_one, 4) == [difference for difference in found if difference.key == KEY]
 
 

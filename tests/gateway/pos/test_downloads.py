@@ -301,7 +301,7 @@ def test_the_door_serves_downloads_without_a_sign_in_and_refuses_what_is_left_ou
             (management_asks.query("372"), "00"),
             (management_asks.download("360"), "00"),
             (management_asks.download_end("360"), "00"),
-            (management_asks.master_key_download(), "40"),
+            (Ask(row=row_of(TransactionKind.MASTER_KEY_DOWNLOAD, "400")), "40"),
             (Ask(row=row_of(TransactionKind.E_RECEIPT, "800")), "40"),
         ):
             outcome = await till.exchange(till.terminal.ask(ask))
