@@ -5,7 +5,8 @@ Rules: a channel has an ability by having its methods; ask :func:`codes_of`,
 :class:`OrderAnswer` means that the order stands at the channel and may be paid; that
 it *was* paid is heard from a query or a notification alone. Making the same order again
 under the same number is safe. ``DECLINED`` is the channel's definitive no; after
-``UNKNOWN`` the order is asked about or cancelled like any payment.
+``UNKNOWN`` the order is asked about or cancelled like any payment. Faces are an ability of
+the adapters; no door offers it yet.
 """
 
 from collections.abc import Mapping

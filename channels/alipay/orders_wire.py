@@ -2,6 +2,7 @@
 
 Rules: see ``wire.py``. ``precreate`` gives a code and no trade: the trade exists once it is
 scanned. ``create`` needs the payer, whom ``oauth.token`` names; its answer's token is not kept.
+A face is an ability of the adapter; no door offers it yet.
 Reference ``channels.md`` A3, D.
 """
 

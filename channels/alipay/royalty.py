@@ -1,5 +1,7 @@
 """``alipay.trade.order.settle``: a paid trade shared with others who were bound to it before.
 
+It is an ability of the adapter; no door offers it yet.
+
 Rules: see ``wire.py``; the number is ours and serves every repeat. The shop's payments must be
 frozen for it (setting ``royalty_freeze``). Reference ``channels.md`` A3.
 """

@@ -1,7 +1,8 @@
 """The abilities of a WeChat Pay channel towards payers: codes, pages, faces, and whose code.
 
 Rules: as ``adapter.py``; nothing here is booked: an order stands or it does not, and whether
-it was paid is heard from a query or a notification.
+it was paid is heard from a query or a notification. An order for an app, the openid behind a
+payment code and a face are abilities of the adapter; no door offers them yet.
 """
 
 from channels.payer_orders import (

@@ -1,7 +1,8 @@
 """What APIv2 tells of a payer before one pays: an openid for a code, leave for a face. Pure.
 
 Rules: as ``v2.py``. Nothing here moves money; an openid and what a face device is given are
-nobody's to see. Reference ``channels.md`` B1.
+nobody's to see. Both are abilities of the adapter; no door offers them yet. Reference
+``channels.md`` B1.
 """
 
 from channels.payer_orders import FaceAnswer, FaceRequest, PayerAnswer
