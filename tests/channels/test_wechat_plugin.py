@@ -39,7 +39,12 @@ def test_it_is_installed_under_its_codes_channel() -> None:
 
 def test_an_account_needs_little_when_everything_is_apiv3() -> None:
     settings = {"codepay": "true", "platform_public_key_id": "", "certificates_refresh_s": "36000"}
-    built(settings, api_v2_key=b"", client_certificate=b"", platform_public_key=b"", app_secret=b"")
+    channel: Any = built(
+        settings, api_v2_key=b"", client_certificate=b"", platform_public_key=b"", app_secret=b""
+    )
+    assert channel._ways.codepay
+    assert (channel._account.api_v2_key, channel._account.identity) == (b"", None)
+    assert not channel._keys.known, "they are fetched"
 
 
 def test_platform_certificates_may_be_given_as_files() -> None:

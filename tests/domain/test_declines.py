@@ -45,11 +45,6 @@ def test_a_reason_is_a_stable_code() -> None:
         assert reason.value == reason.name.lower()
 
 
-def test_a_decline_is_a_value() -> None:
-    assert Decline(DeclineReason.RISK, "x") == Decline(DeclineReason.RISK, "x")
-    assert not issubclass(Decline, Exception)
-
-
 def test_a_channels_own_code_has_its_own_text() -> None:
     """Every other code has its reason's; a code of another channel is another code."""
     own, of_refund = CashierText("Own.", "自己"), CashierText("Of a refund.", "退款")

@@ -171,8 +171,11 @@ def test_a_level_below_the_configured_one_is_not_written(errors_file: Path) -> N
 
 def test_a_log_that_cannot_be_written_breaks_nothing() -> None:
     """A full disk does not turn a paid sale into an error."""
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="space"):
+        full.write(b"a line")
     with log_to(Path("/dev/full"), "info", "json") as log:
-        log.info("a line")
+        said = log.info("a line")
+    assert said is None, "and nothing was raised"
 
 
 def test_what_a_library_says_comes_in_our_dress(errors_file: Path) -> None:

@@ -176,7 +176,8 @@ async def test_with_nothing_due_it_looks_once_an_interval(house: House) -> None:
 
     house.flaky.before["due_lanes"] = look
     async with at_work(house.recovery(interval_s=3600)):
-        await asyncio.sleep(0.1)
+        await eventually(lambda: len(looks) >= 2)
+        await asyncio.sleep(0.05)
     assert len(looks) == 2
     assert set(looks) == {JobKind.SETTLE, JobKind.REFUND}
 

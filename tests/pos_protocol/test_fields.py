@@ -359,4 +359,6 @@ def test_scan_info() -> None:
 def test_scan_info_never_fails_on_what_a_vendor_writes(seed: int) -> None:
     rng = Random(seed)
     text = "".join(rng.choices("A2A3A40123456789 x", k=rng.randrange(80)))
-    parse_scan_info(text)
+    info = parse_scan_info(text)
+    tags = [*info.device.tags(), *info.others]
+    assert all(part in text for part in (info.code, info.voucher, *(value for _, value in tags)))
