@@ -11,6 +11,7 @@ from typing import Final
 from domain.errors import Unavailable
 from gateway.cli.installation import POS_MERCHANT_ID
 from gateway.cli.terminal_client import TerminalClient, TerminalPlace, TerminalSecurity
+from gateway.logs import is_luhn_valid
 from pos_protocol.card import magnetic_card
 from pos_protocol.codec import CodecError, decode, mac_input
 from pos_protocol.framing import frame
@@ -23,21 +24,10 @@ _TRACE_AT: Final = slice(30, 33)
 _BODY_AT: Final = 11
 
 
-def _luhn_valid(pan: str) -> bool:
-    """Whether the last digit of ``pan`` is its Luhn check digit."""
-    if not (pan.isascii() and pan.isdigit()):
-        return False
-    total = 0
-    for index, char in enumerate(reversed(pan)):
-        digit = int(char) * (1 + index % 2)
-        total += digit - 9 if digit > 9 else digit
-    return total % 10 == 0
-
-
 def invented_pan(number: int) -> str:
     """The ``number``-th invented card: 16 digits from 99, Luhn-valid, no scenario of the host."""
     base = f"9911{number:011d}"
-    return next(base + check for check in "0123456789" if _luhn_valid(base + check))
+    return next(base + check for check in "0123456789" if is_luhn_valid(base + check))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,8 @@ _LOG_FILES: Final = 64
 """Of 16 MB: what ``min_wal_size`` keeps."""
 
 
-def _binaries() -> Path:
+def server_binaries() -> Path:
+    """The folder of ``initdb`` and ``pg_ctl``; the packaged ones are made readable to all."""
     own = shutil.which("initdb")
     if own is not None:
         return Path(own).resolve().parent
@@ -60,7 +61,7 @@ class PostgresServer:
     """One server on a free port, in a folder of its own; a context manager."""
 
     def __init__(self) -> None:
-        self._binaries = _binaries()
+        self._binaries = server_binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="posgate-bench-pg-"))
         self._data = self.folder / "data"
         self._account: dict[str, Any] = {}

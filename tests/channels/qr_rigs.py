@@ -22,7 +22,6 @@ from channels.port import (
     PayRequest,
     RefundAnswer,
     RefundRequest,
-    refunds_of,
 )
 from channels.unionpay.qr_adapter import UnionPayQrChannel
 from channels.unionpay.qr_envelope import AcpAccount
@@ -30,6 +29,7 @@ from channels.unionpay.qr_plugin import PLUGIN
 from channels.unionpay.qr_refund_wire import read_refund_query
 from channels.unionpay.qr_wire import read_query
 from signing.unionpay import rsa_signature
+from tests.channels.refund_book import RefundBook
 from tests.channels.rigs import FixedClock, ref_of, services
 from tests.support.acp_chain import Issued, chain, issue
 
@@ -249,22 +249,16 @@ class UnionPayQrRig:
         return read_query(response, self.account, ref_of(request), self.clock.ms)
 
 
-class UnionPayQrRefundRig(UnionPayQrRig):
+class UnionPayQrRefundRig(RefundBook, UnionPayQrRig):
     """One paid sale of yesterday at a gateway that refunds as UnionPay does."""
 
     can_be_asked = True
 
     def __init__(self, **settings: str) -> None:
         super().__init__(clock=None, **settings)
-        ability = refunds_of(self.channel)
-        assert ability is not None
-        self.ability = ability
-        self.refund_numbers: list[str] = []
-        self.refunds: dict[str, int] = {}
-        self.to_lose = 0
         self.respond = self._act
         yesterday_ms = self.clock.ms - 86_400_000
-        self.payment = PaymentRef(
+        payment = PaymentRef(
             order_no=self.channel.new_order_no(),
             amount_fen=PAID_FEN,
             currency="CNY",
@@ -272,29 +266,15 @@ class UnionPayQrRefundRig(UnionPayQrRig):
             trade_no="951811211515371234568",
             paid_at_ms=yesterday_ms,
         )
+        self.open_book(self.channel, payment)
 
-    def refund_request(self, amount_fen: int, refund_no: str = "") -> RefundRequest:
-        return RefundRequest(
-            refund_no=refund_no or self.ability.new_refund_no(),
-            payment=self.payment,
-            amount_fen=amount_fen,
-            currency="CNY",
-            reason="a broken cup",
-            created_at_ms=self.clock.ms,
-        )
-
-    def returned_fen(self) -> int:
-        return sum(self.refunds.values())
-
-    def loses_answers(self, count: int) -> None:
-        self.to_lose = count
+    def refunded_at_ms(self) -> int:
+        return self.clock.ms
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         response = await super().send(request)
         self.refund_numbers.append(self.numbers[-1])
-        if self.to_lose:
-            self.to_lose -= 1
-            raise AnswerLost("timed out")
+        self.may_lose_it()
         return response
 
     def _act(self, asked: Params) -> HttpResponse:

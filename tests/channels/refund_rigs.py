@@ -15,13 +15,13 @@ from channels.port import (
     RefundAnswer,
     RefundRequest,
     Refunds,
-    refunds_of,
 )
 from channels.unionpay.card_refund_wire import build_refund
 from channels.unionpay.card_refund_wire import read_refund as read_card_refund
 from channels.unionpay.card_wire import Reply
 from domain.money import format_yuan, parse_yuan
 from pos_protocol.codec import Message, decode, encode, encode_with_mac
+from tests.channels.refund_book import REFUNDED_MS, RefundBook
 from tests.channels.rigs import (
     TERMINAL,
     AlipayRig,
@@ -67,46 +67,22 @@ def shown(method: str, fields: Fields) -> bytes:
     return alipay_answer(method.replace(".", "_"), fields)
 
 
-class AlipayRefundRig(AlipayRig):
+class AlipayRefundRig(RefundBook, AlipayRig):
     """One paid trade at a gateway that refunds as Alipay does."""
 
     can_be_asked = True
 
     def __init__(self, **settings: str) -> None:
         super().__init__(**settings)
-        ability = refunds_of(self.channel)
-        assert ability is not None
-        self.ability = ability
-        self.refund_numbers: list[str] = []
-        self.refunds: dict[str, int] = {}
-        self.payment: PaymentRef = ref_of(self.request())
-        self.to_lose = 0
+        self.open_book(self.channel, ref_of(self.request()))
         self.respond = self._act
-
-    def refund_request(self, amount_fen: int, refund_no: str = "") -> RefundRequest:
-        return RefundRequest(
-            refund_no=refund_no or self.ability.new_refund_no(),
-            payment=self.payment,
-            amount_fen=amount_fen,
-            currency="CNY",
-            reason="a broken cup",
-            created_at_ms=1_795_331_737_042,
-        )
-
-    def returned_fen(self) -> int:
-        return sum(self.refunds.values())
-
-    def loses_answers(self, count: int) -> None:
-        self.to_lose = count
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         answer = await super().send(request)
         content = orjson.loads(self.requests[-1]["biz_content"])
         if "out_request_no" in content:
             self.refund_numbers.append(content["out_request_no"])
-        if self.to_lose:
-            self.to_lose -= 1
-            raise AnswerLost("timed out")
+        self.may_lose_it()
         return answer
 
     def _act(self, method: str, content: Mapping[str, str]) -> HttpResponse:
@@ -221,24 +197,18 @@ class AlipayRefundRig(AlipayRig):
 
 SALE_NO = TERMINAL + "000001" + "000042"
 REFERENCE = "326151538001"
-YESTERDAY_MS = 1_795_331_737_042 - 86_400_000
+YESTERDAY_MS = REFUNDED_MS - 86_400_000
 
 
-class CardRefundRig(CardRig):
+class CardRefundRig(RefundBook, CardRig):
     """One card sale of yesterday at a host that keeps its answers to refunds."""
 
     can_be_asked = False
 
     def __init__(self, **settings: str) -> None:
         super().__init__(timeout_s="0.1", **settings)
-        ability = refunds_of(self.channel)
-        assert ability is not None
-        self.ability = ability
-        self.refund_numbers: list[str] = []
-        self.refunds: dict[str, int] = {}
-        self.to_lose = 0
         self.host.answer = self._act
-        self.payment = PaymentRef(
+        payment = PaymentRef(
             order_no=SALE_NO,
             amount_fen=PAID_FEN,
             currency="CNY",
@@ -247,22 +217,7 @@ class CardRefundRig(CardRig):
             reference=REFERENCE,
             paid_at_ms=YESTERDAY_MS,
         )
-
-    def refund_request(self, amount_fen: int, refund_no: str = "") -> RefundRequest:
-        return RefundRequest(
-            refund_no=refund_no or self.ability.new_refund_no(),
-            payment=self.payment,
-            amount_fen=amount_fen,
-            currency="CNY",
-            reason="a broken cup",
-            created_at_ms=1_795_331_737_042,
-        )
-
-    def returned_fen(self) -> int:
-        return sum(self.refunds.values())
-
-    def loses_answers(self, count: int) -> None:
-        self.to_lose = count
+        self.open_book(self.channel, payment)
 
     def _act(self, message: Message) -> Message | None:
         number = TERMINAL + message.text(60)[2:8] + message.text(11)

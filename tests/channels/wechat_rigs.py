@@ -28,11 +28,9 @@ from channels.port import (
     HttpRequest,
     HttpResponse,
     NotSent,
-    PaymentRef,
     PayRequest,
     RefundAnswer,
     RefundRequest,
-    refunds_of,
 )
 from channels.wechat import v2_wire, v3_wire
 from channels.wechat.account import PlatformKeys, WechatAccount
@@ -42,6 +40,7 @@ from channels.wechat.v3_refund_wire import read_refund
 from signing.rsa import sign_sha256
 from signing.wechat import RsaMerchantKey, RsaPlatformKey
 from signing.wechat_v2 import sign
+from tests.channels.refund_book import RefundBook
 from tests.channels.rigs import FixedClock, private_pem, public_pem, ref_of, rsa_key, services
 
 NOW_MS = 1_795_331_737_042
@@ -453,45 +452,21 @@ def platform_keys() -> PlatformKeys:
     return PlatformKeys({PUBLIC_KEY_ID: RsaPlatformKey(rsa_key("wechat").public_key())})
 
 
-class WechatRefundRig(WechatRig):
+class WechatRefundRig(RefundBook, WechatRig):
     """One paid code at a WeChat Pay that refunds over APIv3."""
 
     can_be_asked = True
 
     def __init__(self, **settings: str) -> None:
         super().__init__(**settings)
-        ability = refunds_of(self.channel)
-        assert ability is not None
-        self.ability = ability
-        self.refund_numbers: list[str] = []
-        self.refunds: dict[str, int] = {}
-        self.payment: PaymentRef = ref_of(self.request())
-        self.to_lose = 0
+        self.open_book(self.channel, ref_of(self.request()))
         self.respond = self._act
-
-    def refund_request(self, amount_fen: int, refund_no: str = "") -> RefundRequest:
-        return RefundRequest(
-            refund_no=refund_no or self.ability.new_refund_no(),
-            payment=self.payment,
-            amount_fen=amount_fen,
-            currency="CNY",
-            reason="a broken cup",
-            created_at_ms=NOW_MS,
-        )
-
-    def returned_fen(self) -> int:
-        return sum(self.refunds.values())
-
-    def loses_answers(self, count: int) -> None:
-        self.to_lose = count
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         answer = await super().send(request)
         path, fields = self.asked[-1]
         self.refund_numbers.append(fields.get("out_refund_no") or path.rsplit("/", 1)[-1])
-        if self.to_lose:
-            self.to_lose -= 1
-            raise AnswerLost("timed out")
+        self.may_lose_it()
         return answer
 
     def _act(self, path: str, fields: Fields) -> HttpResponse:

@@ -231,6 +231,12 @@ class House:
             patience_s=patience_s,
             advice_again=AdviceMemory(Sealer(bytes(32), bytes)).request,
         )
+        self._open_business(patience_s, till_wait_s, None if limits is None else limits(self))
+
+    def _open_business(
+        self, patience_s: float = DAY_S, till_wait_s: float = 5, limits: Judge | None = None
+    ) -> None:
+        """All that stands on the routes, the notices and the settlement."""
         self.refund_settlement = RefundSettlement(
             store=self.store,
             routes=self.routes,
@@ -258,7 +264,7 @@ class House:
             log=self.log,
             till_wait_s=till_wait_s,
             max_in_flight=8,
-            limits=None if limits is None else limits(self),
+            limits=limits,
         )
 
     def _route(

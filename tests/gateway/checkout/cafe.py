@@ -19,10 +19,7 @@ from gateway.http.answers import payment_dict, refund_dict
 from gateway.ledger_proof import Findings, LedgerProof
 from gateway.limits import NoLimits
 from gateway.notices import NoticeWriter
-from gateway.payments import Payments
 from gateway.recovery import Recovery
-from gateway.refund_settlement import RefundSettlement
-from gateway.refunds import Refunds
 from gateway.routes import Route, Routes
 from gateway.settlement import Settlement
 from gateway.sources import RandomIds
@@ -101,34 +98,7 @@ class Cafe(House):
             patience_s=DAY_S,
             advice_again=self.settlement._advice_again,
         )
-        self.refund_settlement = RefundSettlement(
-            store=self.store,
-            routes=self.routes,
-            notices=self.notices,
-            clock=self.clock,
-            metrics=self.metrics,
-            log=self.log,
-            patience_s=DAY_S,
-        )
-        self.refunds = Refunds(
-            store=self.store,
-            settlement=self.refund_settlement,
-            routes=self.routes,
-            clock=self.clock,
-            ids=RandomIds(),
-            max_in_flight=8,
-        )
-        self.payments = Payments(
-            store=self.store,
-            settlement=self.settlement,
-            routes=self.routes,
-            clock=self.clock,
-            ids=RandomIds(),
-            metrics=self.metrics,
-            log=self.log,
-            till_wait_s=5,
-            max_in_flight=8,
-        )
+        self._open_business()
         self.rooms = self._rooms(bounds)
         self.checkouts: Checkouts = self.rooms.checkouts
 
