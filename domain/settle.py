@@ -30,6 +30,9 @@ class Happened:
     paid_at_ms: int = 0
     card_organisation: str = ""
     decline: Decline | None = None
+    asked_version: int = 0
+    """The payment's version when the channel was asked for an undo that did not tell of money;
+    0 where its word holds whenever it was given."""
 
 
 _FOR_A_PARKED_ONE: Final = frozenset({Event.UNDO, Event.UNDONE_PAID, Event.UNDONE_UNPAID})
@@ -94,8 +97,9 @@ def step(payment: Payment, happened: Happened) -> Step | None:
         return None
     status = apply(now.status, happened.event)
     if status is now.status:
-        paid_meanwhile = status is _REVERSING and happened.event is Event.PAID
-        return _seen_paid(now, happened) if paid_meanwhile and not now.paid_at_ms else None
+        return _seen(now, happened) if status is _REVERSING else None
+    if happened.asked_version and _is_outdated(now, happened):
+        return None
     if status is _CLOSED and (now.captured_fen > now.returned_fen or now.paid_at_ms):
         return parked(payment, "undone_as_unpaid_after_payment")
     if status is _REVERSED and now.refunding_fen:
@@ -148,15 +152,34 @@ def _moved(payment: Payment, status: Status, happened: Happened) -> Step:
     )
 
 
-def _seen_paid(now: Standing, happened: Happened) -> Step:
-    """The channel said "paid" while the undo was under way: an undo must return it."""
+def _is_outdated(now: Standing, happened: Happened) -> bool:
+    """Whether an undo speaks of what was there before the payment moved once more.
+
+    "Nothing was there" is true of the moment it was asked: a yes that became known since may have
+    come to the channel after it. Such an undo is asked for again.
+    """
+    return happened.asked_version != now.version and not now.parked_reason
+
+
+def _seen(now: Standing, happened: Happened) -> Step | None:
+    """The channel said yes while the undo was under way: an undo asked for from now on ends it."""
+    if happened.event is Event.PAID:
+        return None if now.paid_at_ms else _seen_yes(now, happened)
+    if happened.event is not Event.AUTHORIZE:
+        return None
+    is_known = bool(happened.reference) and happened.reference == now.channel_reference
+    return None if is_known else _seen_yes(now, happened)
+
+
+def _seen_yes(now: Standing, happened: Happened) -> Step:
+    is_paid = happened.event is Event.PAID
     return Step(
         replace(
             now,
             version=now.version + 1,
             channel_trade_no=happened.trade_no or now.channel_trade_no,
             channel_reference=happened.reference or now.channel_reference,
-            paid_at_ms=happened.paid_at_ms or happened.at_ms,
+            paid_at_ms=(happened.paid_at_ms or happened.at_ms) if is_paid else now.paid_at_ms,
         )
     )
 

@@ -109,7 +109,8 @@ class Booking:
                 event, decline = Event.PAYER_ACTING, None
             case Verdict.NOT_SENT:
                 event = Event.NOT_SENT
-                decline = Decline(DeclineReason.CHANNEL_UNAVAILABLE, answer.channel_code)
+                reason = answer.reason or DeclineReason.CHANNEL_UNAVAILABLE
+                decline = Decline(reason, answer.channel_code)
             case Verdict.UNKNOWN:
                 event, decline = Event.ANSWER_LOST, None
             case _:

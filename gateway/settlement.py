@@ -37,6 +37,7 @@ from domain.payment import (
     Event,
     Order,
     Payment,
+    Standing,
     Status,
 )
 from domain.settle import Happened, meant
@@ -229,8 +230,9 @@ class Settlement(Booking):
         await self._pause(live, channel, self._too_young_s(live, channel))
         for pause_s in pauses[:_UNDO_TRIES_IN_A_ROW]:
             if not self._held_back(live):
+                asked = live.payment.standing
                 answer = await self.timed_cancel(channel, live.payment)
-                if await self._apply_undo(live, answer, channel):
+                if await self._apply_undo(live, asked, answer, channel):
                     return
             if self._held_back(live):
                 break
@@ -273,19 +275,27 @@ class Settlement(Booking):
         """How long to leave it alone: the longer, the older it is."""
         return pause_for_age(channel.schedule.undo_retry_s, self._waited_s(live))
 
-    async def _apply_undo(self, live: Live, answer: UndoAnswer, channel: Channel) -> bool:
+    async def _apply_undo(
+        self, live: Live, asked: Standing, answer: UndoAnswer, channel: Channel
+    ) -> bool:
+        """Book what an undo came to; ``False`` when it must be asked for again.
+
+        ``asked`` is where the payment stood when the channel was asked.
+        """
         now_ms = self._clock.now_ms()
         match answer.verdict:
             case Verdict.SUCCEEDED:
                 paid = answer.was_paid
-                if paid is None:  # it does not tell, and what we know may have come meanwhile
-                    known = (await self.reload(live.payment)).standing
-                    paid = known.captured_fen > 0 or known.paid_at_ms > 0
-                event = meant(
-                    live.payment.order, Event.UNDONE_PAID if paid else Event.UNDONE_UNPAID
+                if paid is None:  # it does not tell: what was known when it was asked decides
+                    paid = asked.captured_fen > 0 or asked.paid_at_ms > 0
+                undone = Event.UNDONE_PAID if paid else Event.UNDONE_UNPAID
+                happened = Happened(
+                    event=meant(live.payment.order, undone),
+                    at_ms=now_ms,
+                    asked_version=0 if answer.was_paid else asked.version,
                 )
-                await self.apply(live, Happened(event=event, at_ms=now_ms), channel)
-                return True
+                await self.apply(live, happened, channel)
+                return live.payment.standing.status is not _REVERSING or is_over(live.payment)
             case Verdict.DECLINED:
                 happened = Happened(event=Event.UNDONE_UNPAID, at_ms=now_ms)
                 await self.apply(live, happened, channel, "undo_refused")

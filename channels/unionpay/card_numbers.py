@@ -8,6 +8,8 @@ Rules:
 * The batch of a number tells its day in Beijing, so that a day can be settled with the
   host (``card_settlement.py``). A day has 27 batches of 999,999 traces, and the days
   come round after 101 years.
+* A day that has used all of its numbers sells no more by this account: the next one would be
+  the next day's first, and sent twice. Another account, with a terminal number of its own, has its own.
 * A new day's numbers are used as soon as its first block is reserved; until then the
   last ones of the day before are, for no sale waits for midnight.
 """
@@ -26,6 +28,7 @@ RETRY_S: Final = 1.0
 BATCHES_OF_A_DAY: Final = 27
 _DAYS: Final = 999_999 // BATCHES_OF_A_DAY
 _TRACES: Final = 999_999
+NUMBERS_OF_A_DAY: Final = BATCHES_OF_A_DAY * _TRACES
 _DAY_MS: Final = 86_400_000
 _BEIJING_MS: Final = 8 * 3_600_000
 
@@ -66,6 +69,8 @@ class OrderNumbers:
         self._end = 0
         self._spare: _Block | None = None
         self._fetching: asyncio.Task[None] | None = None
+        self._spent_day = -1
+        """The day, if any, that has no more numbers."""
 
     @property
     def available(self) -> bool:
@@ -89,13 +94,13 @@ class OrderNumbers:
         """A fresh number.
 
         Raises:
-            Unavailable: every reserved number is used and the store gave no more yet.
+            Unavailable: every reserved number is used and the store gave no more yet, or the day
+                has none left.
         """
         spare = self._spare
         if self._next >= self._end or (spare is not None and spare.day != self._day):
             if spare is None:
-                self._fetch(day_of(self._clock.now_ms()))
-                raise Unavailable("no order numbers are reserved: the store does not answer")
+                raise self._none_left()
             self._begin(spare)
         sequence = self._next
         self._next += 1
@@ -103,6 +108,13 @@ class OrderNumbers:
         if self._end - self._next <= BLOCK // 2 or today != self._day:
             self._fetch(today)
         return order_number(self._terminal_id, self._offset + sequence)
+
+    def _none_left(self) -> Unavailable:
+        today = day_of(self._clock.now_ms())
+        self._fetch(today)
+        if today == self._spent_day:
+            return Unavailable(f"all {NUMBERS_OF_A_DAY:,} order numbers of today are used")
+        return Unavailable("no order numbers are reserved: the store does not answer")
 
     def _begin(self, block: _Block) -> None:
         self._spare = None
@@ -121,10 +133,16 @@ class OrderNumbers:
     async def _reserve(self) -> None:
         while True:
             day = day_of(self._clock.now_ms())
+            if day == self._spent_day:
+                await asyncio.sleep(RETRY_S)
+                continue
             try:
                 first = await self._take_sequence(f"{self._name}:{day}", BLOCK)
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
-            else:
-                self._spare = _Block(day, first)
-                return
+                continue
+            if first + BLOCK > NUMBERS_OF_A_DAY:
+                self._spent_day = day
+                continue
+            self._spare = _Block(day, first)
+            return

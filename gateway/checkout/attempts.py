@@ -199,7 +199,11 @@ class Attempts:
         async def make() -> Answer:
             nonlocal heard
             heard = await self._order(live.payment.order, payer, route)
-            return _as_answer(heard)
+            answer = _as_answer(heard)
+            if answer.verdict is Verdict.DECLINED:
+                # this call made none; one that a repeat made meanwhile, elsewhere, stands
+                return replace(answer, verdict=Verdict.NOT_SENT)
+            return answer
 
         await self._payments.run(live, make)
         attempt, now = live.payment, None

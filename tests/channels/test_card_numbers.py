@@ -8,6 +8,7 @@ from channels.unionpay import card_numbers
 from channels.unionpay.card_numbers import (
     BATCHES_OF_A_DAY,
     BLOCK,
+    NUMBERS_OF_A_DAY,
     OrderNumbers,
     batches_of,
     day_of,
@@ -106,4 +107,30 @@ async def test_numbers_of_a_day_go_on_in_its_next_batch() -> None:
     await numbers.start()
     first, second = numbers.next(), numbers.next()
     assert (first[8:], second[8:]) == (f"{TODAY}999999", f"{int(TODAY) + 1:06}000001")
+    await numbers.close()
+
+
+async def test_a_day_never_uses_the_numbers_of_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When all of its own are used it has none; the next day begins with its first."""
+    monkeypatch.setattr(card_numbers, "RETRY_S", 0.001)
+    clock, sequences = FixedClock(), Sequences()
+    sequences.next[f"n:{day_of(clock.ms)}"] = NUMBERS_OF_A_DAY - BLOCK
+    numbers = OrderNumbers("n", TERMINAL, sequences.take, clock)
+    await numbers.start()
+    of_today = set()
+    for _ in range(BLOCK):
+        of_today.add(numbers.next())
+        await asyncio.sleep(0)
+    assert {int(number[8:14]) for number in of_today} <= set(batches_of(day_of(clock.ms)))
+    await asyncio.sleep(0.01)
+    assert not numbers.available
+    with pytest.raises(Unavailable, match="numbers of today are used"):
+        numbers.next()
+    clock.ms += DAY_MS
+    assert numbers._fetching is not None
+    await numbers._fetching
+    tomorrow = f"{batches_of(day_of(clock.ms)).start:06}"
+    assert numbers.next() == TERMINAL + tomorrow + "000001"
     await numbers.close()

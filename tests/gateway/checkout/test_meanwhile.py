@@ -12,15 +12,18 @@ import pytest
 from channels.payer_orders import OrderAnswer
 from channels.port import Verdict
 from domain.checkout import CheckoutStatus
+from domain.decline import Decline, DeclineReason
 from domain.payment import Payment, Status
 from gateway.checkout.port import Start
 from gateway.checkout.repeats import Repeats
 from gateway.http.pages.orders import state_of
 from gateway.http.pages.texts import State
 from gateway.routes import Routes
+from gateway.store.port import Store
 from tests.gateway.checkout.cafe import ANN, BOB, STANDS, Cafe, WalletChannel
 from tests.gateway.checkout.walks import hears, paying, quiet
 from tests.gateway.scripted import ACTING, LOST, MISSING, PAID, RETURNED, SILENT
+from tests.support.waiting import eventually
 
 
 async def cancelled(cafe: Cafe, base: Payment) -> None:
@@ -218,3 +221,44 @@ async def test_money_of_an_attempt_before_is_told_where_the_last_one_was_refused
     assert await shown(cafe, base) is State.PAYING  # he can finish this one
     await cafe.checkouts.release(base.order.id, ANN)
     assert await shown(cafe, base) is State.TWICE
+
+
+async def test_a_no_to_one_making_does_not_unmake_what_a_repeat_elsewhere_made(
+    store: Store,
+) -> None:
+    """Two processes make the same order; the one that is refused afterwards ends nothing.
+
+    Its channel's "no" says that this call made none: the order of the other one can still be paid,
+    and a second wallet must not be let in beside it.
+    """
+    one, other = Cafe(store), Cafe(store)
+    base, release = await one.opened(), asyncio.Event()
+
+    async def slow() -> OrderAnswer:
+        await release.wait()
+        return OrderAnswer(
+            verdict=Verdict.DECLINED, reason=DeclineReason.NOT_PERMITTED, channel_code="SIGN_ERROR"
+        )
+
+    one.alipay.orders, one.alipay.queries = [slow], [ACTING]
+    first = asyncio.create_task(one.checkouts.begin(base.order.id, ANN))
+    await eventually(lambda: one.alipay.calls.count("create_page_order") == 1)
+    assert (await other.checkouts.begin(base.order.id, ANN)).start is Start.READY
+    release.set()
+    await first
+    assert (await one.attempt(base)).standing.status is Status.PENDING
+    assert (await other.checkouts.begin(base.order.id, BOB)).start is Start.ELSEWHERE
+
+
+async def test_a_no_to_the_only_making_lets_the_next_one_in(cafe: Cafe) -> None:
+    """With its own reason: nothing was made, and the checkout waits for another wallet."""
+    base = await cafe.opened()
+    cafe.alipay.orders = [
+        OrderAnswer(verdict=Verdict.DECLINED, reason=DeclineReason.NOT_PERMITTED, channel_code="X")
+    ]
+    assert (await cafe.checkouts.begin(base.order.id, ANN)).start is Start.REFUSED
+    failed = (await cafe.attempt(base)).standing
+    assert failed.decline == Decline(DeclineReason.NOT_PERMITTED, "X")
+    assert failed.status is Status.FAILED
+    cafe.alipay.orders = [STANDS]
+    assert (await cafe.checkouts.begin(base.order.id, BOB)).start is Start.READY
