@@ -1,4 +1,6 @@
-"""The schema, as Tortoise models; the migrations are generated from this file.
+"""The schema, as Tortoise models: payments and what is nearest to them.
+
+The migrations are generated from this file and the other ``*_models.py`` (``migrate.MODELS``).
 
 Rules:
 
@@ -13,15 +15,19 @@ Rules:
   statement that inserts or moves its payment, and a check per row would cost more
   than the row; merchants are never deleted, so provisioning looks before it writes.
 * ``attempts``, ``payment_events``, ``refund_events``, ``postings``, ``ledger_entries``,
-  ``case_decisions``, ``batch_lines``, ``batch_differences`` and ``completions`` are
-  history: triggers of migrations 0002 to 0005 refuse UPDATE and DELETE; of ``notices``
-  they let only what became of them change. What is still to be done rests in ``jobs``,
-  which a finished payment has left, so that it stays small.
+  ``case_decisions``, ``batch_lines``, ``batch_differences``, ``completions``,
+  ``difference_decisions``, ``merchant_rates``, ``statements``, ``archives`` and
+  ``archived_subjects`` are history: triggers refuse UPDATE and DELETE (each table's
+  ``_APPEND_ONLY`` in ``migrations/``); of ``notices`` they let only what became of them
+  change. The one exception is 0011's: what an archive's record covers of
+  ``payment_events``, ``refund_events`` and ``notices`` may be deleted.
+* What is still to be done rests in ``jobs``, which a finished payment has left, so that
+  it stays small.
 * A column that came later has a default in the database: a process of the release
   before still writes rows without it while the processes are replaced one by one.
 * ``generated`` ids are there because Tortoise wants a key; nothing looks a row up by
-  them. On SQLite they cost nothing (the rowid); on PostgreSQL migrations 0002 to 0005 do
-  away with those of history: they are NULL, and the natural key is the row's only one.
+  them. On SQLite they cost nothing (the rowid); on PostgreSQL the migrations do away
+  with those of history: they are NULL, and the natural key is the row's only one.
 * A model's first docstring line becomes its table's comment: no semicolon (Tortoise splits there).
 
 After a change here: ``tortoise -c gateway.store.migrate.MODELS makemigrations``.

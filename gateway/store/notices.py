@@ -3,7 +3,7 @@
 Rules:
 
 * A notice is written by the change that it tells of (``steps.py``); its words never
-  change, and nothing of it is deleted.
+  change, and it is never deleted but by an archive whose record covers it (``archives.py``).
 * Delivered is delivered: it ends the job whoever holds it. A failure counts only for
   the holder of the lease.
 * The job comes first, then its notice: rows are locked in that order everywhere.
