@@ -103,10 +103,10 @@ class UndoAnswer:
 
 @record
 class PayRequest:
-    """One payment to be made now; exactly one of ``auth_code`` and ``card`` is set.
+    """One payment to be made; at most one of ``auth_code`` and ``card`` is set.
 
-    ``original`` is the hold that a ``COMPLETE`` takes its money from (``None`` otherwise),
-    ``advice`` what an advice says, which alone is sent again (``repeated``, as of a refund).
+    Neither is where the payer completes it. ``original`` is the hold that a ``COMPLETE`` takes
+    its money from, ``advice`` what an advice says, which alone is sent again (``repeated``).
     """
 
     order_no: str

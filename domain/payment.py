@@ -280,10 +280,11 @@ def apply(status: Status, event: Event) -> Status:
 class Order:
     """What never changes about a payment; written once, before anything is sent.
 
-    ``door`` is ``api`` or ``pos``; ``order_key`` is unique within merchant and door
-    (HTTPS: the ``merchant_order_no``; a terminal: terminal, batch and trace) and
-    ``fingerprint`` tells a repeat from a conflict. ``details_json`` holds what the
-    channel needs to query and undo after a restart, nothing sensitive in it.
+    ``door`` is ``api`` or ``pos``, or one of the three of ``checkout.py`` (a screen's, a
+    page's, an attempt's); ``order_key`` is unique within merchant and door (HTTPS: the
+    ``merchant_order_no``; a terminal: terminal, batch and trace) and ``fingerprint`` tells
+    a repeat from a conflict. ``details_json`` holds what the channel needs to query and undo
+    after a restart, nothing sensitive in it.
     """
 
     id: str
@@ -316,8 +317,9 @@ class Standing:
     ``captured_fen`` is what the ledger holds as captured; ``returned_fen`` what has
     gone back; ``refunding_fen`` what open refunds have reserved, so that
     ``returned_fen + refunding_fen`` never exceeds ``captured_fen``. ``notices`` counts
-    what the merchant was sent about it. ``decline`` is set once it is failed or closed.
-    ``card_organisation`` is whose card it is, in the channel's words (``CUP``, ``VIS`` …).
+    what the merchant was sent about it. ``decline`` says why it is not paid; it is set with a
+    move to failed, closed or reversing. ``card_organisation`` is whose card it is, in the
+    channel's words (``CUP``, ``VIS`` …).
     """
 
     status: Status

@@ -6,7 +6,7 @@ Rules:
   store holds, so a late answer meets the state it really finds.
 * Standing, event, ledger lines, notice and the terminal's reply are one commit, and
   nobody is told anything before it.
-* A hold is released by whoever takes it, as it is completed: never both.
+* Releasing a hold takes it, as completing it does: one of them has it, never both.
 * An attempt's checkout moves in the attempt's commit (``checkout/following.py``).
 * A store that stumbles is tried again a few times; one that stays away is a fault, and
   recovery books the answer later.

@@ -1,8 +1,11 @@
-"""The one composition root: every part is made here, once, and handed what it needs.
+"""The composition root: opens what a gateway stands on, has it built, starts and stops it.
 
-Rules: nothing below reads a clock, randomness, the environment or the network by
-itself; a test or a simulation replaces any of the :class:`Seams`. A simulation starts
-the core alone (:meth:`Gateway.start_core`) and speaks to the doors directly: no socket,
+Rules: the parts are made once, by ``core.py`` and the assemblies that it calls, and are
+handed what they need. No decision below reads a clock, randomness or the network by itself;
+a test or a simulation replaces any of the :class:`Seams`. Outside them are the stamp of a log
+line, the pauses and time-outs of the event loop (a simulation has a loop of its own), secrets
+that the configuration names by the environment, and the password of a moment in
+``channels/tls.py``. A simulation starts the core alone (:meth:`Gateway.start_core`) and speaks to the doors directly: no socket,
 no thread and no HTTP client is there then.
 """
 

@@ -5,7 +5,8 @@ Rules:
 * One YAML file. An unknown, missing or wrong key refuses to start, and the
   message names file, line, key and mend; all faults are told at once.
 * Secrets are references (``env:NAME`` or ``file:PATH``), never values.
-* Every bound of the product is a key here with its default; nothing else has one.
+* What an operator may want to change is a key here with its default; the bounds that
+  nobody needs to change are constants where they hold.
 * Relative paths are relative to the configuration file.
 """
 

@@ -14,7 +14,9 @@ _MOTO: Final = frozenset({CardAction.MOTO_SALE, CardAction.MOTO_AUTHORISE})
 
 @record
 class Draft:
-    """A payment to be; exactly one of ``auth_code`` and ``card``.
+    """A payment to be; at most one of ``auth_code`` and ``card``.
+
+    Neither: the payer completes it (a checkout, and an attempt at one).
 
     ``original`` and ``takes`` are the hold of a completion, as its channel and as the store
     know it; ``account_id`` is the account that has the hold (``""``: any that serves).

@@ -101,7 +101,7 @@ class Nightly:
         until_ms = now_ms + int(self._pace.lease_s * 1000)
         for job in await self._store.lease(JobKind.NIGHT, NO_LANE, now_ms, until_ms, 1):
             await self._differences.carry_out_approved()
-            if await self._carry_out_questions(job) and await self._run_nights(job):
+            if await self._carry_out_with_channels(job) and await self._run_nights(job):
                 next_ms = self._clock.now_ms() + int(self._pace.pause_s * 1000)
                 await self._store.renew(JobKind.NIGHT, job.subject, next_ms, job.fence)
 
@@ -137,7 +137,7 @@ class Nightly:
         else:
             self._log.info("nights run")
 
-    async def _carry_out_questions(self, job: Job) -> bool:
+    async def _carry_out_with_channels(self, job: Job) -> bool:
         """Under the lease, however slow the channels are; ``False`` when it was lost."""
         async for one in differences_in(self._store, DifferenceState.APPROVED):
             if one.repair in _OF_CHANNELS and not await self._renewed(job):

@@ -2,16 +2,16 @@
 
 Rules:
 
-* The dialect has no query. An unknown sale, hold or completion is undone at once by a
-  0400 (the gateway persists that before it asks for it, and repeats it until it is
-  answered). An unknown refund is sent again under its number: a host that keeps its
-  answers says the same, one that does not says 94 (duplicate), which stays ``UNKNOWN``
-  until a person has looked. Nothing is guessed.
-* An advice (an offline sale, an adjustment, a tip) is sent again the same way, and never
-  undone: the dialect has no 0400 for it.
-* Whatever happens after bytes were queued is ``UNKNOWN``; what happens before is
-  ``NOT_SENT``, but for a PIN block that cannot be read: that is the terminal's, and
-  nothing was sent.
+* The dialect has no query. An unknown sale, hold or completion is undone at once by a 0400 (the
+  gateway persists that before it asks for it, and repeats it until it is answered). An unknown
+  refund is sent again under its number: a host that keeps its answers says the same, one that
+  does not says 94 (duplicate), which stays ``UNKNOWN`` until a person has looked. An advice (an
+  offline sale, an adjustment, a tip) is sent again too, and never undone: it has no 0400.
+* Whatever happens after bytes were queued is ``UNKNOWN``; what happens before is ``NOT_SENT``, but
+  for a PIN block that cannot be read (``DECLINED``: the terminal's fault), a refund that cannot be
+  written or is none of ours (``DECLINED``, ``CONFIGURATION``; ``UNKNOWN`` if repeated, for it may
+  have been sent under other settings), and an undo: ``UNKNOWN``, or ``DECLINED`` for an advice or
+  another terminal's number, which can never be undone here.
 * An answer that comes after its time is told to who asked for late words; it is counted,
   and never dropped unread.
 """

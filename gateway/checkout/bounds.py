@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutBounds:
-    """See ``gateway.config.CheckoutSection``; ``public_url`` is ``http.public_url``."""
+    """See ``gateway.config.CheckoutsSection``; ``public_url`` is ``http.public_url``."""
 
     public_url: str
     wait_s: float

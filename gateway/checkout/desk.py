@@ -1,8 +1,9 @@
 """Checkouts as they are found and shown: by whoever asks, never moved here.
 
-Rules: reads only. What the merchant sees is the checkout's payment with what its current
-attempt adds; what the page sees is a :class:`CheckoutView`. A payer is known again by a
-keyed hash: the wallet's name of a payer is stored nowhere.
+Rules: nothing is written here. Only ``payer_of`` calls a channel: the wallet tells who pays,
+and the code that it is asked with is spent by that. What the merchant sees is the checkout's
+payment with what its current attempt adds; what the page sees is a :class:`CheckoutView`. A
+payer is known again by a keyed hash: the wallet's name of a payer is stored nowhere.
 """
 
 from collections.abc import Sequence

@@ -10,8 +10,9 @@ Rules:
 * A follower of a store that says up to where it heard is read its missed events first, a few
   at a time and in turn, and joins the others where they are. One that says nothing begins
   where the store is.
-* Nobody follows, nobody asks (where terminals are told, somebody always follows). Followers are bounded, each merchant's too; an unfinished
-  reader is cut, one that stays too long ended: both come again and lose nothing.
+* Nobody follows, nobody asks (where terminals are told, somebody always follows). Followers
+  are bounded, each merchant's too; a slow reader is cut, one that stays too long ended: both
+  come again and lose nothing.
 """
 
 import asyncio

@@ -219,7 +219,7 @@ class Authorisations:
         """Claim the void's own number, once its hold can be released; a repeat has it already.
 
         Raises:
-            RefusedError: 25 nothing is held, or the void was reversed before it came; 22 it
+            RefusedError: 25 nothing is held, or the number may never become a payment; 22 it
                 was completed; 94 the number was used for something else.
         """
         own = await self._own(exchange)
@@ -236,7 +236,7 @@ class Authorisations:
         if own is None:
             raise Unavailable("the store refused a number that it does not show")
         if not own.order.account_id and own.order.method != HOLD_VOID_METHOD:
-            raise RefusedError(NO_ORIGINAL, "this void was reversed before it came")
+            raise RefusedError(NO_ORIGINAL, "a number that may never become a payment")
         if own.order.fingerprint != fingerprint:
             raise RefusedError(_USED, "this number was used with other content")
 

@@ -38,7 +38,7 @@ from pos_protocol.transactions import (
 from signing.pos import mac_matches
 
 _IN_FLIGHT_MS: Final = 120_000
-"""How long after a sign-in a message under the keys before it is taken: twice a till's wait."""
+"""How long after a sign-in a message under the keys before it is taken: twice a terminal's wait."""
 _UNKNOWN_TERMINAL: Final = "97"
 _NOT_SIGNED_IN: Final = "77"
 _BAD_MAC: Final = "A0"

@@ -13,7 +13,11 @@ from gateway.pos.exchange import Exchange
 RETURN_METHOD: Final = "return"
 """The method of a void's or refund's own number: its money is a refund's."""
 REFUSED_METHOD: Final = "reversal"
-"""The method of a payment that is only a number taken: it was reversed before it came."""
+"""The method of a number that may never become a payment.
+
+Its sale was reversed before it came, an inquiry was told "never seen", or it was refused for
+good: by a limit, or while we could not sell.
+"""
 
 
 def refused_order(

@@ -1,4 +1,4 @@
-"""ISO fields to domain types and back: the only place that knows both.
+"""ISO fields to domain types and back: what more than one kind of transaction needs of it.
 
 Rules: every decline reason and every error of ours has exactly one F39 (tests hold
 both tables total); a card host's own F39 goes through to the terminal unchanged;

@@ -132,7 +132,7 @@ DOMESTIC_ORGANISATIONS: Final = frozenset({"", "CUP", "000"})
 """63.1 of cards that count as domestic; a code has none, and some hosts say none."""
 _FIRST_TRACE, _LAST_TRACE = "000000", "999999"
 _TRACE_DIGITS: Final = 6
-_CARD_METHODS: Final = "card"
+_CARD_PREFIX: Final = "card"
 """What the method of every payment by card begins with; other tokens are of codes."""
 
 _line_row = attrgetter(*_LINE_COLUMNS)
@@ -330,7 +330,7 @@ def _read_entry(row: Row) -> BatchEntry:
         amount_fen=amount_fen,
         captured_fen=captured,
         returned_fen=returned,
-        pan_token=token if method.startswith(_CARD_METHODS) else b"",
+        pan_token=token if method.startswith(_CARD_PREFIX) else b"",
         adds_to=adds_to,
         is_foreign=organisation not in DOMESTIC_ORGANISATIONS,
     )

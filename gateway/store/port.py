@@ -7,7 +7,8 @@ Rules:
   the callers after the commit. A change applies whole or not at all; one caller's
   conflict never fails its neighbours.
 * Money is guarded by unique keys (a claim) and by compare-and-set on
-  ``version`` (an advance), never by a lock or an isolation level.
+  ``version`` (an advance), never by an isolation level; the sum of a limit's day by
+  the lock of its row (``limits.py``).
 * Everything sensitive arrives sealed; the store never sees a key or a card.
 * ``domain.errors.Unavailable`` is raised when the store cannot be reached or
   cannot tell whether a commit happened: the caller must not assume either.
