@@ -50,7 +50,7 @@ from channels.gate import Gate
 from channels.http_link import Origin, Target, connect_time_s, request_octets
 from channels.lookup import Lookups, Vet, narrow_socket
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
-from channels.spool import Spool
+from channels.spool import spool
 from channels.tls import ClientIdentity, Identities, tls_context
 from domain.errors import ConfigurationError
 
@@ -165,10 +165,10 @@ class HttpClient:
         target = self._target(request.url, keep=False)  # such a URL is good once
         await target.gate.enter()
         try:
-            with Spool(path, max_bytes) as spool:
+            with spool(path, max_bytes) as incoming:
 
                 async def read(answer: ClientResponse) -> bytes:
-                    await spool.take(answer.content_length, answer.content.iter_any())
+                    await incoming.take(answer.content_length, answer.content.iter_any())
                     return b""
 
                 return await self._exchange(session, request, target.url, read)

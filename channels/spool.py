@@ -6,9 +6,9 @@ A place that cannot be written is :class:`NotSent`: what cannot be kept is not a
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Final
 
 from channels.port import AnswerLost, NotSent
@@ -16,25 +16,39 @@ from channels.port import AnswerLost, NotSent
 _PIECE_BYTES: Final = 1024 * 1024
 
 
-class Spool:
-    """One file that comes in; used as ``with Spool(…) as spool``."""
+@contextmanager
+def spool(path: Path, max_bytes: int) -> Iterator["Spool"]:
+    """What takes the file of ``path``; nothing of it is left beside it afterwards.
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
-        self._path = path
-        self._part = path.with_name(path.name + ".part")
-        self._left = max_bytes
-        self._file: BinaryIO | None = None
-
-    def __enter__(self) -> "Spool":
+    Raises:
+        NotSent: it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    with _opened(part) as file:
         try:
-            self._file = self._part.open("wb")
-        except OSError as fault:
-            raise NotSent(f"the file cannot be written: {type(fault).__name__}") from fault
-        return self
+            yield Spool(file, part, path, max_bytes)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _opened(part: Path) -> BinaryIO:
+    try:
+        return part.open("wb")
+    except OSError as fault:
+        raise NotSent(f"the file cannot be written: {type(fault).__name__}") from fault
+
+
+class Spool:
+    """One file that comes in, open beside its path."""
+
+    def __init__(self, file: BinaryIO, part: Path, path: Path, max_bytes: int) -> None:
+        self._file = file
+        self._part = part
+        self._path = path
+        self._left = max_bytes
 
     async def take(self, announced: int | None, chunks: AsyncIterator[bytes]) -> None:
         """The whole body; raises :class:`AnswerLost` once it is longer than the bound."""
-        assert self._file is not None
         self._spend(announced or 0, peek=True)
         piece = bytearray()
         async for chunk in chunks:
@@ -51,17 +65,6 @@ class Spool:
         self._left -= 0 if peek else count
 
     def _finish(self, rest: bytes) -> None:
-        assert self._file is not None
         self._file.write(rest)
         self._file.close()
         self._part.replace(self._path)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._part.unlink(missing_ok=True)

@@ -5,8 +5,8 @@ handed what they need. No decision below reads a clock, randomness or the networ
 a test or a simulation replaces any of the :class:`Seams`. Outside them are the stamp of a log
 line, the pauses and time-outs of the event loop (a simulation has a loop of its own), secrets
 that the configuration names by the environment, and the password of a moment in
-``channels/tls.py``. A simulation starts the core alone (:meth:`Gateway.start_core`) and speaks to the doors directly: no socket,
-no thread and no HTTP client is there then.
+``channels/tls.py``. A simulation starts the core alone (:meth:`Gateway.start_core`) and speaks to
+the doors directly: no socket, no thread and no HTTP client is there then.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class Gateway:
             config.keys.master_key, loaded.folder, self._seams.nonce_bytes
         )
         self.store = self._seams.wrap_store(self._seams.store or self._make_store())
-        self._http_client = self._make_client() if self._seams.send is None else None
+        self._http_client, self._send = self._network()
         self._merchants = MerchantNetwork(loaded) if self._http_client is not None else None
         self._nonces: Nonces = self._seams.nonces or make_nonces(
             config.http.nonces, self._seams.clock, config.http.max_nonces
@@ -101,13 +101,17 @@ class Gateway:
         )
         return store_for(self._loaded.store_url(), options=options, log=self.log)
 
-    def _make_client(self) -> HttpClient:
+    def _network(self) -> tuple[HttpClient | None, Send]:
+        """What sends to channels, and the HTTP client unless a ``send`` was handed in."""
+        if self._seams.send is not None:
+            return None, self._seams.send
         section = self._loaded.config.channels
-        return HttpClient(
+        client = HttpClient(
             max_concurrent_per_channel=section.max_concurrent_per_channel,
             connect_timeout_s=section.connect_timeout_s,
             ca_file=str(self._loaded.path(section.ca_file)) if section.ca_file else None,
         )
+        return client, client.send
 
     @property
     def core(self) -> Core:
@@ -151,9 +155,8 @@ class Gateway:
 
     def surplus_refunds(self) -> SurplusRefunds:
         """What carries approved refunds of surpluses out, once the core is started."""
-        assert self._routes is not None
-        clock = self._seams.clock
-        return SurplusRefunds(store=self.store, routes=self._routes, clock=clock, log=self.log)
+        routes, clock = self.core.routes, self._seams.clock
+        return SurplusRefunds(store=self.store, routes=routes, clock=clock, log=self.log)
 
     async def start_core(self) -> Core:
         """Everything but what listens: store, channels, use cases, recovery.
@@ -162,10 +165,12 @@ class Gateway:
             ConfigurationError: not migrated, an account that cannot be built.
         """
         await self.store.open()
+        if self._http_client is not None:
+            await self._http_client.start()
         services = ChannelServices(
             clock=self._seams.clock,
             ids=self._seams.ids,
-            send=self._seams.wrap_send(await self._sender()),
+            send=self._seams.wrap_send(self._send),
             connect=self._seams.wrap_connect(self._seams.connect),
             take_sequence=self.store.take_sequence,
             download=self._downloader(),
@@ -215,13 +220,6 @@ class Gateway:
             metrics=self.metrics,
             log=self.log,
         )
-
-    async def _sender(self) -> Send:
-        if self._http_client is not None:
-            await self._http_client.start()
-            return self._http_client.send
-        assert self._seams.send is not None
-        return self._seams.send
 
     def _downloader(self) -> Download:
         if self._seams.download is not None:
@@ -295,12 +293,11 @@ class Gateway:
         return carrier
 
     def _make_api(self, max_body_bytes: int) -> ApiServer:
-        assert self._routes is not None
         operations = Operations(
             metrics=self.metrics,
             store_ready=self.store.ready,
             accepting=self.core.payments.accepting,
-            channels=self._routes.health,
+            channels=self.core.routes.health,
         )
         return ApiServer(
             door=self.api_door,

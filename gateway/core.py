@@ -41,6 +41,7 @@ from gateway.pos.listener import PosListener, listener_bounds
 from gateway.recovery import Recovery
 from gateway.refund_settlement import RefundSettlement
 from gateway.refunds import Refunds
+from gateway.routes import Routes
 
 if TYPE_CHECKING:
     from gateway.http.pages.door import PageDoor
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 class Core:
     """A whole gateway but for what listens."""
 
+    routes: Routes
     payments: Payments
     checkouts: Checkouts
     closing: Closing
@@ -115,6 +117,7 @@ def build_core(ground: Ground) -> Core:
     feed = _feed(ground, pos_listener, directory, checkouts.checkouts)
     inbound = _inbound(ground, payments, settlement, refund_settlement)
     return Core(
+        routes=ground.routes,
         payments=payments,
         checkouts=checkouts.checkouts,
         closing=checkouts.closing,

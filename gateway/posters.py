@@ -143,7 +143,8 @@ def _draw(pdf: FPDF, url: str, *, left_mm: float, top_mm: float, side_mm: float)
 
 def _refuse_unwritable(pdf: FPDF, name: str) -> None:
     font = pdf.fonts[FAMILY]
-    assert isinstance(font, TTFFont)
+    if not isinstance(font, TTFFont):
+        raise TypeError("the poster's font is not embedded")
     lacking = [sign for sign in name if ord(sign) not in font.cmap]
     if lacking:
         raise Unprocessable(

@@ -64,15 +64,22 @@ def open_envelope(raw: bytes, dialect: Dialect) -> Opened:
 
 def _best(raw: bytes, prefix: int, dialect: Dialect) -> Opened:
     """The first envelope that reads, otherwise the one that reads furthest."""
-    furthest: Opened | None = None
-    for envelope in _cuts(raw, prefix):
-        try:
-            return Opened(envelope, _decoded(envelope, dialect), None)
-        except CodecError as error:
-            if furthest is None or _progress(error) > _progress(furthest.error):
-                furthest = Opened(envelope, None, error)
-    assert furthest is not None  # _cuts never gives nothing
-    return furthest
+    first, *others = _cuts(raw, prefix)
+    best = _read(first, dialect)
+    for envelope in others:
+        if best.message is not None:
+            break
+        read = _read(envelope, dialect)
+        if read.message is not None or _progress(read.error) > _progress(best.error):
+            best = read
+    return best
+
+
+def _read(envelope: Envelope, dialect: Dialect) -> Opened:
+    try:
+        return Opened(envelope, _decoded(envelope, dialect), None)
+    except CodecError as error:
+        return Opened(envelope, None, error)
 
 
 def _progress(error: CodecError | None) -> int:

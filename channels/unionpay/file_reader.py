@@ -50,7 +50,7 @@ class FileReader:
     """One member; ``stated`` is what a summary beside it says."""
 
     def __init__(
-        self, member: BillMember, layout: Layout, day: date | None, stated: DaySums | None
+        self, member: BillMember, layout: Layout, day: date, stated: DaySums | None
     ) -> None:
         self._member = member
         self._layout = layout
@@ -107,7 +107,6 @@ class FileReader:
         count = records.count
         amounts = records.number("amount")
         lines = pa.array(range(first_line, first_line + count), pa.int64())
-        assert self._day is not None
         times = trace_times_ms(records.text("trace_time"), self._day)
         if self._layout.family == INSTITUTION:
             is_payment, is_kept = _institution_kinds(records)

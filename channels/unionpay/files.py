@@ -75,10 +75,11 @@ class UnionPayBills:
         summary = read_summary(beside[0]) if beside else None
         told = _day_in(member.name) or (summary.day if summary else None)
         _require_one_day(path, [day, told, summary.day if summary else None])
-        if day is None and told is None:
+        day = day or told
+        if day is None:
             raise BillRefused(path.name, 0, "its name tells no day, and its rows no year: give one")
         sums = summary.sums if summary else None
-        return FileReader(member, layout, day or told, sums)
+        return FileReader(member, layout, day, sums)
 
     def _as_named(self, path: Path, member: BillMember, layout: Layout) -> Layout:
         """The layout that a file asked for as ``layout`` is read by."""

@@ -145,7 +145,8 @@ def _pos_dialect(root: Path) -> str:
         rows.append(
             [code_text(name), "none" if name == "extra_fields" else code_text(str(shown)), text]
         )
-    assert texts.keys() == set(Dialect.__dataclass_fields__)
+    if texts.keys() != set(Dialect.__dataclass_fields__):
+        raise ValueError("an option of the dialect has no text")
     return table_text(["Option", "Usual", "Meaning"], rows)
 
 

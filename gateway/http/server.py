@@ -82,10 +82,12 @@ class ApiServer:
             shutdown_timeout=_SHUTDOWN_S,
         )
         await self._runner.setup()
-        assert self._runner.server is not None
+        behind = self._runner.server
+        if behind is None:
+            raise RuntimeError("aiohttp has made no server")
         self._plain = PlainCalls(
             handle=self._door.handle,
-            behind=self._runner.server,
+            behind=behind,
             clock=self._clock,
             max_body_bytes=self._max_body_bytes,
             keep_alive_s=_KEEP_ALIVE_S,

@@ -132,7 +132,8 @@ class OfflineSales:
     ) -> Draft:
         """The same draft as an advice, with nothing of the card that may not be kept."""
         read = draft.card
-        assert read is not None
+        if read is None:
+            raise ValueError("an advice without a card")
         card = CardData(
             pan=read.pan,
             entry_mode=read.entry_mode,

@@ -92,7 +92,8 @@ def _claim_row(claim: Claim) -> tuple[Any, ...]:
 def _checkout_row(change: Claim | Advance) -> tuple[Any, ...]:
     payment_id = change.order.id if isinstance(change, Claim) else change.payment_id
     move = change.moves
-    assert move is not None
+    if move is None:
+        raise ValueError("a change that moves no checkout")
     return (payment_id, *checkout_row(move.checkout), move.due_at_ms)
 
 

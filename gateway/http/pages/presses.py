@@ -79,22 +79,21 @@ class Presses:
             return self._answers.plain(visit, Plain(state=counter))
         if counter.order is not None:
             return await self._begin(visit, session, payer, counter.order.checkout_id)
-        return await self._make(visit, counter, session, key, form)
+        return await self._make(visit, counter, session, payer, key, form)
 
     async def _make(
         self,
         visit: Visit,
         counter: Counter,
         session: Session,
+        payer: Payer,
         key: str,
         form: Mapping[str, str],
     ) -> PageResponse:
         """A printed code's order, made by this press."""
-        payer = payer_of(session)
-        assert payer is not None
         typed = _read(counter, form)
         if typed.fault:
-            return self._form_again(visit, counter, session, form, typed.fault)
+            return self._form_again(visit, counter, session, payer, form, typed.fault)
         press = Press(
             merchant_no=counter.merchant_no,
             press_key=key,
@@ -122,7 +121,7 @@ class Presses:
         session = session.looking_at(checkout_id)
         handle = self._tickets.order_handle(visit.code_id, session, checkout_id)
         begun = await self._pages.begin(checkout_id, self._returning(visit, payer, handle))
-        return self._order(visit, session, handle, begun.view, begun)
+        return self._order(visit, session, payer, handle, begun.view, begun)
 
     def _returning(self, visit: Visit, payer: Payer, handle: str) -> Payer:
         back = f"{self._public_url}{visit.home}/done?o={handle}"
@@ -133,17 +132,17 @@ class Presses:
         visit: Visit,
         counter: Counter,
         session: Session,
+        payer: Payer,
         form: Mapping[str, str],
         fault: str,
     ) -> PageResponse:
         """The form with what was typed, and what is wrong with it; nothing was made."""
-        assert session.wallet is not None
         page = Payable(
             code_id=visit.code_id,
             shop=counter.shop,
             subject=counter.subject,
             amount_fen=counter.amount_fen,
-            wallet=session.wallet,
+            wallet=Wallet(payer.wallet),
             form=self._tickets.new_form(visit.code_id, session, visit.now_ms),
             fault=fault,
             typed=form.get("amount", "")[:16],
@@ -162,8 +161,8 @@ class Presses:
             return self._answers.plain(visit, Plain(state=State.UNKNOWN))
         if state_of(view, visit.now_ms) is State.PAYING:
             begun = await self._pages.begin(checkout_id, self._returning(visit, payer, handle))
-            return self._order(visit, session, handle, begun.view, begun)
-        return self._order(visit, session, handle, view)
+            return self._order(visit, session, payer, handle, begun.view, begun)
+        return self._order(visit, session, payer, handle, view)
 
     async def state(self, visit: Visit) -> PageResponse:
         """``GET /q/ID/state?o=``: whether the page of the order would be another now.
@@ -191,7 +190,7 @@ class Presses:
         if visit.request.fetch_site not in _SAME_SITE:
             return self._stale(visit)
         view = await self._pages.release(checkout_id, payer)
-        return self._order(visit, session, handle, view)
+        return self._order(visit, session, payer, handle, view)
 
     def _named(self, visit: Visit, handle: str) -> str:
         if visit.session is None or not handle:
@@ -202,11 +201,12 @@ class Presses:
         self,
         visit: Visit,
         session: Session,
+        payer: Payer,
         handle: str,
         view: CheckoutView,
         begun: Begun | None = None,
     ) -> PageResponse:
-        assert session.wallet is not None
+        wallet = Wallet(payer.wallet)
         state = state_of(view, visit.now_ms) if begun is None else _begun_state(begun, visit)
         is_ready = state is State.PAYING and begun is not None and begun.start is Start.READY
         may_press = state is State.FAILED and view.status is CheckoutStatus.WAITING
@@ -221,12 +221,12 @@ class Presses:
             remark=view.remark,
             amount_fen=view.amount_fen,
             mark=_mark(begun, view),
-            wallet=session.wallet,
+            wallet=wallet,
             is_watched=state in _WATCHED or (state is State.TAKEN and view.has_given_up),
             sentence=_why(state, view, visit),
             paid_at_ms=view.paid_at_ms if state is State.PAID else 0,
             order_no=view.merchant_order_no,
-            bridge=_BRIDGES[session.wallet] if is_ready else "",
+            bridge=_BRIDGES[wallet] if is_ready else "",
             parameters=_parameters(begun) if begun is not None and is_ready else _NO_PARAMETERS,
             form=form,
             begin_again=_begin_again(visit, state) if not form else "",
@@ -279,7 +279,7 @@ def _parameters(begun: Begun) -> Mapping[str, str]:
 
 
 def _why(state: State, view: CheckoutView, visit: Visit) -> str:
-    """Why the wallet refused, or that it is away before anything was begun, in its payer's words."""
+    """Why the wallet refused, or that it is away before anything was begun, in a payer's words."""
     if state is State.BUSY and view.status is CheckoutStatus.WAITING:
         return said(decline_text(DeclineReason.CHANNEL_UNAVAILABLE), visit.language)
     if state is not State.FAILED or view.decline is None:
