@@ -1,9 +1,10 @@
 """Everything ``/metrics`` shows, made once by the composition root.
 
-Rules: label values come from closed lists (door, channel, account, status, verdict),
-never from input, so the number of series is bounded. What the hot path counts are plain
-integers in a dictionary, read only when somebody looks: a locked counter costs ten
-times as much, and one event loop needs no lock.
+Rules: label values come from closed lists (door, channel, account, status, verdict), so the
+number of series is bounded. The one value from outside is an answer code at the POS door,
+which may be a card host's own: beyond ``_MOST_CODES`` a new one counts as ``other``. What the hot
+path counts are plain integers in a dictionary, read only when somebody looks: a locked counter
+costs ten times as much, and one event loop needs no lock.
 """
 
 from bisect import bisect_left
@@ -21,6 +22,9 @@ from prometheus_client.registry import Collector
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BREAKER_STATES: Final = ("closed", "half_open", "open")
+_MOST_CODES: Final = 256
+"""Pairs of door and code; the codes of the dialect and of HTTP are fewer than half of that."""
+_OTHER: Final = "other"
 _BOUNDS: Final = (*(str(bound) for bound in _SECONDS), "+Inf")
 
 
@@ -181,7 +185,11 @@ class Metrics:
     def request(self, door: str, code: str) -> None:
         """Count an answer; ``code`` is an F39 or an HTTP status."""
         requests, key = self._hot.requests, (door, code)
-        requests[key] = requests.get(key, 0) + 1
+        count = requests.get(key)
+        if count is None:
+            key = key if len(requests) < _MOST_CODES else (door, _OTHER)
+            count = requests.get(key, 0)
+        requests[key] = count + 1
 
     def watch(self, name: str, text: str, read: Callable[[], int]) -> None:
         """A gauge that is read when somebody looks."""
