@@ -13,7 +13,8 @@ from typing import Final, Protocol
 LETTERS: Final = "ABCDEFGHJKLMNPQR"
 """What stands for the sixteen hexadecimal digits."""
 _LETTERS: Final = bytes.maketrans(b"0123456789abcdef", LETTERS.encode())
-_MERCHANT_NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+MERCHANT_NUMBER: Final = r"[A-Za-z0-9_-]{1,64}"
+_MERCHANT_NUMBER = re.compile(MERCHANT_NUMBER, re.ASCII)
 _CHANNEL_NUMBER = re.compile(r"[A-Za-z0-9]{8,32}", re.ASCII)
 RANDOM_BYTES: Final = 10
 

@@ -41,6 +41,9 @@ MAX_WAIT_S: Final = 30
 MAX_EXPIRES_S: Final = 7200
 MAX_REASON: Final = 256
 MAX_STORE_ID: Final = 32
+MAX_TERMINAL_ID: Final = 32
+MAX_SUBJECT: Final = 128
+MAX_NOTIFY_URL: Final = 512
 MAX_NUMBER: Final = 2**63 - 1
 """What the store can count to."""
 MAX_CODE: Final = 128
@@ -120,13 +123,13 @@ def parse_create_payment(body: bytes) -> CreatePayment:
         merchant_order_no=_number(data, "merchant_order_no"),
         amount_fen=_amount(data),
         currency=_currency(data),
-        subject=_text(data, "subject", 128),
+        subject=_text(data, "subject", MAX_SUBJECT),
         auth_code=auth_code,
         notify_url=_notify_url(data),
         expires_in_s=_whole(data, "expires_in_s", MAX_EXPIRES_S, 1, MAX_EXPIRES_S),
         wait_s=_whole(data, "wait_s", DEFAULT_WAIT_S, 0, MAX_WAIT_S),
         store_id=_text(data, "store_id", MAX_STORE_ID, needed=False),
-        terminal_id=_text(data, "terminal_id", 32, needed=False),
+        terminal_id=_text(data, "terminal_id", MAX_TERMINAL_ID, needed=False),
         metadata=_metadata(data),
         operator_id=_text(data, "operator_id", MAX_OPERATOR, needed=False),
         operator_pin=_text(data, "operator_pin", MAX_PIN, needed=False),
@@ -297,12 +300,12 @@ def _auth_code(method: Mapping[str, object]) -> str:
     if code is None:
         raise _needed("method.auth_code")
     if not isinstance(code, str) or not 1 <= len(code) <= MAX_CODE:
-        raise _invalid("method.auth_code", "must be text of 1-128 characters")
+        raise _invalid("method.auth_code", f"must be text of 1-{MAX_CODE} characters")
     return code
 
 
 def _notify_url(data: Mapping[str, object]) -> str:
-    value = _text(data, "notify_url", 512, needed=False)
+    value = _text(data, "notify_url", MAX_NOTIFY_URL, needed=False)
     if value and not _URL.fullmatch(value):
         raise _invalid("notify_url", "must be an http or https address")
     return value
@@ -317,5 +320,8 @@ def _metadata(data: Mapping[str, object]) -> Mapping[str, str]:
     for name, text in value.items():
         is_short = 1 <= len(name) <= MAX_METADATA_NAME
         if not is_short or not isinstance(text, str) or len(text) > MAX_METADATA_TEXT:
-            raise _invalid("metadata", "names of 1-40, texts of at most 500 characters")
+            sizes = (
+                f"names of 1-{MAX_METADATA_NAME}, texts of at most {MAX_METADATA_TEXT} characters"
+            )
+            raise _invalid("metadata", sizes)
     return value

@@ -6,6 +6,7 @@ enforces them.
 
 from typing import Any, Final
 
+from domain.ids import MERCHANT_NUMBER
 from domain.money import MAX_AMOUNT_FEN
 from domain.payment import Status
 from domain.refund import RefundStatus
@@ -16,10 +17,13 @@ from gateway.http.bodies import (
     MAX_METADATA,
     MAX_METADATA_NAME,
     MAX_METADATA_TEXT,
+    MAX_NOTIFY_URL,
     MAX_OPERATOR,
     MAX_PIN,
     MAX_REASON,
     MAX_STORE_ID,
+    MAX_SUBJECT,
+    MAX_TERMINAL_ID,
     MAX_WAIT_S,
     MAX_WALLETS,
     WALLETS,
@@ -28,7 +32,7 @@ from gateway.http.refund_calls import MAX_LISTED
 
 Schema = dict[str, Any]
 
-NUMBER: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
+NUMBER: Final[Schema] = {"type": "string", "pattern": f"^{MERCHANT_NUMBER}$"}
 _TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
 _TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
@@ -94,10 +98,10 @@ def _create_schema() -> Schema:
             "merchant_order_no": {**NUMBER, "description": "the idempotency key"},
             "amount": _AMOUNT,
             "currency": {"const": "CNY"},
-            "subject": _text(128),
+            "subject": _text(MAX_SUBJECT),
             "method": method,
             "notify_url": {
-                **_text(512),
+                **_text(MAX_NOTIFY_URL),
                 "format": "uri",
                 "description": "an https address that is told of every end; see notifications",
             },
@@ -110,7 +114,7 @@ def _create_schema() -> Schema:
                 "description": "answer after this long with whatever state there is",
             },
             "store_id": _text(MAX_STORE_ID),
-            "terminal_id": _text(32),
+            "terminal_id": _text(MAX_TERMINAL_ID),
             "metadata": {
                 "type": "object",
                 "maxProperties": MAX_METADATA,
