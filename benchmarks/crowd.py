@@ -2,8 +2,8 @@
 
 It says ``{"terminals": n}``, then carries out one command per line of standard input:
 ``{"arrive": {}}`` connects and signs in all of them and answers with figures once every
-one has its answer, ``{"speak": {}}`` has each send a message with a MAC and does the same, ``{"leave":
-{}}`` hangs all up at once. It ends with its input.
+one has its answer, ``{"speak": {}}`` has each send a message with a MAC and does the same,
+``{"leave": {}}`` hangs all up at once. It ends with its input.
 
 Rules: sign-ins are built before the clock starts and judged after it stopped, whole:
 approval, terminal, working keys and their check values. No more than a few hundred

@@ -1,12 +1,12 @@
 """The metric ``events``: two thousand open event streams, and how soon they hear.
 
 Rules: half of the readers follow a store each, half a payment each, in plain, as behind a proxy
-that speaks TLS (a gateway that does so itself keeps some 24 KB more for each: ``…_tls_…``). Memory is the resident set of the gateway's processes, the most of all
-windows over what it was once the followed payments were made and refunds had been tried.
-``delivery_p99_ms`` is from the time that the move has in the payment's history, taken just
-before its commit, to the moment the reader has read the event: so it counts the commit, the
-wait for the next look, and the way. Every state that a follower must end up with was heard,
-or it is an error.
+that speaks TLS (a gateway that does so itself keeps some 24 KB more for each: ``…_tls_…``). Memory
+is the resident set of the gateway's processes, the most of all windows over what it was once the
+followed payments were made and refunds had been tried. ``delivery_p99_ms`` is from the time that
+the move has in the payment's history, taken just before its commit, to the moment the reader has
+read the event: so it counts the commit, the wait for the next look, and the way. Every state that a
+follower must end up with was heard, or it is an error.
 """
 
 import asyncio

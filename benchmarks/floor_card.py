@@ -1,14 +1,15 @@
 """The floor of a card sale: only the work that no gateway can avoid.
 
 ``python -m benchmarks.floor_card SPEC``. Per sale: cut the frame, parse the request (any
-message of the dialect may come, so it is decoded), verify its MAC, insert a row durably, put the PIN under the host's key, one MAC towards the host,
-one round trip to the sandbox's card host (multiplexed on one connection), parse the reply,
-verify its MAC, amount and code, update the row durably, answer with a MAC.
+message of the dialect may come, so it is decoded), verify its MAC, insert a row durably, put the
+PIN under the host's key, one MAC towards the host, one round trip to the sandbox's card host
+(multiplexed on one connection), parse the reply, verify its MAC, amount and code, update the row
+durably, answer with a MAC.
 
 Messages are written by cutting fixed places of the one bitmap that the load sends. Left
-out: any message but this one, unknown terminals, sign-in, repeats, declines, time-outs, reversals, reconnecting,
-events, ledger, kept replies, encrypted card numbers, logs, metrics, bounds. Whatever is
-not as expected closes the connection, and the benchmark counts an error.
+out: any message but this one, unknown terminals, sign-in, repeats, declines, time-outs, reversals,
+reconnecting, events, ledger, kept replies, encrypted card numbers, logs, metrics, bounds. Whatever
+is not as expected closes the connection, and the benchmark counts an error.
 """
 
 import asyncio

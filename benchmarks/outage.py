@@ -8,8 +8,8 @@ Rules:
   nobody's clock is moved.
 * The account has a budget of 300 requests a second. What came is counted at the
   sandbox, second by second.
-* The breaker is told to bear more failures than the payments and their queries make: with its default
-  it would let a few hundred begin and refuse the rest, and there would be nothing to
+* The breaker is told to bear more failures than the payments and their queries make: with its
+  default it would let a few hundred begin and refuse the rest, and there would be nothing to
   measure. Once it is open it works as always.
 * New payments come at a steady rate before the outage and from the moment that the
   channel takes payments again, on the same account. "Final" counts from the moment

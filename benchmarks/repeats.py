@@ -1,8 +1,8 @@
 """The metric ``repeats``: card sales beside a merchant's program that sends its payments again.
 
 Rules: a round is a window of card sales alone, and one beside sixteen callers who send the same
-few payments by code again and again, signed anew each time. The ratio is the median of the rounds' own,
-since a round's two windows see the same machine. Each repeat must be answered as its payment
+few payments by code again and again, signed anew each time. The ratio is the median of the rounds'
+own, since a round's two windows see the same machine. Each repeat must be answered as its payment
 was, and be charged once.
 """
 

@@ -311,7 +311,7 @@ class Scene:
         return found
 
     async def _stop(self) -> None:
-        """The load first, then the servers, the sandbox last; nothing is left for the next scene."""
+        """The load first, then the servers, the sandbox last; the next scene finds nothing left."""
         for child in reversed(self._children):
             await child.stop()
         await asyncio.sleep(0)

@@ -4,7 +4,8 @@ It is an ability of the adapter; no door offers it yet.
 
 Rules: a channel has the ability by having its method; ask :func:`royalties_of`. One number
 serves every repeat and shares once. ``SUCCEEDED`` means that the channel took it; ``DECLINED``
-that nothing was or will be shared under this number; after anything else the same request is made again.
+that nothing was or will be shared under this number; after anything else the same request is made
+again.
 """
 
 from dataclasses import dataclass, field

@@ -216,7 +216,7 @@ class RecoverySection(_Section):
     max_at_once_per_account: _Count = 128
     """Payments, and as many refunds, of one channel account that it works on at once."""
     starts_per_s: _Count = 250
-    """How many it begins in a second at most, so that payments meanwhile wait for one of them only."""
+    """How many it begins in a second at most: payments meanwhile wait for one of them only."""
     patience_s: _Seconds = 86_400
     """How long an undo or a refund is tried; then it is parked and opens a case."""
 

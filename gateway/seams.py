@@ -21,8 +21,9 @@ class Seams:
 
     ``None`` means: made from the configuration. With a ``send`` of its own a gateway
     makes no HTTP client, and then nothing reaches a merchant but through a ``deliver`` of
-    its own, and no file is fetched but through a ``download`` of its own. Whatever is handed in is opened, started and closed as the
-    real one would be. The ``wrap_…`` are put around whichever there is.
+    its own, and no file is fetched but through a ``download`` of its own. Whatever is handed in is
+    opened, started and closed as the real one would be. The ``wrap_…`` are put around whichever
+    there is.
     """
 
     clock: Clock = field(default_factory=SystemClock)

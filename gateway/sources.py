@@ -17,7 +17,7 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     monotonic_s = staticmethod(time.monotonic)
-    """Seconds from an arbitrary start; read a dozen times for a sale, so it is the bare function."""
+    """Seconds from an arbitrary start; read a dozen times for a sale: it is the bare function."""
 
 
 class RandomPool:

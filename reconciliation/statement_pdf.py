@@ -3,7 +3,8 @@
 Rules: a statement never changes, so neither do its bytes: the document carries the time at
 which the statement was made and no other, and numbers are text made from integers. Of the font
 only the glyphs of the day's statements are read again and again
-(:func:`statement_pdfs`): opening all of a Chinese font for each of a thousand merchants would take the night.
+(:func:`statement_pdfs`): opening all of a Chinese font for each of a thousand merchants would take
+the night.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

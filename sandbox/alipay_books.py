@@ -199,7 +199,7 @@ class AlipayBooks:
         store_id: str = "",
         terminal_id: str = "",
     ) -> Trade:
-        """A new trade, paid at once when ``pays_at_ms`` is ``now_ms``; raises :class:`BooksFull`."""
+        """A new trade, paid at once if ``pays_at_ms`` is ``now_ms``; raises :class:`BooksFull`."""
         self._make_room()
         serial = len(self._trades) + 1
         trade = Trade(

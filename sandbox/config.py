@@ -141,9 +141,9 @@ class SandboxConfig:
     ``max_orders`` bounds each channel's books: an order beyond it is refused (the
     books of money are never silently forgotten). ``fault_seed`` seeds the random
     source of faults and reordering. ``notify_factor`` divides the waits between attempts to
-    notify; ``notify_ca_file`` is trusted when merchants are reached over TLS. A channel whose section is ``None`` is not served.
-    Payers' apps are served if ``wallets_port`` is not ``None``; they open merchants' pages of
-    this machine and of the origins ``wallet_sites``.
+    notify; ``notify_ca_file`` is trusted when merchants are reached over TLS. A channel whose
+    section is ``None`` is not served. Payers' apps are served if ``wallets_port`` is not ``None``;
+    they open merchants' pages of this machine and of the origins ``wallet_sites``.
     """
 
     alipay: AlipaySandboxConfig

@@ -5,8 +5,8 @@ Rules (reference ``channels.md`` A1):
 * A serial number is ``md5hex(issuer + decimal serial)``, the issuer written
   ``CN=…,OU=…,O=…,C=CN`` (RDNs in reverse order, nothing escaped).
 * The root's is those of every certificate in its bundle that is signed with RSA
-  (``1.2.840.113549.1.1.*``), joined by ``_``. The bundle holds EC and SM2 certificates, one of which
-  cryptography cannot parse: it is skipped, for it is not signed with RSA either.
+  (``1.2.840.113549.1.1.*``), joined by ``_``. The bundle holds EC and SM2 certificates, one of
+  which cryptography cannot parse: it is skipped, for it is not signed with RSA either.
 * An answer names the certificate that verifies it (``alipay_cert_sn``); one that is not in
   the account's bundle verifies nothing.
 """

@@ -3,7 +3,8 @@
 Rules (reference ``pos_protocol.md`` §4): a block is ``0``, the PIN's length, the PIN
 and ``F`` filler, XOR four zeros and the 12 rightmost digits of the PAN without its
 check digit. A card's clear PIN exists inside one call only: it is in no result, no error and
-no log; an operator's is handed to whoever compares it with its hash, and to nobody else. Single-DES and SM4 terminals are the gateway's policy, not this file's.
+no log; an operator's is handed to whoever compares it with its hash, and to nobody else. Single-DES
+and SM4 terminals are the gateway's policy, not this file's.
 """
 
 import hmac

@@ -256,7 +256,7 @@ class DetailReader:
         self._agrees = True
 
     def _compare(self, beside: SummaryReader) -> None:
-        """The summary's grand total against the rows; amount and fee are net or of payments alone."""
+        """The summary's grand total against the rows; amount and fee: net, or of payments alone."""
         for _ in beside:
             pass
         sums, whole = self._sums.totals(footer_agrees=True), beside.totals()

@@ -8,8 +8,8 @@ Rules (reference ``channels.md`` A5):
 * ``app_id``, and ``seller_id`` where the account has one, must be ours; the gateway
   compares order, amount and currency.
 * ``TRADE_SUCCESS`` beside a refund's mark (``out_biz_no``, ``gmt_refund``, a ``refund_fee``
-  that is not zero) tells of the refund ``out_biz_no``, never of a payment. Its ``refund_fee`` is the sum of
-  all refunds, so that the amount of this one is asked for first.
+  that is not zero) tells of the refund ``out_biz_no``, never of a payment. Its ``refund_fee`` is
+  the sum of all refunds, so that the amount of this one is asked for first.
 * Paid without an amount that can be read is asked about first. ``TRADE_CLOSED`` proves
   nothing by itself, here as in a query.
 * A refund under the order's own number is how an undo was made good (``adapter.py``), and one

@@ -2,7 +2,8 @@
 
 Rules: see ``codes.py``. Every constant of the vendor's error models of these three methods
 (``AlipayTradePayErrorResponseModel`` and its like, OpenAPI document of 2024-08-21) is here;
-what speaks of an earlier trade of the same number, or of what comes after a payment, is asked about.
+what speaks of an earlier trade of the same number, or of what comes after a payment, is asked
+about.
 """
 
 from typing import Final

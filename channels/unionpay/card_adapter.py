@@ -7,11 +7,16 @@ Rules:
   refund is sent again under its number: a host that keeps its answers says the same, one that
   does not says 94 (duplicate), which stays ``UNKNOWN`` until a person has looked. An advice (an
   offline sale, an adjustment, a tip) is sent again too, and never undone: it has no 0400.
-* Whatever happens after bytes were queued is ``UNKNOWN``; what happens before is ``NOT_SENT``, but
-  for a PIN block that cannot be read (``DECLINED``: the terminal's fault), a refund that cannot be
-  written or is none of ours (``DECLINED``, ``CONFIGURATION``; ``UNKNOWN`` if repeated, for it may
-  have been sent under other settings), and an undo: ``UNKNOWN``, or ``DECLINED`` for an advice or
-  another terminal's number, which can never be undone here.
+* Whatever happens after bytes were queued is ``UNKNOWN``. What happens before is ``NOT_SENT``,
+  but for these:
+
+  - a PIN block that cannot be read is ``DECLINED``: that is the terminal's;
+  - a refund that cannot be written, of a hold or of another terminal's number is ``DECLINED``
+    (``CONFIGURATION``): it can never be sent. Repeated it is ``UNKNOWN``: it may have been,
+    under other settings;
+  - an undo is ``UNKNOWN``, to be tried again; one of an advice or of another terminal's number is
+    ``DECLINED``: it can never be undone here.
+
 * An answer that comes after its time is told to who asked for late words; it is counted,
   and never dropped unread.
 """

@@ -238,7 +238,7 @@ class UnionPayQrChannel:
         return authorise_url(self._account, return_url, state)
 
     async def payer_of(self, code: str, mark: str = "") -> PayerAnswer:
-        """00/10: the payer behind a ``userAuthCode``, once; ``mark``: whichever bank's app it is."""
+        """00/10: the payer behind a ``userAuthCode``, once; ``mark``: which bank's app it is."""
         number, asked_ms, account = self._new_number(), self._now_ms(), self._account
         try:
             built = build_who_pays(code, number, account, asked_ms, mark)

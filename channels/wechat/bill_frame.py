@@ -6,7 +6,8 @@ Rules (reference ``channels.md`` B3):
   spreadsheet saves it; LF or CRLF. Each value of a row begins with a
   backtick, so values are cut at comma *and* backtick: what a shop writes may hold commas.
 * The first line without a backtick after the rows is the header of the sums; one line of sums
-  follows, and nothing after it but the commas of a spreadsheet. A file without them is cut; whoever reads it compares them.
+  follows, and nothing after it but the commas of a spreadsheet. A file without them is cut; whoever
+  reads it compares them.
 * APIv2 answers a refusal in XML where the file would be: that is no bill, and it says why.
 """
 

@@ -1,4 +1,7 @@
-"""The states of payments, refunds and checkouts, with their diagrams, from the tables that are the program."""
+"""The states of payments, refunds and checkouts, with their diagrams.
+
+They come from the tables that are the program.
+"""
 
 import enum
 from collections.abc import Mapping

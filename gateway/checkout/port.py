@@ -71,8 +71,8 @@ class CheckoutView:
     not, but a former one was; ``is_paid_twice``: one of his that was given up was paid all the
     same, and goes back.
     ``may_take_over``: that attempt is another's and was left alone for so long that a press has
-    it closed. ``version`` rises with every change. ``decline`` is why the last attempt was not paid, or
-    why the checkout is over.
+    it closed. ``version`` rises with every change. ``decline`` is why the last attempt was not
+    paid, or why the checkout is over.
     """
 
     checkout_id: str

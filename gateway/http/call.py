@@ -16,8 +16,8 @@ class ApiRequest:
     """A request as it came, nothing of it decoded.
 
     ``raw_path`` is path and query exactly as they were signed. ``headers`` are looked up
-    by ``Authorization``, ``Content-Type``, ``Content-Encoding`` and ``Last-Event-ID``: a case-insensitive
-    mapping, or one that writes them so.
+    by ``Authorization``, ``Content-Type``, ``Content-Encoding`` and ``Last-Event-ID``: a
+    case-insensitive mapping, or one that writes them so.
     """
 
     method: str

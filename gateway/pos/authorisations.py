@@ -2,10 +2,10 @@
 
 Rules:
 
-* A pre-authorisation (an additional one as well) is a payment that rests authorized: the money is held and nothing is booked. A completion is a payment
-  of its own that takes its money from the hold, whole or a part, once: if it fails, is
-  closed or reversed, the hold may be completed again; once it succeeded the hold is spent,
-  also when the completion was voided or refunded later.
+* A pre-authorisation (an additional one as well) is a payment that rests authorized: the money is
+  held and nothing is booked. A completion is a payment of its own that takes its money from the
+  hold, whole or a part, once: if it fails, is closed or reversed, the hold may be completed again;
+  once it succeeded the hold is spent, also when the completion was voided or refunded later.
 * A hold is found by this terminal and F61. 25 no such hold, or one that is gone or taken;
   14 another card; 61 more than is held; 64 a void of another amount; 22 older than thirty
   days, not known yet, or (for a void) completed.

@@ -144,7 +144,7 @@ class PosDoor:
         return handler
 
     async def _check_again(self, exchange: Exchange) -> None:
-        """Refuse (77 not signed in or another batch, A0 wrong MAC), unless the store knows better."""
+        """Refuse (77 not signed in or another batch, A0 wrong MAC) unless the store knows more."""
         message = exchange.message
         self._directory.terminal_doubted(message.text(42), message.text(41))
         exchange.known = await self._known(message)

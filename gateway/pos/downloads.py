@@ -63,7 +63,7 @@ class Downloads:
         announces: bool,
         asks_status: bool,
     ) -> None:
-        """``announces``: terminals are told to fetch what is new; ``asks_status``: to tell theirs."""
+        """``announces``: terminals are told to fetch the new; ``asks_status``: to tell theirs."""
         self._catalogue = catalogue
         self._store = store
         self._clock = clock

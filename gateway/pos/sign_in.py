@@ -54,8 +54,8 @@ class SignIn:
         """New keys, durable before the terminal hears of them.
 
         Raises:
-            RefusedError: 97 unknown by now; 40 for a scheme that is not open, 57 for one that is not this
-                terminal's (a downgrade).
+            RefusedError: 97 unknown by now; 40 for a scheme that is not open, 57 for one that is
+                not this terminal's (a downgrade).
         """
         message = exchange.message
         exchange.known = await self._as_stored(exchange)

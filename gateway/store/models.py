@@ -1,6 +1,4 @@
-"""The schema, as Tortoise models: payments and what is nearest to them.
-
-The migrations are generated from this file and the other ``*_models.py`` (``migrate.MODELS``).
+"""The schema, as Tortoise models; migrations are made from these and the other ``*_models.py``.
 
 Rules:
 
@@ -14,15 +12,10 @@ Rules:
 * There are no foreign keys. On the hot path a child row is written by the very
   statement that inserts or moves its payment, and a check per row would cost more
   than the row; merchants are never deleted, so provisioning looks before it writes.
-* ``attempts``, ``payment_events``, ``refund_events``, ``postings``, ``ledger_entries``,
-  ``case_decisions``, ``batch_lines``, ``batch_differences``, ``completions``,
-  ``difference_decisions``, ``merchant_rates``, ``statements``, ``archives`` and
-  ``archived_subjects`` are history: triggers refuse UPDATE and DELETE (each table's
-  ``_APPEND_ONLY`` in ``migrations/``); of ``notices`` they let only what became of them
-  change. The one exception is 0011's: what an archive's record covers of
-  ``payment_events``, ``refund_events`` and ``notices`` may be deleted.
-* What is still to be done rests in ``jobs``, which a finished payment has left, so that
-  it stays small.
+* What a migration names in ``_APPEND_ONLY`` is history: triggers refuse UPDATE and DELETE.
+  Of ``notices`` only what became of them may change. What an archive's record covers of
+  ``payment_events``, ``refund_events`` and ``notices`` may be deleted (0011), nothing else.
+* What is still to be done rests in ``jobs``, which a finished payment has left: it stays small.
 * A column that came later has a default in the database: a process of the release
   before still writes rows without it while the processes are replaced one by one.
 * ``generated`` ids are there because Tortoise wants a key; nothing looks a row up by

@@ -116,7 +116,7 @@ claimed AS MATERIALIZED (
 )
 SELECT id FROM won
 """
-"""The end of every statement that claims: of those ``asked``, what hangs on whose payment ``won``."""
+"""Ends every statement that claims: of those ``asked``, what hangs on whose payment ``won``."""
 
 CLAIM: Final = f"""
 WITH asked AS MATERIALIZED (
@@ -201,7 +201,7 @@ MOVED: Final = f"""
   ORDER BY id
 )
 """
-"""Moves every payment that is ``asked``, with what hangs on its move; ``moved`` are those that did."""
+"""Moves every payment ``asked``, with what hangs on its move; ``moved`` are those that did."""
 
 ADVANCE: Final = f"""
 WITH asked AS MATERIALIZED (

@@ -1,4 +1,4 @@
-"""A shop's counter for the tests: printed codes, live codes, and what the till and the channel hear."""
+"""A shop's counter for the tests: printed codes, live codes, what till and channel hear."""
 
 import secrets
 import sqlite3

@@ -194,7 +194,7 @@ async def test_an_app_says_cancelled_and_the_money_came(
 async def test_an_order_expires_while_its_box_is_open(
     running: Running, phones: PhoneShop, counter: Counter, key: str
 ) -> None:
-    """The channel's order is closed, the wallet refuses, page and till say so; nothing is charged."""
+    """The channel's order is closed, the wallet refuses, page and till say so, uncharged."""
     before = await counter.charged()
     payment = await counter.live(expires_in_s=60)
     phone = await phones.phone(APPS[key], language=LANGUAGES[key])
@@ -257,7 +257,7 @@ async def test_another_wallet_takes_over_what_was_given_up(
 async def test_both_wallets_manage_to_pay_one_order(
     running: Running, phones: PhoneShop, counter: Counter, first: str, second: str
 ) -> None:
-    """The first was closed at its channel and is paid all the same: that money goes back by itself."""
+    """The first was closed at its channel and is paid all the same: the money goes back itself."""
     before = await counter.charged()
     payment = await counter.live()
     code = payment["method"]["code"]
@@ -330,7 +330,7 @@ async def test_a_desktop_browser_is_told_which_apps_work(
 async def test_a_user_agent_alone_pays_nothing(
     running: Running, phones: PhoneShop, counter: Counter
 ) -> None:
-    """Whoever only claims to be WeChat finds no bridge, and is told; the till's order stays open."""
+    """Who only claims to be WeChat finds no bridge, and is told; the till's order stays open."""
     before = await counter.charged()
     payment = await counter.live()
     phone = await phones.phone(APPS["wechat"], bridge=False, language="en-GB")
@@ -438,7 +438,7 @@ async def test_a_keyboard_and_a_screen_reader_find_everything(
 async def test_a_person_walks_it_in_a_desktop_browser(
     running: Running, phones: PhoneShop, counter: Counter
 ) -> None:
-    """What ``posgate demo`` prints: the choice of an app, its in-app browser, and our page in it."""
+    """What ``posgate demo`` prints: the choice of an app, its browser, and our page in it."""
     key = "unionpay"  # the one with a page of its own; the bridges are in test_wallet_apps.py
     payment = await counter.live()
     desktop = await phones.phone(None, language="en-GB")

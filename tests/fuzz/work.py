@@ -13,7 +13,7 @@ from tests.fuzz.chunk import Stuck, Tally, run_chunk
 from tests.fuzz.server import the_server
 
 OWN_S: Final = 60.0
-"""For a whole chunk, which takes half a second of a processor: what computes this long never ends."""
+"""For a whole chunk, half a second of a processor: what computes this long never ends."""
 WATCHDOG_S: Final = 900.0
 """The same by the clock on the wall, for what waits: a busy machine may give a chunk little."""
 Job = tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""Who follows payments hears every change, wherever it was committed, and costs a bounded amount."""
+"""Who follows payments hears every change, wherever it was committed, at a bounded cost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -81,7 +81,7 @@ async def test_orders_that_could_not_be_written_say_nothing_of_the_channel(guard
 
 
 async def test_nor_do_they_say_that_a_channel_which_was_away_is_back(guard: Guard) -> None:
-    """They are no answer: a wallet that is away stays closed, and its failures in a row count on."""
+    """They are no answer: a wallet that is away stays closed, its failures in a row count on."""
     wallet = Wallet(UNSENT)
     codes = GuardedCodes(wallet, guard)
     for order in (UNSENT, UNWRITABLE, UNSENT):

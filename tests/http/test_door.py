@@ -260,6 +260,6 @@ def test_the_door_needs_no_aiohttp() -> None:
 
 
 def test_a_start_without_pages_loads_nothing_that_draws_them() -> None:
-    """Jinja2 and segno are a tenth of a second of every start: who has no page has no use for it."""
+    """Jinja2 and segno are a tenth of a second of every start: no use to who has no page."""
     program = "import sys, gateway.bootstrap; sys.exit(bool({'jinja2', 'segno', 'fpdf'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -120,7 +120,7 @@ async def test_a_long_poll_answers_when_the_payment_moves(standing: Running) -> 
 
 @module_loop
 async def test_a_long_poll_of_a_store_misses_nothing(standing: Running) -> None:
-    """It waits for the first, goes on after what it heard, and hears at once what came meanwhile."""
+    """It waits for the first, goes on after what it heard, hears at once what came meanwhile."""
     api, path = standing.api, "/v1/stores/polled/events"
     first = (await api.call("GET", f"{path}?wait_s=5")).json
     assert (first["events"], type(first["last_event_id"])) == ([], int)

@@ -1,4 +1,4 @@
-"""A surplus goes back through the real adapter of a running gateway, once, and the shop is told nothing."""
+"""A surplus goes back through a running gateway's adapter, once, and the shop hears nothing."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""UnionPay QR at a running gateway before the simulated UnionPay: every end, and the books agree."""
+"""UnionPay QR at a running gateway before the simulated UnionPay: every end; books agree."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

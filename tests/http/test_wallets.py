@@ -1,4 +1,4 @@
-"""The sandbox's wallets before a gateway's own adapters: whoever signs, types and pays, and who not.
+"""The sandbox's wallets before a gateway's own adapters: who signs, types and pays, who not.
 
 One installation for the file; each test has phones and orders of its own.
 """

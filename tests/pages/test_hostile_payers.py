@@ -261,7 +261,7 @@ async def test_api10_what_the_wallet_sends_back_is_not_believed(shop: Shop) -> N
 
 
 async def test_an_invented_user_agent_authorises_nothing(shop: Shop) -> None:
-    """Another wallet's name sends the browser to that wallet's log-in, and the payer is forgotten."""
+    """Another wallet's name sends the browser to that one's log-in, and the payer is forgotten."""
     browser = shop.browser("wechat")
     form = await browser.log_in()
     browser.wallet = "alipay"

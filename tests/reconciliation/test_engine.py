@@ -191,7 +191,7 @@ def test_both_sides_are_loaded_at_once_and_the_bills_fault_is_told_first(tmp_pat
 def test_what_waits_goes_in_and_out_in_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bill that names nothing of a day leaves all of it to wait, and no page holds more than it may."""
+    """A bill that names nothing of a day leaves all of it to wait, in pages of bounded size."""
     monkeypatch.setattr(engine_rows, "PAGE", 3)
     monkeypatch.setattr(engine_module, "_ORDERS_AT_ONCE", 4)
     entries = [ours(f"N{number}") for number in range(20)]

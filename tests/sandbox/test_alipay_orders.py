@@ -110,7 +110,7 @@ async def test_a_code_is_scanned_and_paid(
 
 
 async def test_it_is_told_until_it_is_taken(sdk: Call, sandbox: RunningSandbox, shop: Shop) -> None:
-    """4 minutes, by the factor of 60 4 seconds, after the first attempt; never after ``success``."""
+    """4 minutes (by the factor of 60, 4 seconds) after the first attempt; never after success."""
     shop.answers = ["fail"]
     await sdk(
         AlipayTradePayRequest,

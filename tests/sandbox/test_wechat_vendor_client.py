@@ -222,7 +222,7 @@ async def test_notifications(running: Running, mode: str) -> None:
 
 
 async def test_mutual_tls(running: Running) -> None:
-    """APIv2's reversal with the merchant's certificate; 400 without; no handshake with a stranger's."""
+    """APIv2's reversal with the merchant's certificate; 400 without; no handshake with another."""
     values = {"appid": APPID, "mch_id": MCHID, "nonce_str": "n", "out_trade_no": "SDK00041"}
     body = write_xml({**values, "sign": sign_v2(values, API_V2_KEY, "MD5")})
     trust = ssl.create_default_context(cafile=str(running.folder / "ca.pem"))

@@ -15,7 +15,7 @@ from tests.support.gateway import OTHER_MERCHANT_NO, Place, Running
 
 @dataclass(frozen=True)
 class Shop:
-    """A gateway and the ``channel`` that its other merchant is at; ``codes``: a payer's, by scenario."""
+    """A gateway and the ``channel`` of its other merchant; ``codes``: a payer's, by scenario."""
 
     gateway: Running
     sandbox: RunningSandbox

@@ -2,8 +2,8 @@
 
 Rules: total over the checkout's states. "Paid" is said to whoever's attempt paid; to
 everybody else it is "already paid", but to a payer whose own attempt was given up and paid
-all the same: that money is on its way back, and he is told so. What is being asked or undone is "still asking",
-never "failed".
+all the same: that money is on its way back, and he is told so. What is being asked or undone is
+"still asking", never "failed".
 """
 
 from typing import assert_never

@@ -84,7 +84,7 @@ def cookie_of(header: str) -> str:
 
 
 def set_cookie(code_id: str, value: str, max_age_s: int) -> str:
-    """Sent back to this code's pages alone, never read by a script, never from another site's form."""
+    """Sent back to this code's pages alone, never read by a script, never from another's form."""
     return (
         f"{COOKIE}={value}; Path=/q/{code_id}; Max-Age={max_age_s}; HttpOnly; Secure; SameSite=Lax"
     )

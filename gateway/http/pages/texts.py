@@ -2,7 +2,8 @@
 
 Rules: short, plain, and true at that moment: nothing says "failed" before the channel has
 said so, and what is not known is called so: a page that could not look at an order (too busy,
-without its session) does not say that nothing was charged. Each state of a page has a head and a sentence.
+without its session) does not say that nothing was charged. Each state of a page has a head and a
+sentence.
 """
 
 import enum

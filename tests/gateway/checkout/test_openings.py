@@ -87,7 +87,7 @@ async def test_a_press_is_one_order_whatever_the_browser_says_the_second_time(ca
 
 @pytest.mark.parametrize("url", ["https://shop.example/paid", ""])
 async def test_a_printed_codes_payment_is_told_where_its_code_says(cafe: Cafe, url: str) -> None:
-    """One sequence, with its refund, at the address of the press; and nobody where there is none."""
+    """One sequence, with its refund, at the address of the press; nobody where there is none."""
     view = await cafe.checkouts.press(replace(PRESS, notify_url=url))
     again = replace(PRESS, notify_url="https://shop.example/changed-meanwhile")
     assert (await cafe.checkouts.press(again)).checkout_id == view.checkout_id

@@ -172,7 +172,7 @@ async def test_an_mti_that_nobody_uses(house: House, till: ForeignTerminal, mti:
 async def test_the_header_and_tpdu_of_each_message_come_back(
     house: House, till: ForeignTerminal
 ) -> None:
-    """The TPDU's addresses change places, the header is repeated, for refusals too; the host's instruction is in it."""
+    """TPDU: addresses change places. Header: repeated, with an instruction. Refusals have both."""
     answer = await till.ask("0820", till.echo())
     assert answer.raw[:11] == bytes.fromhex("6012340003" + HEADER)
     refused = await till.ask("0200", till.card_sale(CARD.pan), spoil_mac=True)

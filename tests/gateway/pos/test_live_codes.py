@@ -1,4 +1,4 @@
-"""A terminal that shows a code: asked for, renewed, paid by whatever wallet, told and asked about."""
+"""A terminal that shows a code: asked for, renewed, paid by any wallet, told and asked about."""
 
 from collections.abc import AsyncIterator
 

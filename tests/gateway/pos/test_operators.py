@@ -1,4 +1,4 @@
-"""An operator lets a terminal's payment through: by an encrypted PIN, tried a bounded number of times."""
+"""An operator lets a terminal's payment through: by an encrypted PIN, tried a few times only."""
 
 import pytest
 
