@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BREAKER_STATES: Final = ("closed", "half_open", "open")
 _MOST_CODES: Final = 256
-"""Pairs of door and code; the codes of the dialect and of HTTP are fewer than half of that."""
+"""Pairs of door and code; the real ones are fewer than half of that."""
 _OTHER: Final = "other"
 _BOUNDS: Final = (*(str(bound) for bound in _SECONDS), "+Inf")
 
