@@ -1,8 +1,8 @@
 """Orders of the payer at Alipay behind their ports: live codes, pages in the wallet, faces.
 
 Rules: as the adapter's. What could not be written or sent is ``NOT_SENT`` for an order; the
-payer's authorisation and a face carry no money, so anything that is no answer is ``UNKNOWN``. A face is an ability of the adapter; no door offers
-it yet.
+payer's authorisation and a face carry no money, so anything that is no answer is ``UNKNOWN``.
+A face is an ability of the adapter; no door offers it yet.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,8 @@ Rules:
   host (``card_settlement.py``). A day has 27 batches of 999,999 traces, and the days
   come round after 101 years.
 * A day that has used all of its numbers sells no more by this account: the next one would be
-  the next day's first, and sent twice. Another account, with a terminal number of its own, has its own.
+  the next day's first, and sent twice. Another account, with a terminal number of its own, has
+  its own.
 * A new day's numbers are used as soon as its first block is reserved; until then the
   last ones of the day before are, for no sale waits for midnight.
 """

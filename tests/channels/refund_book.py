@@ -1,4 +1,4 @@
-"""What every rig of refunds keeps: the paid order, what went back of it, how many answers get lost."""
+"""What every rig of refunds keeps: the paid order, what went back of it, and what got lost."""
 
 from channels.port import AnswerLost, Channel, PaymentRef, RefundRequest, Refunds, refunds_of
 

@@ -43,7 +43,7 @@ class SlowHost(FakeChannel):
 
 
 async def crossed(house: House, host: SlowHost, word: Answer, **what: Any) -> Payment:
-    """Its undo finds nothing; then the host takes the money, and its yes is heard before the undo's answer."""
+    """Its undo finds nothing; the host takes the money, and its yes is heard before the undo's."""
     live = await house.begun(**what)
     await house.payments.run(live)
     await eventually(lambda: "cancel" in host.calls)
