@@ -4,8 +4,7 @@ Rules:
 
 * Live refunds and recovered ones take the same path.
 * One channel number serves every repeat. What may have been sent is asked about before
-  it is sent again, and a "no" is believed only once the channel says that it knows no
-  such refund: one sent before may have been paid out unheard.
+  it is sent again, and its answer is believed by the rules of ``refund_answers.py``.
 * What is over is never sent again, whoever ended it.
 * Every move is compare-and-set, on the refund and on its payment; one that lost is
   computed again from what the store holds.
@@ -36,6 +35,7 @@ from gateway.booking import LEASE_MARGIN_S
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
+from gateway.refund_answers import believed, contradiction
 from gateway.routes import Routes
 from gateway.settlement import GONE_ACCOUNT_S, pause_for_age, reference
 from gateway.store.port import Job, JobKind, RefundAdvance, Store
@@ -204,16 +204,13 @@ class RefundSettlement:
         )
 
     async def _send(self, work: RefundWork) -> RefundAnswer:
-        """Send it; a "no" is believed once the channel knows no such refund."""
+        """Send it, or send it again under its number."""
         before, work.may_be_sent = work.may_be_sent, True
         work.request = replace(work.request, repeated=before)
         answer = await self._call(work, "refund")
         if answer.verdict is Verdict.NOT_SENT:
             work.may_be_sent = before
-        elif answer.verdict is Verdict.DECLINED:
-            asked = await self._call(work, "query_refund")
-            return answer if asked.not_found else asked
-        return answer
+        return await believed(answer, lambda: self._call(work, "query_refund"))
 
     async def _ask(self, work: RefundWork) -> RefundAnswer:
         """Ask what became of it; what the channel does not know is sent again."""
@@ -254,7 +251,7 @@ class RefundSettlement:
                 detail=answer.channel_message,
                 advice=answer.advice.value if answer.advice is not None else None,
             )
-        if answer.verdict is Verdict.SUCCEEDED and (wrong := _contradiction(work.request, answer)):
+        if wrong := contradiction(work.request, answer):
             work.refund = await self._park(work.refund, wrong)
             return
         happened = RefundHappened(
@@ -352,15 +349,6 @@ def _request(refund: Refund, payment: Payment) -> RefundRequest:
         reason=order.reason,
         created_at_ms=order.created_at_ms,
     )
-
-
-def _contradiction(request: RefundRequest, answer: RefundAnswer) -> str:
-    """What in the channel's words does not fit the refund; ``""`` when all does."""
-    if answer.amount_fen is not None and answer.amount_fen != request.amount_fen:
-        return "refund_amount_mismatch"
-    if answer.refund_no and answer.refund_no != request.refund_no:
-        return "refund_number_mismatch"
-    return ""
 
 
 def _event(verdict: Verdict) -> RefundEvent:

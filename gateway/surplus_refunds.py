@@ -8,7 +8,7 @@ Rules:
   it leaves both.
 * Persisted, sent, persisted. The refund's number is written down before the first byte leaves
   and serves every repeat; what may have been sent is asked about before it is sent again, and
-  a "no" is believed only once the channel knows no such refund.
+  its answer is believed by the rules of ``refund_answers.py``.
 * Every step is repeatable under the approval's own number: whoever comes after a process that
   died does what is left, once. Two at once send under one number.
 * Silence ends nothing: it stays approved and is asked about at the next look. A definitive "no"
@@ -31,6 +31,7 @@ from domain.ledger import Posting
 from domain.payment import Payment
 from gateway.differences import BY_ITSELF, Differences
 from gateway.logs import Log
+from gateway.refund_answers import believed, contradiction
 from gateway.routes import Routes
 from gateway.settlement import reference
 from gateway.store.port import LedgerEntry, Store
@@ -106,7 +107,7 @@ class SurplusRefunds:
         answer = await self._called(work.ability.query_refund, request)
         told = await self._booked(kept, request, answer)
         says = {Verdict.SUCCEEDED: SurplusState.SUCCEEDED, Verdict.DECLINED: SurplusState.FAILED}
-        return told.state is says.get(answer.verdict) and not _contradiction(request, answer)
+        return told.state is says.get(answer.verdict) and not contradiction(request, answer)
 
     async def _close_with_earlier(self, one: StoredDifference, kept: SurplusRefund) -> bool:
         if kept.state is not SurplusState.SUCCEEDED:
@@ -167,7 +168,7 @@ class SurplusRefunds:
     async def _booked(
         self, kept: SurplusRefund, request: RefundRequest, answer: RefundAnswer
     ) -> SurplusRefund:
-        if wrong := _contradiction(request, answer):
+        if wrong := contradiction(request, answer):
             self._log.error("refund of a surplus needs eyes", refund_id=kept.id, reason=wrong)
             return kept
         match answer.verdict:
@@ -197,10 +198,7 @@ class SurplusRefunds:
             if not asked.not_found:
                 return asked
         answer = await self._called(ability.refund, replace(request, repeated=may_be_sent))
-        if answer.verdict is Verdict.DECLINED:
-            asked = await self._called(ability.query_refund, request)
-            return answer if asked.not_found else asked
-        return answer
+        return await believed(answer, lambda: self._called(ability.query_refund, request))
 
     async def _called(
         self, call: Callable[[RefundRequest], Awaitable[RefundAnswer]], request: RefundRequest
@@ -266,14 +264,3 @@ class _Work:
 
 def _taken_in(one: StoredDifference) -> Sequence[Posting]:
     return postings_of(one.found, Repair.REFUND, one.channel, one.account_id, one.currency)
-
-
-def _contradiction(request: RefundRequest, answer: RefundAnswer) -> str:
-    """What in a "yes" does not fit; ``""``: nothing."""
-    if answer.verdict is not Verdict.SUCCEEDED:
-        return ""
-    if answer.amount_fen is not None and answer.amount_fen != request.amount_fen:
-        return "refund_amount_mismatch"
-    if answer.refund_no and answer.refund_no != request.refund_no:
-        return "refund_number_mismatch"
-    return ""

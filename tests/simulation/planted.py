@@ -96,7 +96,7 @@ MUTANTS = (
         "a refund is retried under a new number",
         "gateway/refund_settlement.py",
         '        answer = await self._call(work, "refund")\n',
-        "        if repeated:\n"
+        "        if before:\n"
         "            import dataclasses\n"
         "            fresh = work.ability.new_refund_no()\n"
         "            work.request = dataclasses.replace(work.request, refund_no=fresh)\n"
