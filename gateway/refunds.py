@@ -139,20 +139,7 @@ class Refunds:
         reserved = reserve(payment, ask.amount_fen)
         if reserved is None:
             raise _refusal(payment)
-        order = RefundOrder(
-            id=self._ids.new("ref_"),
-            payment_id=payment.order.id,
-            merchant_no=payment.order.merchant_no,
-            merchant_refund_no=ask.merchant_refund_no,
-            fingerprint=ask.fingerprint,
-            amount_fen=ask.amount_fen,
-            currency=payment.order.currency,
-            reason=ask.reason,
-            channel=payment.order.channel,
-            account_id=payment.order.account_id,
-            channel_refund_no=ability.new_refund_no(),
-            created_at_ms=self._clock.now_ms(),
-        )
+        order = self._order(payment, ask, ability.new_refund_no())
         refund = Refund(order, RefundStanding(status=RefundStatus.SUBMITTED, version=1))
         after = Payment(payment.order, reserved)
         due_at_ms = self._settlement.lease_until_ms(channel)
@@ -166,8 +153,21 @@ class Refunds:
         It reserves nothing and nothing is sent. ``False`` when the number or the payment
         moved meanwhile: look again.
         """
-        now_ms = self._clock.now_ms()
-        order = RefundOrder(
+        order = self._order(payment, ask, self._ids.new())
+        standing = RefundStanding(
+            status=RefundStatus.FAILED,
+            version=1,
+            done_at_ms=order.created_at_ms,
+            decline=Decline(DeclineReason.CANCELLED),
+        )
+        seen = replace(payment.standing, version=payment.standing.version + 1)
+        claim = RefundClaim(
+            refund=Refund(order, standing), payment=Payment(payment.order, seen), due_at_ms=None
+        )
+        return await self._store.claim_refund(claim) is RefundClaimed.WON
+
+    def _order(self, payment: Payment, ask: RefundAsk, channel_refund_no: str) -> RefundOrder:
+        return RefundOrder(
             id=self._ids.new("ref_"),
             payment_id=payment.order.id,
             merchant_no=payment.order.merchant_no,
@@ -178,20 +178,9 @@ class Refunds:
             reason=ask.reason,
             channel=payment.order.channel,
             account_id=payment.order.account_id,
-            channel_refund_no=self._ids.new(),
-            created_at_ms=now_ms,
+            channel_refund_no=channel_refund_no,
+            created_at_ms=self._clock.now_ms(),
         )
-        standing = RefundStanding(
-            status=RefundStatus.FAILED,
-            version=1,
-            done_at_ms=now_ms,
-            decline=Decline(DeclineReason.CANCELLED),
-        )
-        seen = replace(payment.standing, version=payment.standing.version + 1)
-        claim = RefundClaim(
-            refund=Refund(order, standing), payment=Payment(payment.order, seen), due_at_ms=None
-        )
-        return await self._store.claim_refund(claim) is RefundClaimed.WON
 
     def _begin(
         self, refund: Refund, payment: Payment, channel: Channel, ability: RefundAbility

@@ -35,7 +35,6 @@ from domain.payment import (
     COMPLETION_METHOD,
     HOLD_METHOD,
     UNSETTLED,
-    Order,
     Payment,
     Status,
 )
@@ -47,6 +46,7 @@ from gateway.payments import Payments
 from gateway.pos.advising import Advising, NotKnownYet, is_final, taken
 from gateway.pos.exchange import Exchange
 from gateway.pos.originals import find_original
+from gateway.pos.refused_numbers import HOLD_VOID_METHOD, refused_order
 from gateway.pos.sales import DEADLINE_MARGIN_S, Sales, card_draft
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
@@ -63,8 +63,6 @@ from signing.keywrap import Sealer
 
 COMPLETION_DAYS: Final = 30
 """A hold that is older, by Beijing's calendar, is refused with 22 (reference §6)."""
-HOLD_VOID_METHOD: Final = "card_authorisation_void"
-"""The ``Order.method`` of a void's number: it began a release, and cannot be taken back."""
 _TOO_MUCH: Final = "61"
 _OTHER_AMOUNT: Final = "64"
 _USED: Final = "94"
@@ -229,7 +227,16 @@ class Authorisations:
                 await next_taking(self._store, hold.order.id)
             except Conflict as conflict:
                 raise taken(conflict, NOT_ALLOWED) from None
-            order = self._void_order(exchange, hold, fingerprint)
+            order = refused_order(
+                exchange,
+                exchange.order_key,
+                self._ids,
+                self._clock.now_ms(),
+                amount_fen=hold.order.amount_fen,
+                method=HOLD_VOID_METHOD,
+                fingerprint=fingerprint,
+                details_json=orjson.dumps({"hold": hold.order.id}).decode(),
+            )
             if await self._payments.refuse_beforehand(order):
                 return
             own = await self._own(exchange)
@@ -239,32 +246,6 @@ class Authorisations:
             raise RefusedError(NO_ORIGINAL, "a number that may never become a payment")
         if own.order.fingerprint != fingerprint:
             raise RefusedError(_USED, "this number was used with other content")
-
-    def _void_order(self, exchange: Exchange, hold: Payment, fingerprint: bytes) -> Order:
-        now_ms = self._clock.now_ms()
-        return Order(
-            id=self._ids.new("pay_"),
-            merchant_no=hold.order.merchant_no,
-            door="pos",
-            order_key=exchange.order_key,
-            fingerprint=fingerprint,
-            amount_fen=hold.order.amount_fen,
-            currency=hold.order.currency,
-            subject="",
-            method=HOLD_VOID_METHOD,
-            channel="",
-            account_id="",
-            channel_order_no="",
-            terminal_id=hold.order.terminal_id,
-            store_id="",
-            notify_url="",
-            pan_sealed=b"",
-            pan_token=b"",
-            metadata_json="",
-            details_json=orjson.dumps({"hold": hold.order.id}).decode(),
-            created_at_ms=now_ms,
-            till_deadline_ms=now_ms,
-        )
 
     async def _voided(self, exchange: Exchange, hold: Payment, fingerprint: bytes) -> bytes | None:
         """00 for what is released, kept first; silence for what is not known to be."""

@@ -21,10 +21,14 @@ from domain.payment import Payment, Status
 from domain.refund import Refund, RefundStatus
 from gateway.events.told import Seen, as_it_is
 from gateway.payments import Payments
-from gateway.pos.authorisations import HOLD_VOID_METHOD
 from gateway.pos.exchange import Exchange
 from gateway.pos.originals import key_of_voucher, named_original, original_key
-from gateway.pos.refused_numbers import REFUSED_METHOD, RETURN_METHOD, refused_order
+from gateway.pos.refused_numbers import (
+    HOLD_VOID_METHOD,
+    REFUSED_METHOD,
+    RETURN_METHOD,
+    refused_order,
+)
 from gateway.pos.translate import APPROVED, NO_ORIGINAL, RefusedError, response_code, stamped
 from gateway.store.port import Store, pos_refund_number
 from pos_protocol.fields.payment_status import PaymentState, PaymentStatus, build_payment_status

@@ -106,7 +106,7 @@ class LiveCodes:
     async def _use_up(self, exchange: Exchange, amount: int) -> None:
         """The same message, late or recorded, must open nothing and try no PIN again."""
         now_ms, key = self._clock.now_ms(), exchange.order_key
-        order = refused_order(exchange, key, self._ids, now_ms, amount)
+        order = refused_order(exchange, key, self._ids, now_ms, amount_fen=amount)
         await self._payments.refuse_beforehand(order)  # False: it is taken as it is
 
     async def _told(self, exchange: Exchange, order: Payment) -> bytes:

@@ -16,7 +16,6 @@ Rules:
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final, assert_never
 
 from domain.clock import Clock, beijing_texts
@@ -159,8 +158,14 @@ class Returns:
         merchant_no, key = exchange.known.merchant.merchant_no, exchange.order_key
         own = await self._store.payment_by_order(merchant_no, "pos", key)
         if own is None:
-            order = refused_order(exchange, key, self._ids, self._clock.now_ms())
-            order = replace(order, method=RETURN_METHOD, fingerprint=fingerprint)
+            order = refused_order(
+                exchange,
+                key,
+                self._ids,
+                self._clock.now_ms(),
+                method=RETURN_METHOD,
+                fingerprint=fingerprint,
+            )
             if await self._payments.refuse_beforehand(order):
                 return
             own = await self._store.payment_by_order(merchant_no, "pos", key)

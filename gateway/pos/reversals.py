@@ -21,9 +21,9 @@ from domain.ids import IdSource
 from domain.payment import Payment
 from gateway.holds import HOLD_TAKEN
 from gateway.payments import Payments
-from gateway.pos.authorisations import HOLD_VOID_METHOD, Authorisations
+from gateway.pos.authorisations import Authorisations
 from gateway.pos.exchange import Exchange
-from gateway.pos.refused_numbers import REFUSED_METHOD, refused_order
+from gateway.pos.refused_numbers import HOLD_VOID_METHOD, REFUSED_METHOD, refused_order
 from gateway.pos.returns import Returns
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
@@ -121,7 +121,7 @@ class Reversals:
     async def _remember(self, exchange: Exchange, amount: int, teller: Teller) -> bool:
         """Take the sale's number, closed, and keep the reply, in one commit."""
         now_ms = self._clock.now_ms()
-        order = refused_order(exchange, exchange.order_key, self._ids, now_ms, amount)
+        order = refused_order(exchange, exchange.order_key, self._ids, now_ms, amount_fen=amount)
         reply = teller.kept(self._done(order.id), now_ms)
         return await self._payments.refuse_beforehand(order, reply)
 

@@ -184,8 +184,14 @@ class Sales:
         or when the limits let it through.
         """
         now_ms = self._clock.now_ms()
-        order = refused_order(exchange, exchange.order_key, self._ids, now_ms, draft.amount_fen)
-        order = dataclasses.replace(order, fingerprint=draft.fingerprint)
+        order = refused_order(
+            exchange,
+            exchange.order_key,
+            self._ids,
+            now_ms,
+            amount_fen=draft.amount_fen,
+            fingerprint=draft.fingerprint,
+        )
         reply = teller.kept(stamped(now_ms, f39_of_error(refusal), order.id[-12:]), now_ms)
         if not await self._payments.refuse_beforehand(order, reply):
             # another copy of it is being sold just now: nobody may be told no

@@ -101,6 +101,17 @@ async def test_a_reversal_that_comes_before_its_sale(
     assert (await till.ask("0200", till_again))["39"] == "00"
 
 
+async def test_a_number_that_is_only_taken_has_none_at_a_channel(
+    house: House, till: ForeignTerminal
+) -> None:
+    """It was never there: its merchant is shown no number to ask the channel about."""
+    for _ in range(2):
+        sale = sale_of(till, "card")
+        assert (await till.ask("0400", till.reversal(sale)))["39"] == "00"
+        taken = await house.begun(till, sale["11"])
+        assert (taken.standing.status, taken.order.channel_order_no) == (Status.CLOSED, "")
+
+
 @pytest.mark.parametrize("method", ["card", "code"])
 async def test_a_reversal_while_its_sale_is_in_flight(
     house: House, till: ForeignTerminal, method: str
