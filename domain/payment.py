@@ -246,6 +246,9 @@ RESTING: Final = FINAL | {_S.AUTHORIZED}
 UNSETTLED: Final = frozenset({_S.SUBMITTED, _S.PENDING, _S.UNKNOWN, _S.REVERSING})
 """Recovery owns these until the channel has answered."""
 
+UNDECIDED: Final = UNSETTLED - {_S.REVERSING}
+"""The channel has not answered and no undo has begun: it may still be paid."""
+
 HOLD_METHOD: Final = "card_authorisation"
 """The ``Order.method`` of a hold."""
 COMPLETION_METHOD: Final = "card_completion"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pos_protocol.message import Message
-from pos_protocol.response_codes import REVERSAL_DONE
+from pos_protocol.response_codes import MAC_ERROR, REVERSAL_DONE, TIMED_OUT
 
-NO_ANSWER: Final = "98"
-BAD_MAC: Final = "A0"
+NO_ANSWER: Final = TIMED_OUT
+BAD_MAC: Final = MAC_ERROR
 OTHER_FAULT: Final = "06"
 
 

@@ -101,9 +101,29 @@ RESPONSE_CODES: Final[Mapping[str, ResponseCode]] = MappingProxyType(
 
 APPROVED: Final = "00"
 PARTIALLY_APPROVED: Final = "10"
-SIGN_IN_AGAIN: Final = frozenset({"77", "99", "A0"})
+INVALID_TRANSACTION: Final = "12"
+INVALID_AMOUNT: Final = "13"
+INVALID_CARD: Final = "14"
+NOT_ALLOWED: Final = "22"
+NO_ORIGINAL: Final = "25"
+FORMAT_ERROR: Final = "30"
+NOT_SUPPORTED: Final = "40"
+NOT_PERMITTED: Final = "57"
+OVER_LIMIT: Final = "61"
+OTHER_AMOUNT: Final = "64"
+NOT_SIGNED_IN: Final = "77"
+"""Or in another batch."""
+ISSUER_UNAVAILABLE: Final = "91"
+DUPLICATE: Final = "94"
+SYSTEM_FAULT: Final = "96"
+UNKNOWN_TERMINAL: Final = "97"
+TIMED_OUT: Final = "98"
+PIN_BLOCK_ERROR: Final = "99"
+MAC_ERROR: Final = "A0"
+SECURITY_FAILED: Final = "A7"
+SIGN_IN_AGAIN: Final = frozenset({NOT_SIGNED_IN, PIN_BLOCK_ERROR, MAC_ERROR})
 """After these a terminal signs in before its next transaction (§6)."""
-REVERSAL_DONE: Final = frozenset({"00", "12", "25"})
+REVERSAL_DONE: Final = frozenset({APPROVED, INVALID_TRANSACTION, NO_ORIGINAL})
 """What ends a reversal when a 0410 says it (§6)."""
 
 

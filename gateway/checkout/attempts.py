@@ -36,7 +36,7 @@ from domain.checkout import (
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import ChannelDown, Conflict, NotFound
-from domain.payment import UNSETTLED, Order, Payment, Status
+from domain.payment import UNDECIDED, Order, Payment, Status
 from gateway.booking import LEASE_MARGIN_S
 from gateway.checkout.bounds import CheckoutBounds
 from gateway.checkout.desk import Desk
@@ -220,8 +220,8 @@ class Attempts:
 
     async def _again(self, attempt: Payment, payer: Payer) -> Made:
         """Make an order again that may still be paid, where it was made."""
-        route, status = self._desk.account(attempt.order.account_id), attempt.standing.status
-        if route is None or status not in UNSETTLED or status is Status.REVERSING:
+        route = self._desk.account(attempt.order.account_id)
+        if route is None or attempt.standing.status not in UNDECIDED:
             return Made(attempt, NOT_MADE)
 
         async def make() -> OrderAnswer:

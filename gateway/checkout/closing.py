@@ -16,7 +16,7 @@ from domain.checkout import OPEN, CheckoutStatus
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Unavailable
-from domain.payment import UNSETTLED, Event, Payment, Status
+from domain.payment import UNDECIDED, Event, Payment, Status
 from gateway.checkout.bounds import CheckoutBounds
 from gateway.checkout.desk import Desk
 from gateway.checkout.following import Found, closing_move
@@ -129,7 +129,7 @@ class Closing:
             return
         due_at_ms = checkout.expires_at_ms
         if self._clock.now_ms() >= due_at_ms:
-            if attempt is None or not _may_be_paid(attempt):
+            if attempt is None or attempt.standing.status not in UNDECIDED:
                 if await self._close(found, Event.GIVE_UP, _NOT_IN_TIME):
                     return
                 due_at_ms = self._clock.now_ms()
@@ -141,10 +141,5 @@ class Closing:
         )
 
 
-def _may_be_paid(attempt: Payment) -> bool:
-    status = attempt.standing.status
-    return status in UNSETTLED and status is not Status.REVERSING
-
-
 def _is_undoable(attempt: Payment) -> bool:
-    return _may_be_paid(attempt) or attempt.standing.status is Status.SUCCEEDED
+    return attempt.standing.status in UNDECIDED or attempt.standing.status is Status.SUCCEEDED

@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from channels.port import Channel
 from domain.checkout import is_attempt
 from domain.decline import Decline, DeclineReason
-from domain.payment import UNSETTLED, Event, Order, Payment, Status
+from domain.payment import UNDECIDED, Event, Order, Payment, Status
 from gateway.live import Live, is_settled
 from gateway.settlement import Settlement, pause_for_age
 
@@ -69,8 +69,7 @@ class PayerSettlement(Settlement):
         What is not ended here (the channel is away) is given back to recovery.
         """
         await self.ask_once(live, channel)
-        standing = live.payment.standing
-        if standing.status in UNSETTLED and standing.status is not Status.REVERSING:
+        if live.payment.standing.status in UNDECIDED:
             await self.begin_undo(live, channel, Event.GIVE_UP, why)
         await self.settle(live, at_once=False)
 

@@ -20,6 +20,7 @@ from gateway.live import is_over
 from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
+from gateway.pos.originals import NotKnownYet
 from gateway.pos.sales import DEADLINE_MARGIN_S
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import RefusedError
@@ -28,10 +29,6 @@ from signing.keywrap import Sealer
 
 DraftOf = Callable[[Exchange], Awaitable[Draft]]
 """Makes the payment of a message, or raises what keeps it from being one."""
-
-
-class NotKnownYet(RefusedError):
-    """What is asked may become possible: nothing to refuse an advice for."""
 
 
 class Advising:

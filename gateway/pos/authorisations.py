@@ -34,7 +34,6 @@ from domain.ids import IdSource
 from domain.payment import (
     COMPLETION_METHOD,
     HOLD_METHOD,
-    UNSETTLED,
     Payment,
     Status,
 )
@@ -43,29 +42,26 @@ from gateway.holds import next_taking
 from gateway.live import is_over
 from gateway.logs import Log
 from gateway.payments import Payments
-from gateway.pos.advising import Advising, NotKnownYet, is_final, taken
+from gateway.pos.advising import Advising, is_final, taken
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import find_original
+from gateway.pos.originals import find_original, refuse_unless
 from gateway.pos.refused_numbers import HOLD_VOID_METHOD, refused_order
 from gateway.pos.sales import DEADLINE_MARGIN_S, Sales, card_draft
 from gateway.pos.teller import KeptReplies, Teller
-from gateway.pos.translate import (
+from gateway.pos.translate import RefusedError, amount_fen, fingerprint_text, stamped
+from gateway.store.port import PaymentStore, TakenHold
+from pos_protocol.response_codes import (
     APPROVED,
+    DUPLICATE,
     NO_ORIGINAL,
     NOT_ALLOWED,
-    RefusedError,
-    amount_fen,
-    fingerprint_text,
-    stamped,
+    OTHER_AMOUNT,
+    OVER_LIMIT,
 )
-from gateway.store.port import PaymentStore, TakenHold
 from signing.keywrap import Sealer
 
 COMPLETION_DAYS: Final = 30
 """A hold that is older, by Beijing's calendar, is refused with 22 (reference §6)."""
-_TOO_MUCH: Final = "61"
-_OTHER_AMOUNT: Final = "64"
-_USED: Final = "94"
 
 
 class Authorisations:
@@ -127,10 +123,10 @@ class Authorisations:
         hold = await self._hold(exchange)
         takes = None
         if not await self._is_known(exchange):
-            _refuse_unheld(hold)
+            refuse_unless(hold, Status.AUTHORIZED)
             self._refuse_late(hold)
             if draft.amount_fen > hold.order.amount_fen:
-                raise RefusedError(_TOO_MUCH, "more than is held")
+                raise RefusedError(OVER_LIMIT, "more than is held")
             takes = await self._taking(exchange, hold)
         return replace(
             draft,
@@ -182,7 +178,7 @@ class Authorisations:
         amount = amount_fen(exchange.message)
         hold = await self._hold(exchange)
         if amount != hold.order.amount_fen:
-            raise RefusedError(_OTHER_AMOUNT, "a void releases the whole")
+            raise RefusedError(OTHER_AMOUNT, "a void releases the whole")
         await self._take_number(exchange, hold, fingerprint)
         try:
             live = await self._payments.cancel(hold)
@@ -222,7 +218,7 @@ class Authorisations:
         """
         own = await self._own(exchange)
         if own is None:
-            _refuse_unheld(hold)
+            refuse_unless(hold, Status.AUTHORIZED)
             try:
                 await next_taking(self._store, hold.order.id)
             except Conflict as conflict:
@@ -245,7 +241,7 @@ class Authorisations:
         if not own.order.account_id and own.order.method != HOLD_VOID_METHOD:
             raise RefusedError(NO_ORIGINAL, "a number that may never become a payment")
         if own.order.fingerprint != fingerprint:
-            raise RefusedError(_USED, "this number was used with other content")
+            raise RefusedError(DUPLICATE, "this number was used with other content")
 
     async def _voided(self, exchange: Exchange, hold: Payment, fingerprint: bytes) -> bytes | None:
         """00 for what is released, kept first; silence for what is not known to be."""
@@ -259,13 +255,3 @@ class Authorisations:
             fields[38] = auth_code
         teller = Teller(exchange, fingerprint, self._sealer, self._clock)
         return await self._replies.keep(exchange, teller, teller.kept(fields, now_ms))
-
-
-def _refuse_unheld(hold: Payment) -> None:
-    """Raise what keeps a hold from being completed or released: 22 not known yet, 25 gone."""
-    standing = hold.standing
-    is_open = standing.status in UNSETTLED and standing.status is not Status.REVERSING
-    if standing.parked_reason or is_open:
-        raise NotKnownYet(NOT_ALLOWED, "the outcome of the authorisation is not known yet")
-    if standing.status is not Status.AUTHORIZED:
-        raise RefusedError(NO_ORIGINAL, f"the authorisation is {standing.status.value}")

@@ -15,19 +15,17 @@ from domain.errors import ChannelDown
 from domain.ids import IdSource
 from gateway.pos.exchange import Exchange
 from gateway.pos.sales import is_weak
-from gateway.pos.translate import (
-    APPROVED,
-    CARD_CHANNEL,
-    NOT_PAID_IN_TIME,
-    RefusedError,
-    card_data,
-    hosts_code,
-)
+from gateway.pos.translate import CARD_CHANNEL, RefusedError, card_data, hosts_code
 from gateway.routes import Routes
 from pos_protocol.fields.balance import AdditionalAmount, build_amounts
-
-_LINE_DOWN = "91"
-_FORMAT = "30"
+from pos_protocol.response_codes import (
+    APPROVED,
+    FORMAT_ERROR,
+    ISSUER_UNAVAILABLE,
+    NOT_SIGNED_IN,
+    NOT_SUPPORTED,
+    TIMED_OUT,
+)
 
 
 class CardBalances:
@@ -42,13 +40,13 @@ class CardBalances:
         """Ask the card's issuer, and say what it said."""
         keys = exchange.keys
         if keys is None:
-            raise RefusedError("77", "no working keys")
+            raise RefusedError(NOT_SIGNED_IN, "no working keys")
         weak = is_weak(exchange.known.terminal)
         card = card_data(exchange.message, keys.pin, weak_pin=weak, track_key=keys.track)
         route = self._routes.choose(exchange.known.merchant.merchant_no, CARD_CHANNEL)
         ability = balance_of(route.channel)
         if ability is None:
-            raise RefusedError("40", "this channel tells no balances")
+            raise RefusedError(NOT_SUPPORTED, "this channel tells no balances")
         if self._routes.holds_back(route.account_id):  # else it may be the probe
             raise ChannelDown("the card host does not answer")
         answer = await ability.balance(card)
@@ -75,8 +73,8 @@ def _code_of(answer: BalanceAnswer) -> str:
         case Verdict.DECLINED:
             return hosts_code(answer.channel_code, answer.reason or DeclineReason.DECLINED)
         case Verdict.NOT_SENT:
-            return _FORMAT if answer.unwritable else _LINE_DOWN
+            return FORMAT_ERROR if answer.unwritable else ISSUER_UNAVAILABLE
         case Verdict.PENDING | Verdict.UNKNOWN:
-            return NOT_PAID_IN_TIME
+            return TIMED_OUT
         case _:
             assert_never(answer.verdict)

@@ -26,10 +26,9 @@ from gateway.pos.translate import RefusedError
 from gateway.store.batch_records import BatchKey, BatchState
 from gateway.store.port import Store, TerminalSession
 from pos_protocol.numbering import LAST, following
+from pos_protocol.response_codes import NOT_SIGNED_IN, UNKNOWN_TERMINAL
 from pos_protocol.transactions import TransactionKind, batch_of
 
-NOT_THIS_BATCH: Final = "77"
-_UNKNOWN_TERMINAL: Final = "97"
 _UPLOAD_MAX_MS: Final = 3_600_000
 _TRIES: Final = 5
 _K = TransactionKind
@@ -70,7 +69,7 @@ class BatchOrder:
         )
         named = batch_of(message)
         if session is None or transaction is None or not _is_number(named):
-            raise RefusedError(NOT_THIS_BATCH, "no batch")
+            raise RefusedError(NOT_SIGNED_IN, "no batch")
         own = session.batch_no
         if int(named) == own:
             return
@@ -87,7 +86,7 @@ class BatchOrder:
         ):
             await self.move_on(exchange, own)
             return
-        raise RefusedError(NOT_THIS_BATCH, "another batch than the terminal's")
+        raise RefusedError(NOT_SIGNED_IN, "another batch than the terminal's")
 
     async def batch_at_sign_in(self, session: TerminalSession) -> int:
         """The batch to tell a terminal that signs in; ``session`` is as it was before."""
@@ -128,7 +127,7 @@ class BatchOrder:
         self._directory.terminal_changed(merchant_id, terminal_id)
         known = await self._directory.terminal(merchant_id, terminal_id)
         if known is None:
-            raise RefusedError(_UNKNOWN_TERMINAL, "unknown or disabled terminal")
+            raise RefusedError(UNKNOWN_TERMINAL, "unknown or disabled terminal")
         exchange.known = known
 
     async def _left(self, session: TerminalSession) -> int:

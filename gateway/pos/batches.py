@@ -30,7 +30,7 @@ from domain.clock import Clock
 from domain.errors import Unavailable
 from gateway.logs import Log
 from gateway.pos.batch_comparison import Comparison, totals_difference
-from gateway.pos.batch_order import NOT_THIS_BATCH, BatchOrder, preceding
+from gateway.pos.batch_order import BatchOrder, preceding
 from gateway.pos.batch_totals import judgement, said_totals, with_entries
 from gateway.pos.exchange import Exchange
 from gateway.pos.translate import RefusedError, managed, presented_pan
@@ -47,6 +47,7 @@ from gateway.store.port import Store
 from pos_protocol.errors import CodecError
 from pos_protocol.fields.totals import build_totals, parse_totals
 from pos_protocol.fields.upload import parse_chip_line, parse_count, parse_lines
+from pos_protocol.response_codes import FORMAT_ERROR, NOT_SIGNED_IN
 from pos_protocol.transactions import batch_of
 from signing.keywrap import Sealer
 
@@ -56,7 +57,6 @@ SETTLEMENTS_MAX: Final = 20
 """How often a batch is judged anew: nothing proves that its terminal asked for it."""
 _PAGE: Final = 500
 _TRIES: Final = 5
-_FORMAT: Final = "30"
 _MAGNETIC: Final = "201"
 _EVERYTHING: Final = "202"
 """60.3 of the end of an upload after totals that differed; 207 ends one of chip lines."""
@@ -86,7 +86,7 @@ class Batches:
         try:
             said = said_totals(parse_totals(exchange.message.text(48)))
         except CodecError as error:
-            raise RefusedError(_FORMAT, str(error)) from None
+            raise RefusedError(FORMAT_ERROR, str(error)) from None
         batch = await self._judged(exchange, self._key(exchange), said)
         fields = managed(self._clock.now_ms())
         del fields[39]  # the one answer without a code: F48 says it
@@ -105,7 +105,7 @@ class Batches:
         try:
             lines = self._lines(exchange, batch.key)
         except CodecError as error:
-            raise RefusedError(_FORMAT, str(error)) from None
+            raise RefusedError(FORMAT_ERROR, str(error)) from None
         await self._keep(batch.key, lines)
         return self._answer(exchange)
 
@@ -126,7 +126,7 @@ class Batches:
         try:
             expected = parse_count(exchange.message.text(48))
         except CodecError as error:
-            raise RefusedError(_FORMAT, str(error)) from None
+            raise RefusedError(FORMAT_ERROR, str(error)) from None
         is_whole = _management(exchange) == _EVERYTHING
         for _ in range(_TRIES):
             batch = await self._uploaded(exchange)
@@ -145,9 +145,9 @@ class Batches:
                 return before
             session = exchange.known.session
             if session is None or session.batch_no != key.batch_no:
-                raise RefusedError(NOT_THIS_BATCH, "other totals of a batch that is over")
+                raise RefusedError(NOT_SIGNED_IN, "other totals of a batch that is over")
             if before is not None and before.settlement_no >= SETTLEMENTS_MAX:
-                raise RefusedError(NOT_THIS_BATCH, "settled too often: sign in")
+                raise RefusedError(NOT_SIGNED_IN, "settled too often: sign in")
             batch = await self._judge(key, said, before)
             if await self._store.save_batch(batch, totals_difference(batch)):
                 self._tell("batch settled", batch, agrees=batch.totals_agree)
@@ -230,12 +230,12 @@ class Batches:
             before = named._replace(batch_no=preceding(named.batch_no))
             batch = await self._store.batch(before)
         if batch is None:
-            raise RefusedError(NOT_THIS_BATCH, "this batch was never settled")
+            raise RefusedError(NOT_SIGNED_IN, "this batch was never settled")
         return batch
 
     async def _keep(self, key: BatchKey, lines: Sequence[BatchLine]) -> None:
         if await self._store.batch_line_count(key) + len(lines) > LINES_MAX:
-            raise RefusedError(_FORMAT, f"a batch has at most {LINES_MAX} lines")
+            raise RefusedError(FORMAT_ERROR, f"a batch has at most {LINES_MAX} lines")
         if lines:
             await self._store.add_batch_lines(lines)
 
@@ -272,7 +272,7 @@ class Batches:
     def _key(self, exchange: Exchange) -> BatchKey:
         terminal, named = exchange.known.terminal, batch_of(exchange.message)
         if not (named.isascii() and named.isdigit()):
-            raise RefusedError(_FORMAT, "F60 names no batch")
+            raise RefusedError(FORMAT_ERROR, "F60 names no batch")
         return BatchKey(terminal.merchant_no, terminal.terminal_id, int(named))
 
 

@@ -26,7 +26,15 @@ from pos_protocol.codec import MAC_BYTES, Message, encode, mac_input
 from pos_protocol.dialect import STANDARD
 from pos_protocol.header import HostInstruction
 from pos_protocol.numbering import is_in_batch
-from pos_protocol.response_codes import SIGN_IN_AGAIN
+from pos_protocol.response_codes import (
+    FORMAT_ERROR,
+    MAC_ERROR,
+    NOT_SIGNED_IN,
+    NOT_SUPPORTED,
+    SIGN_IN_AGAIN,
+    SYSTEM_FAULT,
+    UNKNOWN_TERMINAL,
+)
 from pos_protocol.session import reply_to
 from pos_protocol.transactions import (
     Transaction,
@@ -39,12 +47,6 @@ from signing.pos import mac_matches
 
 _IN_FLIGHT_MS: Final = 120_000
 """How long after a sign-in a message under the keys before it is taken: twice a terminal's wait."""
-_UNKNOWN_TERMINAL: Final = "97"
-_NOT_SIGNED_IN: Final = "77"
-_BAD_MAC: Final = "A0"
-_INCOMPLETE: Final = "30"
-_NOT_SUPPORTED: Final = "40"
-_SYSTEM_FAULT: Final = "96"
 _NAME_FIELDS: Final = (3, 25, 60)
 """What names a money message; a management message is named by F60 alone."""
 _MONEY_CLASSES: Final = ("01", "02", "04")
@@ -53,7 +55,7 @@ _SIGNED_IN_WITHOUT_MAC: Final = frozenset(
     {_K.SETTLEMENT, _K.UPLOAD, _K.UPLOAD_END, _K.NOTICE_UPLOAD}
 )
 _OTHER_BATCH: Final = "another batch"
-_REASONS: Final = {_NOT_SIGNED_IN: "sign in", _BAD_MAC: "wrong MAC"}
+_REASONS: Final = {NOT_SIGNED_IN: "sign in", MAC_ERROR: "wrong MAC"}
 
 Handler = Callable[[Exchange], Awaitable[bytes | None]]
 """Answers a whole message of a known terminal; ``None`` is silence.
@@ -117,7 +119,7 @@ class PosDoor:
                 return None
         except Exception:
             self._log.exception("pos message fault", mti=message.mti)
-            code, why = _SYSTEM_FAULT, "our fault"
+            code, why = SYSTEM_FAULT, "our fault"
         if why:
             reply = self._refusal(message, code, known)
         self._line(message, transaction, code, why, payment_id, reply, started_s)
@@ -126,7 +128,7 @@ class PosDoor:
     async def _known(self, message: Message) -> KnownTerminal:
         known = await self._directory.terminal(message.text(42), message.text(41))
         if known is None:
-            raise RefusedError(_UNKNOWN_TERMINAL, "unknown or disabled terminal")
+            raise RefusedError(UNKNOWN_TERMINAL, "unknown or disabled terminal")
         return known
 
     def _handler(self, exchange: Exchange) -> Handler:
@@ -134,13 +136,13 @@ class PosDoor:
         transaction = exchange.transaction
         if transaction is None:
             _refuse_nameless(exchange.message)
-            raise RefusedError(_NOT_SUPPORTED, "not a transaction of the dialect")
+            raise RefusedError(NOT_SUPPORTED, "not a transaction of the dialect")
         missing = missing_fields(exchange.message, transaction)
         if missing:
-            raise RefusedError(_INCOMPLETE, f"fields missing: {', '.join(map(str, missing))}")
+            raise RefusedError(FORMAT_ERROR, f"fields missing: {', '.join(map(str, missing))}")
         handler = self._handlers.get(transaction.kind)
         if handler is None:
-            raise RefusedError(_NOT_SUPPORTED, f"{transaction.kind.value} is not open here")
+            raise RefusedError(NOT_SUPPORTED, f"{transaction.kind.value} is not open here")
         return handler
 
     async def _check_again(self, exchange: Exchange) -> None:
@@ -163,15 +165,15 @@ class PosDoor:
             return ""
         session, keys = known.session, known.keys
         if session is None or keys is None:
-            return _NOT_SIGNED_IN
+            return NOT_SIGNED_IN
         age_ms = self._clock.now_ms() - session.signed_in_at_ms
         if age_ms > self._key_life_ms:
-            return _NOT_SIGNED_IN
+            return NOT_SIGNED_IN
         if transaction.has_mac:
             previous = known.previous_keys if age_ms <= _IN_FLIGHT_MS else None
             exchange.keys = _matching(exchange, keys, previous)
             if exchange.keys is None:
-                return _BAD_MAC
+                return MAC_ERROR
         is_ours = is_in_batch(exchange.message, transaction, session.batch_no)
         return "" if is_ours else _OTHER_BATCH
 
@@ -233,4 +235,4 @@ def _refuse_nameless(message: Message) -> None:
     names = _NAME_FIELDS if message.mti[:2] in _MONEY_CLASSES else _NAME_FIELDS[-1:]
     missing = [str(number) for number in names if number not in message.fields]
     if missing:
-        raise RefusedError(_INCOMPLETE, f"fields missing: {', '.join(missing)}")
+        raise RefusedError(FORMAT_ERROR, f"fields missing: {', '.join(missing)}")

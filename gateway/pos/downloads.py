@@ -34,11 +34,11 @@ from gateway.store.port import PaymentStore, TerminalReply
 from pos_protocol.errors import CodecError, TlvError
 from pos_protocol.fields.download import Tags, parse_query
 from pos_protocol.header import HostInstruction
+from pos_protocol.response_codes import FORMAT_ERROR
 from pos_protocol.tlv import ber_items
 
 _WALKED_BY_NAME: Final = (DownloadKind.PUBLIC_KEYS, DownloadKind.APPLICATIONS)
 _STATUS_UPLOAD: Final = "362"
-_FORMAT: Final = "30"
 _ENDS: Final[Mapping[str, DownloadKind]] = {f"{int(kind.value) + 1}": kind for kind in DownloadKind}
 _INSTRUCTIONS: Final[Mapping[DownloadKind, HostInstruction]] = {
     DownloadKind.PARAMETERS: HostInstruction.DOWNLOAD_PARAMETERS,
@@ -109,7 +109,7 @@ class Downloads:
         try:
             known_entries = parse_query(field_62) if field_62 else 0
         except CodecError as error:
-            raise RefusedError(_FORMAT, error.reason) from None
+            raise RefusedError(FORMAT_ERROR, error.reason) from None
         return self._reply(exchange, {62: self._catalogue.lists[management].after(known_entries)})
 
     async def instruction_for(self, known: KnownTerminal) -> int:
@@ -183,5 +183,5 @@ def _asked(kind: DownloadKind, field_62: bytes) -> int | Tags:
     if any(tag == AID for tag, _ in tags):
         return tags
     if kind in _WALKED_BY_NAME:
-        raise RefusedError(_FORMAT, "F62 names no entry")
+        raise RefusedError(FORMAT_ERROR, "F62 names no entry")
     return 0

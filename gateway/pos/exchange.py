@@ -5,6 +5,7 @@ from functools import partial
 
 from gateway.directory import KnownTerminal, OpenKeys
 from pos_protocol.codec import MAC_BYTES, Message, encode, encode_with_mac, has_mac, mac_input
+from pos_protocol.response_codes import APPROVED
 from pos_protocol.session import reply_to
 from pos_protocol.transactions import Transaction, batch_of
 
@@ -37,7 +38,7 @@ class Exchange:
 
     def reply(self, fields: dict[int, str | bytes]) -> bytes:
         """The answer's payload, with a MAC when the terminal has a key."""
-        self.response_code = str(fields.get(39, "00"))  # a settlement answers in F48
+        self.response_code = str(fields.get(39, APPROVED))  # a settlement answers in F48
         known, keys = self.known, self.keys
         dialect = known.dialect
         answer = reply_to(

@@ -29,10 +29,11 @@ from gateway.pos.refused_numbers import (
     RETURN_METHOD,
     refused_order,
 )
-from gateway.pos.translate import APPROVED, NO_ORIGINAL, RefusedError, response_code, stamped
+from gateway.pos.translate import RefusedError, response_code, stamped
 from gateway.store.port import Store, pos_refund_number
 from pos_protocol.fields.payment_status import PaymentState, PaymentStatus, build_payment_status
 from pos_protocol.fields.scan_info import parse_scan_info
+from pos_protocol.response_codes import APPROVED, NO_ORIGINAL
 from pos_protocol.transactions import batch_of
 from signing.keywrap import Sealer
 

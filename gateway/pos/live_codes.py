@@ -11,8 +11,6 @@ Rules:
   one that came in between is closed again. One that a limit stops has used its number up.
 """
 
-from typing import Final
-
 from domain.checkout import CHECKOUT_METHOD, SCREEN_DOOR
 from domain.clock import Clock
 from domain.errors import OverLimit, Unprocessable
@@ -28,14 +26,13 @@ from gateway.pos.inquiries import status_of
 from gateway.pos.operators import let_through
 from gateway.pos.refused_numbers import refused_order
 from gateway.pos.sales import is_weak
-from gateway.pos.translate import APPROVED, RefusedError, amount_fen, f39_of_error, stamped
+from gateway.pos.translate import RefusedError, amount_fen, f39_of_error, stamped
 from gateway.store.port import Store
 from gateway.terminal_options import shows_codes
 from pos_protocol.fields.live_code import MAX_SHOWN_S, ShownCode, build_shown_code
 from pos_protocol.fields.payment_status import build_payment_status
+from pos_protocol.response_codes import APPROVED, DUPLICATE, NOT_SUPPORTED
 from signing.keywrap import Sealer
-
-_NOT_OPEN: Final = "40"
 
 
 class LiveCodes:
@@ -62,7 +59,7 @@ class LiveCodes:
         """The order, made or found, and what to show of it now."""
         known = exchange.known
         if not shows_codes(known.terminal):
-            raise RefusedError(_NOT_OPEN, "codes are not open to this terminal")
+            raise RefusedError(NOT_SUPPORTED, "codes are not open to this terminal")
         draft = self._draft(exchange)
         await self._refuse_taken(exchange)
         asked = Asked(draft=draft, wallets=(), shop_name=known.merchant.name)
@@ -72,7 +69,7 @@ class LiveCodes:
             await self._use_up(exchange, draft.amount_fen)
             raise RefusedError(f39_of_error(refusal), refusal.message) from None
         except Unprocessable as error:
-            raise RefusedError(_NOT_OPEN, error.message) from None
+            raise RefusedError(NOT_SUPPORTED, error.message) from None
         exchange.payment_id = order.order.id
         try:
             await self._refuse_taken(exchange)
@@ -101,7 +98,9 @@ class LiveCodes:
     async def _refuse_taken(self, exchange: Exchange) -> None:
         merchant_no = exchange.known.merchant.merchant_no
         if await self._store.payment_by_order(merchant_no, "pos", exchange.order_key) is not None:
-            raise RefusedError("94", "this number is a sale's, or was said never to have been seen")
+            raise RefusedError(
+                DUPLICATE, "this number is a sale's, or was said never to have been seen"
+            )
 
     async def _use_up(self, exchange: Exchange, amount: int) -> None:
         """The same message, late or recorded, must open nothing and try no PIN again."""

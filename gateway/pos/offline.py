@@ -25,7 +25,6 @@ from domain.payment import (
     ADJUSTMENT_METHOD,
     OFFLINE_METHOD,
     TIP_METHOD,
-    UNSETTLED,
     Payment,
     Status,
 )
@@ -35,16 +34,15 @@ from gateway.draft import Draft
 from gateway.holds import next_taking
 from gateway.logs import Log
 from gateway.payments import Payments
-from gateway.pos.advising import Advising, NotKnownYet, taken
+from gateway.pos.advising import Advising, taken
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import find_original, is_of_open_batch
+from gateway.pos.originals import find_original, is_of_open_batch, refuse_unless
 from gateway.pos.sales import card_draft
-from gateway.pos.translate import NO_ORIGINAL, NOT_ALLOWED, RefusedError
+from gateway.pos.translate import RefusedError
 from gateway.store.port import PaymentStore
+from pos_protocol.response_codes import FORMAT_ERROR, NO_ORIGINAL, NOT_ALLOWED, OTHER_AMOUNT
 from signing.keywrap import Sealer
 
-_OTHER_AMOUNT: Final = "64"
-_FORMAT: Final = "30"
 _AUTHORISED_BY: Final = slice(16, 29)
 """61.4 and 61.5: how the counter got its approval, and from whom."""
 _ADDED_TO: Final = {
@@ -107,9 +105,9 @@ class OfflineSales:
         if not await self._is_known(exchange):
             _refuse_original(exchange, sale, method)
             if added_fen <= 0:
-                raise RefusedError(_OTHER_AMOUNT, "not more than it was: refund the difference")
+                raise RefusedError(OTHER_AMOUNT, "not more than it was: refund the difference")
             if method == TIP_METHOD and _tip_fen(exchange) != added_fen:
-                raise RefusedError(_OTHER_AMOUNT, "the tip is not what is added")
+                raise RefusedError(OTHER_AMOUNT, "the tip is not what is added")
             try:
                 takes = await next_taking(self._store, sale.order.id)
             except Conflict as conflict:
@@ -159,22 +157,17 @@ class OfflineSales:
 
 def _refuse_original(exchange: Exchange, sale: Payment, method: str) -> None:
     """Raise 25 and 22 for what cannot be added to."""
-    standing = sale.standing
     if sale.order.method not in _ADDED_TO[method]:
         raise RefusedError(NO_ORIGINAL, "the original is no sale that this adds to")
     if not is_of_open_batch(exchange, sale):
         raise RefusedError(NO_ORIGINAL, "the sale is of another batch")
-    is_open = standing.status in UNSETTLED and standing.status is not Status.REVERSING
-    if standing.parked_reason or is_open:
-        raise NotKnownYet(NOT_ALLOWED, "the outcome of the sale is not known yet")
-    if standing.status is not Status.SUCCEEDED:
-        raise RefusedError(NO_ORIGINAL, f"the sale is {standing.status.value}")
-    if has_refunds(standing):
+    refuse_unless(sale, Status.SUCCEEDED)
+    if has_refunds(sale.standing):
         raise RefusedError(NOT_ALLOWED, "a part of the sale was returned")
 
 
 def _tip_fen(exchange: Exchange) -> int:
     digits = exchange.message.text(48)
     if not (digits.isascii() and digits.isdigit()):
-        raise RefusedError(_FORMAT, "F48 is no amount")
+        raise RefusedError(FORMAT_ERROR, "F48 is no amount")
     return int(digits)

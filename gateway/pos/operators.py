@@ -13,6 +13,7 @@ from gateway.pos.translate import RefusedError
 from gateway.terminal_options import sends_operators
 from pos_protocol.errors import CodecError
 from pos_protocol.fields.operator_pin import binding_of, parse_operator_pin
+from pos_protocol.response_codes import FORMAT_ERROR, NOT_PERMITTED, NOT_SIGNED_IN, PIN_BLOCK_ERROR
 from pos_protocol.transactions import batch_of
 from signing.pin_block import PinBlockError, operator_pin
 
@@ -28,15 +29,15 @@ def let_through(exchange: Exchange, draft: Draft, *, weak_pin: bool) -> Draft:
     if 58 not in message.fields or not sends_operators(exchange.known.terminal):
         return draft
     if keys is None:
-        raise RefusedError("77", "no working keys")
+        raise RefusedError(NOT_SIGNED_IN, "no working keys")
     if weak_pin:
-        raise RefusedError("57", "an operator's PIN under a single DES or SM4 key")
+        raise RefusedError(NOT_PERMITTED, "an operator's PIN under a single DES or SM4 key")
     try:
         given = parse_operator_pin(message.text(58))
         binding = binding_of(batch_of(message), message.text(11))
         pin = operator_pin(given.block, binding, keys.pin)
     except CodecError:
-        raise RefusedError("30", "F58 names no operator") from None
+        raise RefusedError(FORMAT_ERROR, "F58 names no operator") from None
     except PinBlockError:
-        raise RefusedError("99", "the operator's PIN block cannot be read") from None
+        raise RefusedError(PIN_BLOCK_ERROR, "the operator's PIN block cannot be read") from None
     return replace(draft, operator_id=given.operator_id, operator_pin=pin)

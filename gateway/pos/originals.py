@@ -5,6 +5,8 @@ Rules:
 * An original is looked up by this terminal, its batch and its trace, and believed only if
   everything that the message says of it fits: reference, day, card. 25 where there is none,
   14 where the card is another.
+* One whose outcome is not known yet is 22: to be asked again. One that stands otherwise than
+  the message needs is 25.
 * A refund may be made at another till of the same merchant. There every terminal has the
   same batches and traces, so what a terminal may leave out at home must be said and fit:
   reference, day and card, and no second sale may fit as well. A sale by code is named by
@@ -14,24 +16,22 @@ Rules:
 from typing import Final
 
 from domain.clock import beijing_texts
-from domain.payment import Payment
+from domain.payment import UNDECIDED, Payment, Status
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import (
-    NO_ORIGINAL,
-    RefusedError,
-    is_scan,
-    presented_pan,
-    voucher_of,
-)
+from gateway.pos.translate import RefusedError, is_scan, presented_pan, voucher_of
 from gateway.store.port import PaymentStore
 from pos_protocol.errors import CodecError
 from pos_protocol.fields.original import Original, parse_original
 from pos_protocol.fields.scan_info import parse_scan_info
+from pos_protocol.response_codes import FORMAT_ERROR, INVALID_CARD, NO_ORIGINAL, NOT_ALLOWED
 from signing.keywrap import Sealer
 
-WRONG_CARD: Final = "14"
 _SEVERAL: Final = 5
 _VOUCHER_LENGTH: Final = 20
+
+
+class NotKnownYet(RefusedError):
+    """What is asked may become possible: nothing to refuse an advice for."""
 
 
 def original_key(exchange: Exchange, original: Original) -> str:
@@ -51,7 +51,21 @@ def named_original(exchange: Exchange) -> Original:
     try:
         return parse_original(exchange.message.text(61))
     except CodecError as error:
-        raise RefusedError("30", str(error)) from None
+        raise RefusedError(FORMAT_ERROR, str(error)) from None
+
+
+def refuse_unless(payment: Payment, status: Status) -> None:
+    """Raise what keeps an original from being taken for one of this status.
+
+    Raises:
+        NotKnownYet: 22, its outcome is not known yet.
+        RefusedError: 25, it is another.
+    """
+    standing = payment.standing
+    if standing.parked_reason or standing.status in UNDECIDED:
+        raise NotKnownYet(NOT_ALLOWED, "the outcome of the original is not known yet")
+    if standing.status is not status:
+        raise RefusedError(NO_ORIGINAL, f"the original is {standing.status.value}")
 
 
 def is_of_open_batch(exchange: Exchange, payment: Payment) -> bool:
@@ -85,7 +99,7 @@ async def find_at_any_till(exchange: Exchange, store: PaymentStore, sealer: Seal
     try:
         return await find_original(exchange, store, sealer)
     except RefusedError as refused:
-        if refused.response_code not in (NO_ORIGINAL, WRONG_CARD):
+        if refused.response_code not in (NO_ORIGINAL, INVALID_CARD):
             raise
         exchange.payment_id = ""
         found = await _elsewhere(exchange, store, sealer)
@@ -139,5 +153,5 @@ def _fitting(exchange: Exchange, payment: Payment, original: Original, sealer: S
     keys = exchange.keys
     pan = presented_pan(message, None if keys is None else keys.track)
     if pan and order.pan_sealed and sealer.token(pan.encode()) != order.pan_token:
-        raise RefusedError(WRONG_CARD, "not the original's card")
+        raise RefusedError(INVALID_CARD, "not the original's card")
     return payment

@@ -21,20 +21,22 @@ from typing import Final, assert_never
 from domain.clock import Clock, beijing_texts
 from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource
-from domain.payment import ADVICE_METHODS, COMPLETION_METHOD, UNSETTLED, Payment, Status
+from domain.payment import ADVICE_METHODS, COMPLETION_METHOD, Payment, Status
 from domain.refund import REFUND_FINAL, Refund, RefundStatus
 from gateway.holds import next_taking
 from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import find_at_any_till, find_original, is_of_open_batch
+from gateway.pos.originals import (
+    find_at_any_till,
+    find_original,
+    is_of_open_batch,
+    refuse_unless,
+)
 from gateway.pos.refused_numbers import RETURN_METHOD, refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
-    APPROVED,
     F39_OF_REASON,
-    NO_ORIGINAL,
-    NOT_ALLOWED,
     RefusedError,
     amount_fen,
     fingerprint_text,
@@ -43,6 +45,15 @@ from gateway.pos.translate import (
 )
 from gateway.refunds import RefundAsk, Refunds
 from gateway.store.port import PaymentStore, Store, pos_refund_number
+from pos_protocol.response_codes import (
+    APPROVED,
+    DUPLICATE,
+    NO_ORIGINAL,
+    NOT_ALLOWED,
+    NOT_SUPPORTED,
+    OTHER_AMOUNT,
+    OVER_LIMIT,
+)
 from pos_protocol.transactions import TransactionKind
 from signing.keywrap import Sealer
 
@@ -59,10 +70,8 @@ _METHODS: Final = {
     _K.QR_REFUND: ("auth_code",),
 }
 """By kind of return: what paid the original."""
-_OTHER_AMOUNT: Final = "64"
 Find = Callable[[Exchange, PaymentStore, Sealer], Awaitable[Payment]]
 Refuse = Callable[[Exchange, Payment, int], Awaitable[None]]
-_TOO_MUCH: Final = "61"
 
 
 class Returns:
@@ -110,7 +119,7 @@ class Returns:
         payment = await find(exchange, self._store, self._sealer)
         _refuse_other_kind(exchange, payment)
         if await self._known(exchange) is None:
-            _refuse_unpaid(payment)
+            refuse_unless(payment, Status.SUCCEEDED)
             await refuse(exchange, payment, ask.amount_fen)
             await self._take_number(exchange, fingerprint)
         return await self._return(exchange, payment, ask)
@@ -172,7 +181,7 @@ class Returns:
         if own is None:
             raise Unavailable("the store refused a number that it does not show")
         if (own.order.method, own.order.fingerprint) != (RETURN_METHOD, fingerprint):
-            raise RefusedError("94", "this number is taken")
+            raise RefusedError(DUPLICATE, "this number is taken")
 
     async def _refuse_refund(self, exchange: Exchange, payment: Payment, amount: int) -> None:
         """Raise 22 for a sale of long ago, and while the same refund from here is not over.
@@ -196,7 +205,7 @@ class Returns:
         if beijing_texts(order.created_at_ms)[1] != beijing_texts(self._clock.now_ms())[1]:
             raise RefusedError(NO_ORIGINAL, "the sale is of another day: refund it")
         if amount != order.amount_fen:
-            raise RefusedError(_OTHER_AMOUNT, "a void returns the whole sale")
+            raise RefusedError(OTHER_AMOUNT, "a void returns the whole sale")
         try:
             await next_taking(self._store, order.id)
         except Conflict:
@@ -207,10 +216,10 @@ class Returns:
         try:
             refund, _ = await self._refunds.create(payment.order.merchant_no, payment.order.id, ask)
         except Unprocessable as error:
-            code = "40" if error.code == "refund_not_supported" else _TOO_MUCH
+            code = NOT_SUPPORTED if error.code == "refund_not_supported" else OVER_LIMIT
             raise RefusedError(code, error.message) from None
         except (Conflict, NotFound) as error:
-            code = "94" if error.code == "refund_conflict" else NO_ORIGINAL
+            code = DUPLICATE if error.code == "refund_conflict" else NO_ORIGINAL
             raise RefusedError(code, error.message) from None
         try:
             refund = await self._refunds.wait(refund, self._patience_s)
@@ -249,14 +258,3 @@ def _refuse_other_kind(exchange: Exchange, payment: Payment) -> None:
     kind = None if transaction is None else transaction.kind
     if kind is not None and payment.order.method not in _METHODS[kind]:
         raise RefusedError(NO_ORIGINAL, f"a {kind.value} does not return this original")
-
-
-def _refuse_unpaid(payment: Payment) -> None:
-    """Raise what keeps money from being returned: 22 not known yet, 25 none was taken."""
-    standing = payment.standing
-    if standing.parked_reason or (
-        standing.status in UNSETTLED and standing.status is not Status.REVERSING
-    ):
-        raise RefusedError(NOT_ALLOWED, "the outcome of the original is not known yet")
-    if standing.status is not Status.SUCCEEDED:
-        raise RefusedError(NO_ORIGINAL, f"the original is {standing.status.value}")

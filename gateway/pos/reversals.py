@@ -27,9 +27,6 @@ from gateway.pos.refused_numbers import HOLD_VOID_METHOD, REFUSED_METHOD, refuse
 from gateway.pos.returns import Returns
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
-    APPROVED,
-    NO_ORIGINAL,
-    NOT_ALLOWED,
     RefusedError,
     amount_fen,
     fingerprint_text,
@@ -37,6 +34,7 @@ from gateway.pos.translate import (
     stamped,
 )
 from gateway.store.port import PaymentStore, TerminalReply
+from pos_protocol.response_codes import APPROVED, NO_ORIGINAL, NOT_ALLOWED, OTHER_AMOUNT
 from pos_protocol.transactions import TransactionKind
 from signing.keywrap import Sealer
 
@@ -97,7 +95,7 @@ class Reversals:
         ):
             raise RefusedError(NOT_ALLOWED, "the hold is released")
         if payment.order.method != REFUSED_METHOD and payment.order.amount_fen != amount:
-            raise RefusedError("64", "the amount is not the sale's")
+            raise RefusedError(OTHER_AMOUNT, "the amount is not the sale's")
 
         def accepted(_payment: Payment, _answer: Answer | None) -> TerminalReply:
             return teller.kept(self._accepted_fields(payment), self._clock.now_ms())

@@ -37,6 +37,7 @@ from gateway.pos.translate import (
     stamped,
 )
 from gateway.store.port import PaymentStore, Terminal
+from pos_protocol.response_codes import INVALID_CARD, NOT_SIGNED_IN
 from pos_protocol.tlv import scanned_code
 from signing.keywrap import Sealer
 from signing.pos import KeyScheme
@@ -65,7 +66,7 @@ def card_draft(exchange: Exchange, sealer: Sealer, method: str = "card") -> Draf
     """
     message, known, keys = exchange.message, exchange.known, exchange.keys
     if keys is None:
-        raise RefusedError("77", "no working keys")
+        raise RefusedError(NOT_SIGNED_IN, "no working keys")
     merchant, terminal = known.merchant, known.terminal
     amount = amount_fen(message)
     card = card_data(message, keys.pin, weak_pin=is_weak(terminal), track_key=keys.track)
@@ -125,7 +126,7 @@ class Sales:
         code = normalise(scanned_code(message.text(59)))
         channel = detect_channel(code)
         if channel is None:
-            raise RefusedError("14", "not a payment code of a known wallet")
+            raise RefusedError(INVALID_CARD, "not a payment code of a known wallet")
         draft = Draft(
             merchant_no=exchange.known.merchant.merchant_no,
             door="pos",

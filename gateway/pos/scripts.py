@@ -21,9 +21,10 @@ from gateway.pos.exchange import Exchange
 from gateway.pos.originals import named_original, original_key
 from gateway.pos.refused_numbers import REFUSED_METHOD
 from gateway.pos.teller import KeptReplies, Teller
-from gateway.pos.translate import APPROVED, NO_ORIGINAL, RefusedError, fingerprint_text
+from gateway.pos.translate import RefusedError, fingerprint_text
 from gateway.store.port import Store, pos_refund_number
 from pos_protocol.errors import TlvError
+from pos_protocol.response_codes import APPROVED, NO_ORIGINAL
 from pos_protocol.tlv import ber_items
 from signing.keywrap import Sealer
 

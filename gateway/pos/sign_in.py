@@ -17,12 +17,12 @@ from gateway.pos.batch_order import BatchOrder
 from gateway.pos.exchange import Exchange
 from gateway.pos.translate import RefusedError, managed
 from gateway.store.port import ProvisioningStore, TerminalSession
+from pos_protocol.response_codes import APPROVED, NOT_PERMITTED, NOT_SUPPORTED, UNKNOWN_TERMINAL
 from signing.keywrap import Sealer
 from signing.pos import KeyScheme, WorkingKeys, wrap_working_keys
 
 _SCHEME_OF_MANAGEMENT: Final = {scheme.code: scheme for scheme in KeyScheme}
 """Every scheme whose layout is known; that of 005 is not published."""
-_UNKNOWN_TERMINAL: Final = "97"
 _TRIES: Final = 5
 
 
@@ -63,9 +63,9 @@ class SignIn:
         management = message.text(60)[8:11]
         scheme = _SCHEME_OF_MANAGEMENT.get(management)
         if scheme is None:
-            raise RefusedError("40", "key scheme is not open")
+            raise RefusedError(NOT_SUPPORTED, "key scheme is not open")
         if scheme.value != terminal.key_scheme:
-            raise RefusedError("57", "not the key scheme of this terminal")
+            raise RefusedError(NOT_PERMITTED, "not the key scheme of this terminal")
         keys = self._fresh_keys(scheme, exchange.known.dialect.mak_bytes)
         session = await self._save(exchange, keys)
         exchange.instruction = await self._instruction_for(exchange.known)
@@ -83,7 +83,7 @@ class SignIn:
         self._directory.terminal_doubted(message.text(42), message.text(41))
         known = await self._directory.terminal(message.text(42), message.text(41))
         if known is None:
-            raise RefusedError(_UNKNOWN_TERMINAL, "unknown or disabled terminal")
+            raise RefusedError(UNKNOWN_TERMINAL, "unknown or disabled terminal")
         return known
 
     def _still_good(self, before: TerminalSession | None) -> bytes:
@@ -119,7 +119,7 @@ class SignIn:
     async def echo(self, exchange: Exchange) -> bytes:
         """0820 回响测试: somebody is there."""
         hhmmss, mmdd = beijing_texts(self._clock.now_ms())
-        return exchange.reply({12: hhmmss, 13: mmdd, 39: "00"})
+        return exchange.reply({12: hhmmss, 13: mmdd, 39: APPROVED})
 
     def _fresh_keys(self, scheme: KeyScheme, mak_bytes: int) -> WorkingKeys:
         # a single-DES MAK is the usual one under 003 as well (reference §4)

@@ -10,8 +10,9 @@ from channels.port import Answer
 from domain.clock import Clock
 from domain.payment import Payment
 from gateway.pos.exchange import Exchange
-from gateway.pos.translate import APPROVED, RefusedError, is_scan, payment_fields, with_voucher
+from gateway.pos.translate import RefusedError, is_scan, payment_fields, with_voucher
 from gateway.store.port import PaymentStore, TerminalReply
+from pos_protocol.response_codes import APPROVED, DUPLICATE
 from signing.keywrap import Sealer
 
 
@@ -76,7 +77,7 @@ class KeptReplies:
         if stored is None:
             return None
         if fingerprint is not None and stored.fingerprint != fingerprint:
-            raise RefusedError("94", "this number was used with other content")
+            raise RefusedError(DUPLICATE, "this number was used with other content")
         return exchange.again(self._sealer.open(stored.reply_sealed, key.encode()))
 
     async def keep(self, exchange: Exchange, teller: Teller, reply: TerminalReply) -> bytes | None:

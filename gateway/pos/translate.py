@@ -34,13 +34,22 @@ from domain.limits import LimitRule
 from domain.money import currency_numeric
 from domain.payment import Payment, Status
 from pos_protocol.codec import Message
+from pos_protocol.response_codes import (
+    APPROVED,
+    INVALID_AMOUNT,
+    INVALID_CARD,
+    MAC_ERROR,
+    NOT_PERMITTED,
+    NOT_SIGNED_IN,
+    NOT_SUPPORTED,
+    PIN_BLOCK_ERROR,
+    SECURITY_FAILED,
+    TIMED_OUT,
+    UNKNOWN_TERMINAL,
+)
 from pos_protocol.tlv import text_build
 from signing.pos import CipherKey, decrypt_track
 
-APPROVED: Final = "00"
-NOT_PAID_IN_TIME: Final = "98"
-NO_ORIGINAL: Final = "25"
-NOT_ALLOWED: Final = "22"
 CARD_CHANNEL: Final = "unionpay_card"
 ACQUIRER: Final = "00000000"
 """F32: we have no number of an acquirer's."""
@@ -65,8 +74,8 @@ F39_OF_REASON: Final[Mapping[DeclineReason, str]] = MappingProxyType(
         _R.RISK: "59",
         _R.NOT_PERMITTED: "57",
         _R.PAYER_CANCELLED: "05",
-        _R.CANCELLED: NOT_PAID_IN_TIME,
-        _R.NOT_PAID_IN_TIME: NOT_PAID_IN_TIME,
+        _R.CANCELLED: TIMED_OUT,
+        _R.NOT_PAID_IN_TIME: TIMED_OUT,
         _R.CHANNEL_UNAVAILABLE: "91",
         _R.CONFIGURATION: "03",
     }
@@ -99,7 +108,7 @@ F39_OF_LIMIT: Final[Mapping[LimitRule, str]] = MappingProxyType(
 )
 """A terminal sends an operator's PIN by an extension only (``operators.py``); else it is 61."""
 _CNY: Final = currency_numeric("CNY")
-_OF_OUR_LINK: Final = frozenset({"77", "97", "A0"})
+_OF_OUR_LINK: Final = frozenset({NOT_SIGNED_IN, UNKNOWN_TERMINAL, MAC_ERROR})
 _SCANNED: Final = "03"
 _FIELD_59: Final = 999
 _APPROVES: Final = frozenset((Status.SUCCEEDED, Status.AUTHORIZED))
@@ -126,9 +135,9 @@ def amount_fen(message: Message) -> int:
     """F4; raises :class:`RefusedError` 13 for zero, 40 for a currency we do not take."""
     amount = int(message.text(4) or "0")
     if amount <= 0:
-        raise RefusedError("13", "amount is zero")
+        raise RefusedError(INVALID_AMOUNT, "amount is zero")
     if message.fields.get(49) != _CNY:
-        raise RefusedError("40", "currency is not 156")
+        raise RefusedError(NOT_SUPPORTED, "currency is not 156")
     return amount
 
 
@@ -156,14 +165,14 @@ def card_data(
         track2, track3 = _clear(track2, track_key), _clear(track3, track_key)
     pan = message.text(2) or track2.partition("=")[0]
     if not 12 <= len(pan) <= 19 or not pan.isdigit():
-        raise RefusedError("14", "no card number in F2 or F35")
+        raise RefusedError(INVALID_CARD, "no card number in F2 or F35")
     pin = None
     block = message.data(52) if 52 in fields else b""
     if block:
         if weak_pin:
-            raise RefusedError("57", "a PIN under a single DES or SM4 key")
+            raise RefusedError(NOT_PERMITTED, "a PIN under a single DES or SM4 key")
         if len(block) != 8:
-            raise RefusedError("99", "the PIN block is not 8 bytes")
+            raise RefusedError(PIN_BLOCK_ERROR, "the PIN block is not 8 bytes")
         pin = TerminalPin(block, pin_key, security[:1] != "1")
     return CardData(
         pan=pan,
@@ -182,13 +191,13 @@ def _clear(track: str, key: CipherKey | None) -> str:
     if not track:
         return ""
     if key is None:
-        raise RefusedError("40", "encrypted tracks are not open to this terminal")
+        raise RefusedError(NOT_SUPPORTED, "encrypted tracks are not open to this terminal")
     try:
         clear = decrypt_track(track, key)
     except ValueError:
-        raise RefusedError("A7", "an encrypted track that is none") from None
+        raise RefusedError(SECURITY_FAILED, "an encrypted track that is none") from None
     if not clear.replace("=", "").isdigit():
-        raise RefusedError("A7", "a track under another key")
+        raise RefusedError(SECURITY_FAILED, "a track under another key")
     return clear
 
 
@@ -222,7 +231,7 @@ def response_code(payment: Payment) -> str:
         if payment.order.channel == CARD_CHANNEL:
             return hosts_code(code, standing.decline.reason)
         return F39_OF_REASON[standing.decline.reason]
-    return NOT_PAID_IN_TIME
+    return TIMED_OUT
 
 
 def payment_fields(payment: Payment, answer: Answer | None, now_ms: int) -> dict[int, str | bytes]:

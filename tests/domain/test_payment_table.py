@@ -12,6 +12,7 @@ from domain.payment import (
     RESTING,
     SAME,
     TRANSITIONS,
+    UNDECIDED,
     UNSETTLED,
     Event,
     IllegalTransition,
@@ -58,6 +59,7 @@ def test_only_our_own_submit_can_be_illegal() -> None:
 def test_final_and_unsettled_do_not_overlap() -> None:
     """What is neither is not yet sent, or held for a capture."""
     assert not FINAL & UNSETTLED
+    assert {Status.REVERSING} == UNSETTLED - UNDECIDED
     assert set(Status) - FINAL - UNSETTLED == {Status.CREATED, Status.AUTHORIZED}
     assert {Status.AUTHORIZED} == RESTING - FINAL
 
