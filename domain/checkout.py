@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from domain.doors import ATTEMPT_DOOR
 from domain.payment import Order, Status
 
 
@@ -175,12 +176,6 @@ def apply(status: CheckoutStatus, event: CheckoutEvent) -> CheckoutStatus:
 
 CHECKOUT_METHOD: Final = "qr"
 """The ``Order.method`` of a checkout; it has no account and no number at a channel."""
-SCREEN_DOOR: Final = "screen"
-"""The door of an order whose code a terminal shows; a sale at ``pos`` is the terminal's own."""
-PAGE_DOOR: Final = "page"
-"""The ``Order.door`` of a checkout that a payer began at a printed code."""
-ATTEMPT_DOOR: Final = "checkout"
-"""The ``Order.door`` of an attempt."""
 CODE_ATTEMPT: Final = "qr"
 PAGE_ATTEMPT: Final = "jsapi"
 """The ``Order.method`` of an attempt, as its channel knows it."""

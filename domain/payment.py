@@ -283,11 +283,10 @@ def apply(status: Status, event: Event) -> Status:
 class Order:
     """What never changes about a payment; written once, before anything is sent.
 
-    ``door`` is ``api`` or ``pos``, or one of the three of ``checkout.py`` (a screen's, a
-    page's, an attempt's); ``order_key`` is unique within merchant and door (HTTPS: the
-    ``merchant_order_no``; a terminal: terminal, batch and trace) and ``fingerprint`` tells
-    a repeat from a conflict. ``details_json`` holds what the channel needs to query and undo
-    after a restart, nothing sensitive in it.
+    ``door`` is one of ``domain/doors.py``; ``order_key`` is unique within merchant and door
+    (HTTPS: the ``merchant_order_no``; a terminal: terminal, batch and trace) and
+    ``fingerprint`` tells a repeat from a conflict. ``details_json`` holds what the
+    channel needs to query and undo after a restart, nothing sensitive in it.
     """
 
     id: str

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from domain.clock import Clock
+from domain.doors import ATTEMPT_DOOR, PAGE_DOOR
 from domain.errors import OverLimit, Unavailable
 from domain.limits import (
     UNJUDGED_METHODS,
@@ -37,7 +38,7 @@ from gateway.operator_pins import OperatorPins
 from gateway.store.port import Spend
 from gateway.store.shop_port import LimitStore
 
-PAYERS_DOORS: Final = frozenset(("checkout", "page"))
+PAYERS_DOORS: Final = frozenset((ATTEMPT_DOOR, PAGE_DOOR))
 """Doors of a payer who pays by himself."""
 _DAY_MS: Final = 86_400_000
 

@@ -18,9 +18,10 @@ from typing import Final
 from channels.card import CardAction
 from channels.card_abilities import takes_action
 from channels.port import Answer, Channel, Verdict
-from domain.checkout import PAGE_DOOR, SCREEN_DOOR, is_attempt
+from domain.checkout import is_attempt
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
+from domain.doors import API_DOOR, PAGE_DOOR, POS_DOOR, SCREEN_DOOR
 from domain.errors import Conflict, NotFound, OverLimit, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
 from domain.limits import LimitRule, over_limit
@@ -299,7 +300,7 @@ class Payments:
         Raises:
             NotFound: no such payment of this merchant.
         """
-        for door in ("api", "pos", PAGE_DOOR, SCREEN_DOOR):
+        for door in (API_DOOR, POS_DOOR, PAGE_DOOR, SCREEN_DOOR):
             payment = await self._store.payment_by_order(merchant_no, door, number)
             if payment is not None:
                 return payment

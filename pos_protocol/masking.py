@@ -12,6 +12,7 @@ from pos_protocol.errors import TlvError
 from pos_protocol.fields.operator_pin import BLOCK_DIGITS, MAGIC
 from pos_protocol.message import Message
 from pos_protocol.tlv import ber_build, ber_items, text_build, text_tags
+from pos_protocol.transactions import management_of
 
 HIDDEN: Final = "****"
 
@@ -82,7 +83,7 @@ def is_card_tag(tag: str) -> bool:
 
 def carries_keys(message: Message) -> bool:
     """Whether F62 holds keys: any 0810 that is no parameter download."""
-    return message.mti == "0810" and message.text(60)[8:11] not in _PARAMETER_DOWNLOADS
+    return message.mti == "0810" and management_of(message) not in _PARAMETER_DOWNLOADS
 
 
 def masked_value(message: Message, number: int) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "identify",
     "is_reply",
     "is_request",
+    "management_of",
     "missing_fields",
     "reply_mti",
     "request_mti",
@@ -41,6 +42,7 @@ __all__ = [
 _QR_SALE: Final = TransactionKind.QR_SALE
 _QR_QUERY: Final = TransactionKind.QR_QUERY
 """Looked up with every message: a global is, a member of an enumeration is not, cheap."""
+NO_MANAGEMENT: Final = "000"
 _MONEY_MTIS: Final = frozenset({"0100", "0200", "0220", "0400"})
 _SCAN_ENTRY: Final = "03"
 _ASKING: Final = ("0", "2", "4", "6")
@@ -71,7 +73,7 @@ def identify(message: Message) -> Transaction | None:
     get, mti = message.fields.get, message.mti
     field_60 = str(get(60, ""))
     if mti not in _MONEY_MTIS:
-        return _BY_MANAGEMENT_KEY.get((mti, field_60[8:11] or "000"))
+        return _BY_MANAGEMENT_KEY.get((mti, field_60[8:11] or NO_MANAGEMENT))
     is_scan = str(get(22, ""))[:2] == _SCAN_ENTRY
     return _BY_MONEY_KEY.get((mti, get(3), get(25), field_60[:2], is_scan))
 
@@ -142,3 +144,8 @@ def batch_of(message: Message) -> str:
     """60.2, the batch number; ``""`` when F60 is too short for one."""
     batch = message.text(60)[2:8]
     return batch if len(batch) == 6 else ""
+
+
+def management_of(message: Message) -> str:
+    """60.3, the management code; 000 when F60 is too short for one."""
+    return message.text(60)[8:11] or NO_MANAGEMENT

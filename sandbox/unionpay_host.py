@@ -18,6 +18,7 @@ from typing import Final
 from pos_protocol.codec import CodecError, Message, decode, encode, encode_with_mac, mac_input
 from pos_protocol.fields.totals import build_totals, parse_totals
 from pos_protocol.framing import swap_tpdu
+from pos_protocol.transactions import management_of
 from sandbox.card_acts import REPLY_MTI, REVERSAL, Act, Asked, read_asked
 from sandbox.card_link import SCHEME, LinkTerminal, ZoneKeys
 from sandbox.card_orders import balance, order
@@ -51,7 +52,7 @@ def handle(payload: bytes, message: Message | None, state: CardState, now_ms: in
         case "0800":
             return _sign_in(message, link, state, now_ms)
         case "0820":
-            code = "00" if message.text(60)[8:11] == "301" else "40"
+            code = "00" if management_of(message) == "301" else "40"
             return _plain(message, state, now_ms, code)
         case "0500":
             return _settlement(message, state, now_ms)
@@ -60,7 +61,7 @@ def handle(payload: bytes, message: Message | None, state: CardState, now_ms: in
 
 
 def _sign_in(message: Message, link: LinkTerminal, state: CardState, now_ms: int) -> Effect:
-    if message.text(60)[8:11] != SCHEME.code:
+    if management_of(message) != SCHEME.code:
         return _plain(message, state, now_ms, "40")
     keys = link.sign_in(now_ms)
     return _plain(message, state, now_ms, "00", {60: f"00{HOST_BATCH}{SCHEME.code}", 62: keys.f62})
@@ -72,7 +73,7 @@ def _settlement(message: Message, state: CardState, now_ms: int) -> Effect:
         said = parse_totals(message.text(48))
     except CodecError:
         return _plain(message, state, now_ms, "30")
-    if message.text(60)[8:11] != _SETTLE:
+    if management_of(message) != _SETTLE:
         return _plain(message, state, now_ms, "40")
     ours = totals_of(state.books, message.text(41) + message.text(60)[2:8])
     time, date = state.stamp(now_ms)

@@ -22,7 +22,6 @@ from typing import Final
 from channels.payer_orders import OrderAnswer, OrderRequest
 from channels.port import Answer, Verdict
 from domain.checkout import (
-    ATTEMPT_DOOR,
     CODE_ATTEMPT,
     OPEN,
     PAGE_ATTEMPT,
@@ -35,6 +34,7 @@ from domain.checkout import (
 )
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
+from domain.doors import ATTEMPT_DOOR
 from domain.errors import ChannelDown, Conflict, NotFound
 from domain.payment import UNDECIDED, Order, Payment, Status
 from gateway.booking import LEASE_MARGIN_S

@@ -14,12 +14,12 @@ from channels.port import Verdict
 from domain.checkout import (
     CHECKOUT_METHOD,
     OPEN,
-    PAGE_DOOR,
     SHOWN,
     Checkout,
     CheckoutStatus,
 )
 from domain.clock import Clock
+from domain.doors import PAGE_DOOR
 from domain.errors import ChannelDown, Conflict, Unavailable, Unprocessable
 from domain.ids import IdSource, is_merchant_number
 from domain.money import CNY, MAX_AMOUNT_FEN

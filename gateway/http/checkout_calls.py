@@ -12,6 +12,7 @@ import orjson
 from domain.checkout import CHECKOUT_METHOD, is_checkout
 from domain.clock import iso_utc
 from domain.decline import Texts
+from domain.doors import API_DOOR
 from domain.payment import Payment
 from gateway.checkout.checkouts import Checkouts
 from gateway.checkout.opening import Asked
@@ -72,7 +73,7 @@ class CheckoutCalls:
         )
         return Draft(
             merchant_no=merchant_no,
-            door="api",
+            door=API_DOOR,
             order_key=asked.merchant_order_no,
             fingerprint=self.sealer.token(said),
             amount_fen=asked.amount_fen,

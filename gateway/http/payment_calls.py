@@ -9,6 +9,7 @@ import orjson
 from channels.codes import detect_channel, normalise
 from domain.checkout import is_checkout
 from domain.decline import NO_TEXTS, Texts
+from domain.doors import API_DOOR
 from domain.errors import InvalidRequest, NotFound, Unprocessable
 from domain.ids import is_merchant_number
 from domain.payment import Payment
@@ -114,7 +115,7 @@ class PaymentCalls:
             known = await self._payments.find_by_order(merchant_no, number)
         except NotFound:
             return False
-        return known.order.door == "api"
+        return known.order.door == API_DOOR
 
     async def _wait(self, begun: Begun, wait_s: int) -> Payment:
         live = begun.live
@@ -148,7 +149,7 @@ class PaymentCalls:
         )
         return Draft(
             merchant_no=merchant_no,
-            door="api",
+            door=API_DOOR,
             order_key=asked.merchant_order_no,
             fingerprint=self._sealer.token(said),
             amount_fen=asked.amount_fen,

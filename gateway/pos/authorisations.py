@@ -44,7 +44,7 @@ from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.advising import Advising, is_final, taken
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import find_original, refuse_unless
+from gateway.pos.originals import find_original, payment_under, refuse_unless
 from gateway.pos.refused_numbers import HOLD_VOID_METHOD, refused_order
 from gateway.pos.sales import DEADLINE_MARGIN_S, Sales, card_draft
 from gateway.pos.teller import KeptReplies, Teller
@@ -154,8 +154,7 @@ class Authorisations:
         return await self._own(exchange) is not None
 
     async def _own(self, exchange: Exchange) -> Payment | None:
-        merchant_no = exchange.known.merchant.merchant_no
-        return await self._store.payment_by_order(merchant_no, "pos", exchange.order_key)
+        return await payment_under(exchange.order_key, exchange, self._store)
 
     async def _hold(self, exchange: Exchange) -> Payment:
         """The hold that F61 names; raises :class:`RefusedError` 25, 14 or 30."""

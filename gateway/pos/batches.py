@@ -48,7 +48,7 @@ from pos_protocol.errors import CodecError
 from pos_protocol.fields.totals import build_totals, parse_totals
 from pos_protocol.fields.upload import parse_chip_line, parse_count, parse_lines
 from pos_protocol.response_codes import FORMAT_ERROR, NOT_SIGNED_IN
-from pos_protocol.transactions import batch_of
+from pos_protocol.transactions import batch_of, management_of
 from signing.keywrap import Sealer
 
 LINES_MAX: Final = 9_999
@@ -127,7 +127,7 @@ class Batches:
             expected = parse_count(exchange.message.text(48))
         except CodecError as error:
             raise RefusedError(FORMAT_ERROR, str(error)) from None
-        is_whole = _management(exchange) == _EVERYTHING
+        is_whole = management_of(exchange.message) == _EVERYTHING
         for _ in range(_TRIES):
             batch = await self._uploaded(exchange)
             if batch.upload_expected is not None:
@@ -241,7 +241,7 @@ class Batches:
 
     def _lines(self, exchange: Exchange, key: BatchKey) -> list[BatchLine]:
         message = exchange.message
-        if _management(exchange) != _MAGNETIC:
+        if management_of(exchange.message) != _MAGNETIC:
             chip = parse_chip_line(message.data(62))
             line = self._line(exchange, key, message.text(2), chip.amount_fen)
             return [replace(line, is_foreign=chip.is_foreign, has_failed=chip.has_failed)]
@@ -258,7 +258,7 @@ class Batches:
         return BatchLine(
             key=key,
             trace=exchange.message.text(11),
-            management=_management(exchange),
+            management=management_of(exchange.message),
             amount_fen=amount_fen,
             is_foreign=False,
             has_failed=False,
@@ -274,7 +274,3 @@ class Batches:
         if not (named.isascii() and named.isdigit()):
             raise RefusedError(FORMAT_ERROR, "F60 names no batch")
         return BatchKey(terminal.merchant_no, terminal.terminal_id, int(named))
-
-
-def _management(exchange: Exchange) -> str:
-    return exchange.message.text(60)[8:11] or "000"

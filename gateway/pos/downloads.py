@@ -36,6 +36,7 @@ from pos_protocol.fields.download import Tags, parse_query
 from pos_protocol.header import HostInstruction
 from pos_protocol.response_codes import FORMAT_ERROR
 from pos_protocol.tlv import ber_items
+from pos_protocol.transactions import management_of
 
 _WALKED_BY_NAME: Final = (DownloadKind.PUBLIC_KEYS, DownloadKind.APPLICATIONS)
 _STATUS_UPLOAD: Final = "362"
@@ -76,7 +77,7 @@ class Downloads:
         Raises:
             RefusedError: 30, F62 names no entry of a list that is walked by name.
         """
-        kind = DownloadKind(_management(exchange))
+        kind = DownloadKind(management_of(exchange.message))
         found = self._catalogue.download(kind)
         asked = _asked(kind, exchange.message.data(62))
         block = found.walk.after(asked) if isinstance(asked, int) else found.named(asked)
@@ -88,7 +89,7 @@ class Downloads:
         Raises:
             Unavailable: the store cannot be reached, and something is announced.
         """
-        kind = _ENDS[_management(exchange)]
+        kind = _ENDS[management_of(exchange.message)]
         if self._announces and kind in self._catalogue.downloads:
             await self._done(exchange.known, self._fetched_key(exchange.known, kind))
         exchange.instruction = await self.instruction_for(exchange.known)
@@ -100,7 +101,7 @@ class Downloads:
         Raises:
             RefusedError: 30, F62 says no number.
         """
-        management, field_62 = _management(exchange), exchange.message.data(62)
+        management, field_62 = management_of(exchange.message), exchange.message.data(62)
         if management == _STATUS_UPLOAD:
             if self._asks_status:
                 await self._done(exchange.known, self._status_key(exchange.known))
@@ -158,11 +159,6 @@ class Downloads:
         answer = managed(self._clock.now_ms())
         del answer[32]  # downloads name no acquirer
         return exchange.reply({**answer, **fields})
-
-
-def _management(exchange: Exchange) -> str:
-    """60.3."""
-    return exchange.message.text(60)[8:11]
 
 
 def _asked(kind: DownloadKind, field_62: bytes) -> int | Tags:

@@ -14,15 +14,15 @@ Rules:
 import orjson
 
 from channels.codes import normalise
-from domain.checkout import SCREEN_DOOR
 from domain.clock import Clock
+from domain.doors import SCREEN_DOOR
 from domain.ids import IdSource
 from domain.payment import Payment, Status
 from domain.refund import Refund, RefundStatus
 from gateway.events.told import Seen, as_it_is
 from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import key_of_voucher, named_original, original_key
+from gateway.pos.originals import key_of_voucher, named_original, original_key, payment_under
 from gateway.pos.refused_numbers import (
     HOLD_VOID_METHOD,
     REFUSED_METHOD,
@@ -140,9 +140,8 @@ class Inquiries:
         return await self._seen_by_merchant(order)
 
     async def _sold(self, exchange: Exchange, key: str) -> Payment | None:
-        merchant_no = exchange.known.merchant.merchant_no
         while True:
-            payment = await self._store.payment_by_order(merchant_no, "pos", key)
+            payment = await payment_under(key, exchange, self._store)
             if payment is not None:
                 exchange.payment_id = payment.order.id
                 return payment if payment.order.method != REFUSED_METHOD else None

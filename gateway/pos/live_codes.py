@@ -11,8 +11,9 @@ Rules:
   one that came in between is closed again. One that a limit stops has used its number up.
 """
 
-from domain.checkout import CHECKOUT_METHOD, SCREEN_DOOR
+from domain.checkout import CHECKOUT_METHOD
 from domain.clock import Clock
+from domain.doors import SCREEN_DOOR
 from domain.errors import OverLimit, Unprocessable
 from domain.ids import IdSource
 from domain.money import CNY
@@ -24,6 +25,7 @@ from gateway.payments import Payments
 from gateway.pos.exchange import Exchange
 from gateway.pos.inquiries import status_of
 from gateway.pos.operators import let_through
+from gateway.pos.originals import payment_under
 from gateway.pos.refused_numbers import refused_order
 from gateway.pos.sales import is_weak
 from gateway.pos.translate import RefusedError, amount_fen, f39_of_error, stamped
@@ -96,8 +98,7 @@ class LiveCodes:
         return let_through(exchange, draft, weak_pin=is_weak(known.terminal))
 
     async def _refuse_taken(self, exchange: Exchange) -> None:
-        merchant_no = exchange.known.merchant.merchant_no
-        if await self._store.payment_by_order(merchant_no, "pos", exchange.order_key) is not None:
+        if await payment_under(exchange.order_key, exchange, self._store) is not None:
             raise RefusedError(
                 DUPLICATE, "this number is a sale's, or was said never to have been seen"
             )

@@ -36,7 +36,7 @@ from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.advising import Advising, taken
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import find_original, is_of_open_batch, refuse_unless
+from gateway.pos.originals import find_original, is_of_open_batch, payment_under, refuse_unless
 from gateway.pos.sales import card_draft
 from gateway.pos.translate import RefusedError
 from gateway.store.port import PaymentStore
@@ -150,9 +150,7 @@ class OfflineSales:
 
     async def _is_known(self, exchange: Exchange) -> bool:
         """Whether this message's number is taken: a repeat is answered, whatever became since."""
-        merchant_no = exchange.known.merchant.merchant_no
-        key = exchange.order_key
-        return await self._store.payment_by_order(merchant_no, "pos", key) is not None
+        return await payment_under(exchange.order_key, exchange, self._store) is not None
 
 
 def _refuse_original(exchange: Exchange, sale: Payment, method: str) -> None:

@@ -13,9 +13,11 @@ Rules:
   its voucher number (F59 A4), which says whose it is.
 """
 
+from collections.abc import Awaitable
 from typing import Final
 
 from domain.clock import beijing_texts
+from domain.doors import POS_DOOR
 from domain.payment import UNDECIDED, Payment, Status
 from gateway.pos.exchange import Exchange
 from gateway.pos.translate import RefusedError, is_scan, presented_pan, voucher_of
@@ -75,6 +77,11 @@ def is_of_open_batch(exchange: Exchange, payment: Payment) -> bool:
     return session is not None and batch == f"{session.batch_no:06d}"
 
 
+def payment_under(key: str, exchange: Exchange, store: PaymentStore) -> Awaitable[Payment | None]:
+    """What the terminals of this merchant have under an order key."""
+    return store.payment_by_order(exchange.known.merchant.merchant_no, POS_DOOR, key)
+
+
 async def find_original(exchange: Exchange, store: PaymentStore, sealer: Sealer) -> Payment:
     """The payment that F61 names.
 
@@ -82,9 +89,7 @@ async def find_original(exchange: Exchange, store: PaymentStore, sealer: Sealer)
         RefusedError: 25 none that fits, 14 another card, 30 no readable F61.
     """
     original = named_original(exchange)
-    key = original_key(exchange, original)
-    merchant_no = exchange.known.merchant.merchant_no
-    payment = await store.payment_by_order(merchant_no, "pos", key)
+    payment = await payment_under(original_key(exchange, original), exchange, store)
     if payment is None or not payment.order.account_id:
         raise RefusedError(NO_ORIGINAL, "no such original")
     return _fitting(exchange, payment, original, sealer)
@@ -114,7 +119,7 @@ async def _elsewhere(exchange: Exchange, store: PaymentStore, sealer: Sealer) ->
     merchant_no = exchange.known.merchant.merchant_no
     voucher = parse_scan_info(message.text(59)).voucher
     if is_scan(message):
-        payment = await store.payment_by_order(merchant_no, "pos", key_of_voucher(voucher))
+        payment = await payment_under(key_of_voucher(voucher), exchange, store)
         found = [] if payment is None else [payment]
     else:
         reference, keys = message.text(37).strip(), exchange.keys

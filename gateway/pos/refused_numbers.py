@@ -6,6 +6,7 @@ that a sale claims; whoever is first has it. It never was at a channel, and has 
 
 from typing import Final
 
+from domain.doors import POS_DOOR
 from domain.ids import IdSource
 from domain.payment import Order
 from gateway.pos.exchange import Exchange
@@ -42,7 +43,7 @@ def refused_order(
     return Order(
         id=ids.new("pay_"),
         merchant_no=exchange.known.merchant.merchant_no,
-        door="pos",
+        door=POS_DOOR,
         order_key=order_key,
         fingerprint=fingerprint,
         amount_fen=amount_fen,

@@ -31,6 +31,7 @@ from gateway.pos.originals import (
     find_at_any_till,
     find_original,
     is_of_open_batch,
+    payment_under,
     refuse_unless,
 )
 from gateway.pos.refused_numbers import RETURN_METHOD, refused_order
@@ -164,8 +165,8 @@ class Returns:
         Raises:
             RefusedError: 94, the number is a sale's, or an inquiry was told "never seen".
         """
-        merchant_no, key = exchange.known.merchant.merchant_no, exchange.order_key
-        own = await self._store.payment_by_order(merchant_no, "pos", key)
+        key = exchange.order_key
+        own = await payment_under(key, exchange, self._store)
         if own is None:
             order = refused_order(
                 exchange,
@@ -177,7 +178,7 @@ class Returns:
             )
             if await self._payments.refuse_beforehand(order):
                 return
-            own = await self._store.payment_by_order(merchant_no, "pos", key)
+            own = await payment_under(key, exchange, self._store)
         if own is None:
             raise Unavailable("the store refused a number that it does not show")
         if (own.order.method, own.order.fingerprint) != (RETURN_METHOD, fingerprint):

@@ -23,6 +23,7 @@ from gateway.holds import HOLD_TAKEN
 from gateway.payments import Payments
 from gateway.pos.authorisations import Authorisations
 from gateway.pos.exchange import Exchange
+from gateway.pos.originals import payment_under
 from gateway.pos.refused_numbers import HOLD_VOID_METHOD, REFUSED_METHOD, refused_order
 from gateway.pos.returns import Returns
 from gateway.pos.teller import KeptReplies, Teller
@@ -77,9 +78,8 @@ class Reversals:
         original = exchange.transaction.original if exchange.transaction is not None else None
         if original in _RETURNS:
             return await self._of_a_return(exchange, teller)
-        merchant_no = exchange.known.merchant.merchant_no
         for _ in range(_TRIES):
-            payment = await self._store.payment_by_order(merchant_no, "pos", exchange.order_key)
+            payment = await payment_under(exchange.order_key, exchange, self._store)
             if payment is not None:
                 return await self._undo(exchange, payment, amount, teller)
             if await self._remember(exchange, amount, teller):

@@ -16,6 +16,7 @@ from typing import Final
 from channels.card import CardAction
 from channels.codes import detect_channel, normalise
 from domain.clock import Clock
+from domain.doors import POS_DOOR
 from domain.errors import OverLimit, Unavailable
 from domain.ids import IdSource
 from domain.payment import Payment
@@ -74,7 +75,7 @@ def card_draft(exchange: Exchange, sealer: Sealer, method: str = "card") -> Draf
     merchant_no, key = merchant.merchant_no, exchange.order_key
     return Draft(
         merchant_no=merchant_no,
-        door="pos",
+        door=POS_DOOR,
         order_key=key,
         fingerprint=sealer.token(fingerprint_text(message)),
         amount_fen=amount,
@@ -129,7 +130,7 @@ class Sales:
             raise RefusedError(INVALID_CARD, "not a payment code of a known wallet")
         draft = Draft(
             merchant_no=exchange.known.merchant.merchant_no,
-            door="pos",
+            door=POS_DOOR,
             order_key=exchange.order_key,
             fingerprint=self._sealer.token(fingerprint_text(message)),
             amount_fen=amount,

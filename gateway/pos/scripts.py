@@ -18,7 +18,7 @@ from typing import Final
 from domain.clock import Clock, beijing_texts
 from gateway.logs import Log
 from gateway.pos.exchange import Exchange
-from gateway.pos.originals import named_original, original_key
+from gateway.pos.originals import named_original, original_key, payment_under
 from gateway.pos.refused_numbers import REFUSED_METHOD
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import RefusedError, fingerprint_text
@@ -113,11 +113,11 @@ class Scripts:
 
     async def _original_id(self, exchange: Exchange) -> str:
         """The payment whose answer, or the answer to whose return, had the script."""
-        merchant_no = exchange.known.merchant.merchant_no
         key = original_key(exchange, named_original(exchange))
-        payment = await self._store.payment_by_order(merchant_no, "pos", key)
+        payment = await payment_under(key, exchange, self._store)
         if payment is not None and payment.order.method != REFUSED_METHOD:
             return payment.order.id
+        merchant_no = exchange.known.merchant.merchant_no
         refund = await self._store.refund_by_number(merchant_no, pos_refund_number(key))
         if refund is None:
             raise RefusedError(NO_ORIGINAL, "no transaction of this terminal for this script")

@@ -18,6 +18,7 @@ from gateway.pos.exchange import Exchange
 from gateway.pos.translate import RefusedError, managed
 from gateway.store.port import ProvisioningStore, TerminalSession
 from pos_protocol.response_codes import APPROVED, NOT_PERMITTED, NOT_SUPPORTED, UNKNOWN_TERMINAL
+from pos_protocol.transactions import management_of
 from signing.keywrap import Sealer
 from signing.pos import KeyScheme, WorkingKeys, wrap_working_keys
 
@@ -60,7 +61,7 @@ class SignIn:
         message = exchange.message
         exchange.known = await self._as_stored(exchange)
         terminal = exchange.known.terminal
-        management = message.text(60)[8:11]
+        management = management_of(message)
         scheme = _SCHEME_OF_MANAGEMENT.get(management)
         if scheme is None:
             raise RefusedError(NOT_SUPPORTED, "key scheme is not open")

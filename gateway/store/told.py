@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from domain.checkout import ATTEMPT_DOOR
+from domain.doors import ATTEMPT_DOOR, POS_DOOR
 from domain.payment import Order
 
-_UNTOLD: Final = ("pos", ATTEMPT_DOOR)
+_UNTOLD: Final = (POS_DOOR, ATTEMPT_DOOR)
 """The doors whose payments no till is told of: a terminal has the reply of what it sold, and
 of a checkout's attempts nobody but us knows."""
 IS_TOLD: Final = f"door NOT IN {_UNTOLD} AND (store_id <> '' OR terminal_id <> '')"
