@@ -11,32 +11,18 @@ Rules:
 """
 
 import base64
-from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Final
 
 import orjson
 
-from channels.card import CardAction, CardAdvice, CardData
+from channels.card import CardAdvice, CardData
 from channels.port import Answer, PayRequest, Verdict
 from domain.payment import (
-    ADJUSTMENT_METHOD,
     ADVICE_METHODS,
-    OFFLINE_METHOD,
-    TIP_METHOD,
     Order,
 )
-from gateway.live import bare_request
+from gateway.channel_requests import ADVICE_ACTIONS, bare_request
 from signing.keywrap import Sealer
-
-ADVICE_ACTIONS: Final[Mapping[str, CardAction]] = MappingProxyType(
-    {
-        OFFLINE_METHOD: CardAction.OFFLINE,
-        ADJUSTMENT_METHOD: CardAction.ADJUST,
-        TIP_METHOD: CardAction.TIP,
-    }
-)
 
 
 class AdviceMemory:

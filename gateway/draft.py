@@ -6,7 +6,7 @@ from channels.card import CardAction, CardAdvice, CardData, HoldRef
 from channels.port import PayRequest
 from domain.payment import Order
 from domain.record import record
-from gateway.settlement import details
+from gateway.channel_requests import details
 from gateway.store.port import CheckoutMove, TakenHold
 
 _MOTO: Final = frozenset({CardAction.MOTO_SALE, CardAction.MOTO_AUTHORISE})

@@ -36,7 +36,8 @@ from domain.clock import Clock
 from domain.errors import Unavailable
 from domain.payment import Payment, Status
 from domain.refund import RefundStatus
-from gateway.live import Live, bare_request
+from gateway.channel_requests import bare_request
+from gateway.live import Live
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.refund_settlement import RefundSettlement

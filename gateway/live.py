@@ -11,7 +11,7 @@ from typing import Final
 
 from channels.port import Answer, PayRequest
 from domain.errors import Unavailable
-from domain.payment import RESTING, Order, Payment, Status
+from domain.payment import RESTING, Payment, Status
 from gateway.store.port import TerminalReply
 
 ReplyFor = Callable[[Payment, Answer | None], TerminalReply | None]
@@ -37,17 +37,6 @@ def is_over(payment: Payment) -> bool:
 def is_settled(payment: Payment) -> bool:
     """Whether nobody needs to ask the channel what became of it: tellable, or over."""
     return is_tellable(payment) or is_over(payment)
-
-
-def bare_request(order: Order) -> PayRequest:
-    """What is known of a payment when it is not to be made: no code, no card."""
-    return PayRequest(
-        order_no=order.channel_order_no,
-        amount_fen=order.amount_fen,
-        currency=order.currency,
-        subject=order.subject,
-        created_at_ms=order.created_at_ms,
-    )
 
 
 class Live:

@@ -29,10 +29,11 @@ from domain.payment import Event, Order, Payment, Standing, Status, apply
 from domain.record import brief
 from domain.settle import has_refunds
 from gateway.advices import believed, is_advice
+from gateway.channel_requests import bare_request
 from gateway.draft import Draft, order_of, request_of
 from gateway.holds import hold_is_taken
 from gateway.limits import FREE, Judge, Judged, NoLimits, asked_of
-from gateway.live import Live, ReplyFor, bare_request, is_over
+from gateway.live import Live, ReplyFor, is_over
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.routes import Route, Routes

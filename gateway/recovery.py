@@ -24,7 +24,8 @@ from typing import Final
 from domain.clock import Clock
 from domain.errors import Unavailable
 from domain.payment import Payment
-from gateway.live import Live, bare_request
+from gateway.channel_requests import bare_request
+from gateway.live import Live
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.routes import Routes

@@ -32,12 +32,13 @@ from domain.refund import (
     refund_step,
 )
 from gateway.booking import LEASE_MARGIN_S
+from gateway.channel_requests import reference
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.notices import NoticeWriter
 from gateway.refund_answers import believed, contradiction
 from gateway.routes import Routes
-from gateway.settlement import GONE_ACCOUNT_S, pause_for_age, reference
+from gateway.settlement import GONE_ACCOUNT_S, pause_for_age
 from gateway.store.port import Job, JobKind, RefundAdvance, Store
 
 _STEPS_IN_A_ROW: Final = 4

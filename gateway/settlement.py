@@ -18,20 +18,14 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
-import orjson
-
-from channels.card import CardAction
-from channels.port import Answer, Channel, PaymentRef, PayRequest, UndoAnswer, Verdict
+from channels.port import Answer, Channel, PayRequest, UndoAnswer, Verdict
 from domain.clock import Clock
 from domain.decline import Decline, DeclineReason
 from domain.errors import Unavailable
 from domain.payment import (
-    COMPLETION_METHOD,
-    HOLD_METHOD,
     UNSETTLED,
     Deed,
     Event,
@@ -41,8 +35,9 @@ from domain.payment import (
     Status,
 )
 from domain.settle import Happened, meant
-from gateway.advices import ADVICE_ACTIONS, believed, is_advice
+from gateway.advices import believed, is_advice
 from gateway.booking import LEASE_MARGIN_S, Booking
+from gateway.channel_requests import reference
 from gateway.live import Live, is_over, is_settled
 from gateway.logs import Log
 from gateway.metrics import Metrics
@@ -55,46 +50,6 @@ GONE_ACCOUNT_S: Final = 300.0
 _WATCH_S: Final = 0.25
 _REVERSING: Final = Status.REVERSING
 _NOT_IN_TIME: Final = Decline(DeclineReason.NOT_PAID_IN_TIME)
-_ACTIONS: Final[Mapping[str, CardAction]] = MappingProxyType(
-    {
-        HOLD_METHOD: CardAction.AUTHORISE,
-        COMPLETION_METHOD: CardAction.COMPLETE,
-        **ADVICE_ACTIONS,
-    }
-)
-"""What a payment did with a card; every other method sold."""
-_MOTO: Final[Mapping[str, CardAction]] = MappingProxyType(
-    {"card": CardAction.MOTO_SALE, HOLD_METHOD: CardAction.MOTO_AUTHORISE}
-)
-"""The same without a card, by mail or telephone."""
-
-
-def details(entry_mode: str, original_no: str = "", *, is_moto: bool = False) -> str:
-    """What an undo needs after a restart, as the text that an order keeps."""
-    if is_moto:
-        return f'{{"entry_mode":"{entry_mode}","is_moto":true}}'
-    if original_no:
-        return f'{{"entry_mode":"{entry_mode}","original_no":"{original_no}"}}'
-    return f'{{"entry_mode":"{entry_mode}"}}' if entry_mode else ""
-
-
-def reference(payment: Payment) -> PaymentRef:
-    """The payment as its channel knows it."""
-    order, standing = payment.order, payment.standing
-    kept = orjson.loads(order.details_json) if order.details_json else {}
-    return PaymentRef(
-        order_no=order.channel_order_no,
-        amount_fen=order.amount_fen,
-        currency=order.currency,
-        created_at_ms=order.created_at_ms,
-        trade_no=standing.channel_trade_no,
-        entry_mode=str(kept.get("entry_mode", "")),
-        reference=standing.channel_reference,
-        paid_at_ms=standing.paid_at_ms,
-        action=(_MOTO if kept.get("is_moto") else _ACTIONS).get(order.method, CardAction.SALE),
-        original_no=str(kept.get("original_no", "")),
-        method=order.method,
-    )
 
 
 def pause_for_age(pauses: Sequence[float], waited_s: float) -> float:

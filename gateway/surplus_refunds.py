@@ -29,11 +29,11 @@ from domain.clock import Clock
 from domain.errors import Conflict, NotFound
 from domain.ledger import Posting
 from domain.payment import Payment
+from gateway.channel_requests import reference
 from gateway.differences import BY_ITSELF, Differences
 from gateway.logs import Log
 from gateway.refund_answers import believed, contradiction
 from gateway.routes import Routes
-from gateway.settlement import reference
 from gateway.store.port import LedgerEntry, Store
 from reconciliation.differences import Repair
 from reconciliation.night_records import (

@@ -38,6 +38,7 @@ from domain.doors import ATTEMPT_DOOR
 from domain.errors import ChannelDown, Conflict, NotFound
 from domain.payment import UNDECIDED, Order, Payment, Status
 from gateway.booking import LEASE_MARGIN_S
+from gateway.channel_requests import bare_request
 from gateway.checkout.bounds import CheckoutBounds
 from gateway.checkout.desk import Desk
 from gateway.checkout.following import Found
@@ -45,7 +46,7 @@ from gateway.checkout.payer_settlement import PayerSettlement
 from gateway.checkout.port import Begun, CheckoutView, Payer, Start
 from gateway.checkout.repeats import NOT_MADE, Repeats
 from gateway.draft import Draft
-from gateway.live import Live, bare_request
+from gateway.live import Live
 from gateway.payments import Payments
 from gateway.routes import Route
 from gateway.store.port import CheckoutMove, Store

@@ -43,10 +43,11 @@ from gateway.live import is_over
 from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.advising import Advising, is_final, taken
+from gateway.pos.card_drafts import card_draft
 from gateway.pos.exchange import Exchange
 from gateway.pos.originals import find_original, payment_under, refuse_unless
 from gateway.pos.refused_numbers import HOLD_VOID_METHOD, refused_order
-from gateway.pos.sales import DEADLINE_MARGIN_S, Sales, card_draft
+from gateway.pos.sales import DEADLINE_MARGIN_S, Sales
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import RefusedError, amount_fen, fingerprint_text, stamped
 from gateway.store.port import PaymentStore, TakenHold

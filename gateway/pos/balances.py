@@ -13,8 +13,8 @@ from domain.clock import Clock, beijing_texts
 from domain.decline import DeclineReason
 from domain.errors import ChannelDown
 from domain.ids import IdSource
+from gateway.pos.card_drafts import is_weak
 from gateway.pos.exchange import Exchange
-from gateway.pos.sales import is_weak
 from gateway.pos.translate import CARD_CHANNEL, RefusedError, card_data, hosts_code
 from gateway.routes import Routes
 from pos_protocol.fields.balance import AdditionalAmount, build_amounts

@@ -22,12 +22,12 @@ from gateway.checkout.checkouts import Checkouts
 from gateway.checkout.opening import Asked
 from gateway.draft import Draft
 from gateway.payments import Payments
+from gateway.pos.card_drafts import is_weak
 from gateway.pos.exchange import Exchange
 from gateway.pos.inquiries import status_of
 from gateway.pos.operators import let_through
 from gateway.pos.originals import payment_under
 from gateway.pos.refused_numbers import refused_order
-from gateway.pos.sales import is_weak
 from gateway.pos.translate import RefusedError, amount_fen, f39_of_error, stamped
 from gateway.store.port import Store
 from gateway.terminal_options import shows_codes

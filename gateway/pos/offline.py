@@ -29,15 +29,16 @@ from domain.payment import (
     Status,
 )
 from domain.settle import has_refunds
-from gateway.advices import ADVICE_ACTIONS, AdviceMemory
+from gateway.advices import AdviceMemory
+from gateway.channel_requests import ADVICE_ACTIONS
 from gateway.draft import Draft
 from gateway.holds import next_taking
 from gateway.logs import Log
 from gateway.payments import Payments
 from gateway.pos.advising import Advising, taken
+from gateway.pos.card_drafts import card_draft
 from gateway.pos.exchange import Exchange
 from gateway.pos.originals import find_original, is_of_open_batch, payment_under, refuse_unless
-from gateway.pos.sales import card_draft
 from gateway.pos.translate import RefusedError
 from gateway.store.port import PaymentStore
 from pos_protocol.response_codes import FORMAT_ERROR, NO_ORIGINAL, NOT_ALLOWED, OTHER_AMOUNT

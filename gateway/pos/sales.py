@@ -24,70 +24,26 @@ from gateway.draft import Draft
 from gateway.live import Live, is_settled, is_tellable
 from gateway.logs import Log
 from gateway.payments import Payments
+from gateway.pos.card_drafts import card_draft, is_weak
 from gateway.pos.exchange import Exchange
 from gateway.pos.operators import let_through
 from gateway.pos.refused_numbers import refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
-    CARD_CHANNEL,
     RefusedError,
     amount_fen,
-    card_data,
     f39_of_error,
     fingerprint_text,
     stamped,
 )
-from gateway.store.port import PaymentStore, Terminal
-from pos_protocol.response_codes import INVALID_CARD, NOT_SIGNED_IN
+from gateway.store.port import PaymentStore
+from pos_protocol.response_codes import INVALID_CARD
 from pos_protocol.tlv import scanned_code
 from signing.keywrap import Sealer
-from signing.pos import KeyScheme
 
-_WEAK_SCHEMES: Final = (KeyScheme.DES.value, KeyScheme.SM4.value)
 DEADLINE_MARGIN_S: Final = 10.0
 """At the deadline an undo is begun, durably; only then is there something to tell. Silence
 before that would be our own fault; 45 + 10 is still inside a terminal's 60 s."""
-
-
-def pan_context(merchant_no: str, key: str) -> bytes:
-    """What binds a sealed card number to its order."""
-    return f"pan:{merchant_no}:{key}".encode()
-
-
-def is_weak(terminal: Terminal) -> bool:
-    """Whether this terminal's keys may not carry a PIN."""
-    return terminal.key_scheme in _WEAK_SCHEMES and not terminal.allow_weak_pin
-
-
-def card_draft(exchange: Exchange, sealer: Sealer, method: str = "card") -> Draft:
-    """A payment by the card that a terminal read: its number sealed, and a keyed hash of it.
-
-    Raises:
-        RefusedError: as :func:`card_data` and :func:`amount_fen`; 77 without working keys.
-    """
-    message, known, keys = exchange.message, exchange.known, exchange.keys
-    if keys is None:
-        raise RefusedError(NOT_SIGNED_IN, "no working keys")
-    merchant, terminal = known.merchant, known.terminal
-    amount = amount_fen(message)
-    card = card_data(message, keys.pin, weak_pin=is_weak(terminal), track_key=keys.track)
-    pan = card.pan.encode()
-    merchant_no, key = merchant.merchant_no, exchange.order_key
-    return Draft(
-        merchant_no=merchant_no,
-        door=POS_DOOR,
-        order_key=key,
-        fingerprint=sealer.token(fingerprint_text(message)),
-        amount_fen=amount,
-        currency="CNY",
-        subject=merchant.name,
-        method=method,
-        channel=CARD_CHANNEL,
-        card=card,
-        terminal_id=terminal.terminal_id,
-        pan_sealed=sealer.seal(pan, pan_context(merchant_no, key)),
-        pan_token=sealer.token(pan),
-    )
 
 
 class Sales:

@@ -22,8 +22,8 @@ from domain.errors import ChannelDown
 from domain.payment import Payment, Status
 from gateway import breaker as breaker_module
 from gateway.budget import BudgetedSend
+from gateway.channel_requests import bare_request
 from gateway.guard import Guard, Protection, guarded
-from gateway.live import bare_request
 from gateway.store.port import JobKind, Store
 from tests.gateway.fakes import FakeChannel, House, draft
 from tests.support.payments import sample_order

@@ -11,7 +11,8 @@ from domain.payment import Payment, Status
 from domain.settle import Decision
 from gateway import breaker as breaker_module
 from gateway.cases import Cases
-from gateway.live import Live, bare_request
+from gateway.channel_requests import bare_request
+from gateway.live import Live
 from gateway.store.port import JobKind, Store
 from tests.gateway.fakes import DAY_S, FakeChannel, House
 from tests.support.waiting import eventually

@@ -22,8 +22,8 @@ from channels.port import (
 )
 from domain.errors import ChannelDown, ConfigurationError, Unprocessable
 from gateway.accounts import build_routes, open_account, seal_secrets
+from gateway.channel_requests import bare_request
 from gateway.guard import Protection
-from gateway.live import bare_request
 from gateway.metrics import Metrics
 from gateway.routes import Route, Routes
 from gateway.sources import RandomIds, SystemClock, random_bytes

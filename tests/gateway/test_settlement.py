@@ -11,7 +11,8 @@ from domain.errors import Unavailable
 from domain.payment import Event, Payment, Status
 from domain.settle import Happened
 from gateway import booking as booking_module
-from gateway.live import Live, bare_request
+from gateway.channel_requests import bare_request
+from gateway.live import Live
 from gateway.store.port import Store, TerminalReply
 from tests.gateway.fakes import FakeChannel, House, draft
 from tests.gateway.scripted import (

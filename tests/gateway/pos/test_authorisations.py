@@ -9,7 +9,8 @@ from channels.card import CardAction, HoldRef
 from channels.port import Answer, RefundAnswer, UndoAnswer, Verdict
 from domain.settle import Decision
 from gateway.cases import Cases
-from gateway.live import Live, bare_request
+from gateway.channel_requests import bare_request
+from gateway.live import Live
 from gateway.store.port import Store
 from pos_protocol import asks
 from pos_protocol.transactions import TransactionKind
