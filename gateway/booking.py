@@ -132,6 +132,8 @@ class Booking:
     ) -> bool:
         """Make one move durable, whatever moved meanwhile; ``False`` when nothing was left to do.
 
+        It ends: a round is lost only to a move that somebody committed, and a payment has few.
+
         Raises:
             Unavailable: the store stayed away; nothing may be told to anybody.
             Conflict: ``hold_is_taken``; a completion has the hold that was to be released.

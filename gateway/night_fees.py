@@ -2,7 +2,8 @@
 
 Rules: what is posted for a day is what its latest bill says: the first entry is the whole fee,
 each further one what a changed bill moved it by. Entries have the account, the day and a number
-as their id, so that a night that is repeated posts nothing again.
+as their id, so that a night that is repeated posts nothing again. Whoever loses a number to
+another finds its entry at the next look, so each round passes one of the day's few entries.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,8 @@ Rules:
   it is sent again, and its answer is believed by the rules of ``refund_answers.py``.
 * What is over is never sent again, whoever ended it.
 * Every move is compare-and-set, on the refund and on its payment; one that lost is
-  computed again from what the store holds.
+  computed again from what the store holds. That ends: it lost to a move that somebody
+  committed, and a refund and the other refunds of its payment have few.
 * Nothing ends by time: a refund that the channel does not settle within ``patience_s``
   is parked for a person, whatever kept it open, its amount still reserved.
 """

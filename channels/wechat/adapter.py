@@ -82,11 +82,11 @@ class WechatChannel(PayerOrders, BillFetch):
         return self._calls.services.ids.new()
 
     def health(self) -> ChannelHealth:
-        """Ready, unless answers of APIv3 cannot be verified at all yet; tells old certificates."""
+        """Ready, unless answers of APIv3 cannot be verified at all yet; tells failed fetches."""
+        trouble = self._calls.trouble
         if self._keys.known or not self._ways.codepay:
-            old = "no platform certificates could be fetched for twelve hours"
-            return ChannelHealth(ready=True, detail=old if self._calls.are_old else "")
-        return ChannelHealth(ready=False, detail="no platform certificate yet")
+            return ChannelHealth(ready=True, detail=trouble)
+        return ChannelHealth(ready=False, detail=trouble or "no platform certificate yet")
 
     async def start(self) -> None:
         """Begin to keep the platform certificates fresh; returns at once."""

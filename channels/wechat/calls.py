@@ -12,7 +12,7 @@ from typing import Final
 from channels.port import AnswerLost, ChannelServices, HttpRequest, HttpResponse, NotSent
 from channels.wechat.account import PlatformKeys, WechatAccount
 from channels.wechat.certificates import build_certificates, read_certificates
-from channels.wechat.v3 import Stamped
+from channels.wechat.v3 import Distrusted, Stamped
 from signing.wechat import normal_serial
 
 _FETCH_AGAIN_S: Final = 60.0
@@ -37,6 +37,7 @@ class Calls:
         self._fetching = asyncio.Lock()
         self._tried_s: float | None = None
         self._fetched_s: float | None = None
+        self._fault = ""
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -46,7 +47,16 @@ class Calls:
         return self._refresh_s > 0
 
     @property
-    def are_old(self) -> bool:
+    def trouble(self) -> str:
+        """Why the certificates are not as fresh as they shall be; ``""`` when they are."""
+        said = "no platform certificates could be fetched"
+        if self._are_old():
+            said += " for twelve hours"
+        elif not self._fault:
+            return ""
+        return f"{said}: {self._fault}" if self._fault else said
+
+    def _are_old(self) -> bool:
         """Whether certificates were fetched once, and not again within twelve hours."""
         if self._fetched_s is None:
             return False
@@ -121,10 +131,12 @@ class Calls:
                     build_certificates(self.account, self.keys, stamped)
                 )
                 found = read_certificates(response, self.account, self.keys, self.now_ms())
-            except Exception:  # whatever it is, what is known stays, and it is tried again
+            except Exception as fault:
+                # whatever it is, what is known stays, it is tried again, and the health tells it
+                self._fault = str(fault) if isinstance(fault, Distrusted) else what(fault)
                 return
             self.keys.replace_fetched(found)
-            self._fetched_s = now_s
+            self._fetched_s, self._fault = now_s, ""
 
 
 def what(fault: Exception) -> str:

@@ -11,11 +11,14 @@ Rules:
   voucher number names its sale outright.
 """
 
+from typing import Final
+
 import orjson
 
 from channels.codes import normalise
 from domain.clock import Clock
 from domain.doors import SCREEN_DOOR
+from domain.errors import Unavailable
 from domain.ids import IdSource
 from domain.payment import Payment, Status
 from domain.refund import Refund, RefundStatus
@@ -36,6 +39,8 @@ from pos_protocol.fields.scan_info import parse_scan_info
 from pos_protocol.response_codes import APPROVED, NO_ORIGINAL
 from pos_protocol.transactions import batch_of
 from signing.keywrap import Sealer
+
+_TRIES: Final = 5
 
 
 class Inquiries:
@@ -140,7 +145,7 @@ class Inquiries:
         return await self._seen_by_merchant(order)
 
     async def _sold(self, exchange: Exchange, key: str) -> Payment | None:
-        while True:
+        for _ in range(_TRIES):
             payment = await payment_under(key, exchange, self._store)
             if payment is not None:
                 exchange.payment_id = payment.order.id
@@ -148,6 +153,7 @@ class Inquiries:
             order = refused_order(exchange, key, self._ids, self._clock.now_ms())
             if await self._payments.refuse_beforehand(order):
                 return None
+        raise Unavailable("the store refused a number that it does not show")
 
     def _told(self, exchange: Exchange, status: PaymentStatus, reference: str) -> bytes:
         fields = stamped(self._clock.now_ms(), APPROVED, reference[-12:])

@@ -197,6 +197,22 @@ async def test_certificates_that_cannot_be_renewed_are_told_and_kept() -> None:
     )
 
 
+async def test_what_keeps_them_from_being_fetched_is_told_at_once() -> None:
+    """A defect in reading them must not wait for the old ones to end."""
+    rig = Fetching(entry())
+    assert await asked(rig, signer="platform", serial=SERIAL) is Verdict.SUCCEEDED
+    rig.entries[:] = [{"serial_no": NEW_SERIAL}]
+    rig.ticking.elapsed_s += 61
+    assert await asked(rig, signer="next", serial=NEW_SERIAL) is Verdict.UNKNOWN
+    health = rig.channel.health()
+    assert health.ready
+    assert health.detail.startswith("no platform certificates could be fetched: ")
+    rig.entries[:] = [entry("next", NEW_SERIAL)]
+    rig.ticking.elapsed_s += 61
+    assert await asked(rig, signer="next", serial=NEW_SERIAL) is Verdict.SUCCEEDED
+    assert rig.channel.health().detail == ""
+
+
 async def test_both_modes_verify_side_by_side() -> None:
     """While a merchant is moved from one to the other, answers come under either."""
     rig = WechatRig(codepay="true", certificates_refresh_s="36000")
