@@ -1,14 +1,17 @@
 """A payment as a door understood it, before it is claimed."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from channels.card import CardAction, CardAdvice, CardData, HoldRef
 from channels.port import PayRequest
-from domain.payment import Order
+from domain.payment import Event, Order, Payment
 from domain.record import record
 from gateway.channel_requests import details
-from gateway.store.port import CheckoutMove, TakenHold
+from gateway.store.port import CheckoutMove, Claim, Spend, TakenHold
 
+_SUBMIT: Final = Event.SUBMIT
+"""Looked up with every payment: a global is, a member of an enumeration is not, cheap."""
 _MOTO: Final = frozenset({CardAction.MOTO_SALE, CardAction.MOTO_AUTHORISE})
 
 
@@ -102,6 +105,19 @@ def _details(draft: Draft) -> str:
         return ""
     original_no = "" if original is None else original.order_no
     return details(card.entry_mode, original_no, is_moto=draft.action in _MOTO)
+
+
+def claim_of(payment: Payment, draft: Draft, spends: Sequence[Spend], due_at_ms: int) -> Claim:
+    """What the store is asked for: all of it, or nothing."""
+    return Claim(
+        order=payment.order,
+        standing=payment.standing,
+        event=_SUBMIT,
+        due_at_ms=due_at_ms,
+        takes=draft.takes,
+        spends=spends,
+        moves=draft.moves,
+    )
 
 
 def request_of(order: Order, draft: Draft) -> PayRequest:

@@ -30,7 +30,7 @@ from domain.record import brief
 from domain.settle import has_refunds
 from gateway.advices import believed, is_advice
 from gateway.channel_requests import bare_request
-from gateway.draft import Draft, order_of, request_of
+from gateway.draft import Draft, claim_of, order_of, request_of
 from gateway.holds import hold_is_taken
 from gateway.limits import FREE, Judge, Judged, NoLimits, asked_of
 from gateway.live import Live, ReplyFor, is_over
@@ -41,7 +41,6 @@ from gateway.settlement import Settlement
 from gateway.store.port import Claim, PaymentStore, TerminalReply
 
 _SALE: Final = CardAction.SALE
-_SUBMIT: Final = Event.SUBMIT
 _SUBMITTED: Final = Status.SUBMITTED
 """Looked up with every payment: a global is, a member of an enumeration is not, cheap."""
 _PEEK_S: Final = 0.1
@@ -123,33 +122,15 @@ class Payments:
                 raise judged.refusal
             route, order = self._admit(draft)
         except (Unavailable, Unprocessable, OverLimit) as refusal:
-            # a repeat is answered whatever keeps new payments out
-            known = await self._store.payment_by_order(*key)
-            if known is not None:
-                return Begun(_same(known, draft), None, True)
-            if isinstance(refusal, OverLimit):
-                self._limits.stopped(draft.merchant_no, refusal)
-            if isinstance(refusal, Unavailable):
-                refusal.nothing_begun = True
-            raise
-        standing = Standing(status=_SUBMITTED, version=1)
-        live = Live(Payment(order, standing), request_of(order, draft), reply_for)
+            return await self._refused(draft, refusal)
+        payment = Payment(order, Standing(status=_SUBMITTED, version=1))
+        live = Live(payment, request_of(order, draft), reply_for)
         self._live[key] = live
         claimed = False
         try:
             due_at_ms = self._settlement.lease_until_ms(route.channel)
             live.leased_until_ms = due_at_ms
-            claimed = await self._store.claim(
-                Claim(
-                    order=order,
-                    standing=standing,
-                    event=_SUBMIT,
-                    due_at_ms=due_at_ms,
-                    takes=draft.takes,
-                    spends=judged.spends,
-                    moves=draft.moves,
-                )
-            )
+            claimed = await self._store.claim(claim_of(payment, draft, judged.spends, due_at_ms))
         finally:
             if not claimed:
                 del self._live[key]
@@ -163,6 +144,19 @@ class Payments:
         if claimed:
             return Begun(live.payment, live, False)
         return Begun(_same(await self._stored(draft), draft), None, True)
+
+    async def _refused(
+        self, draft: Draft, refusal: Unavailable | Unprocessable | OverLimit
+    ) -> Begun:
+        """A repeat is answered whatever keeps new payments out; a new one is refused."""
+        known = await self._store.payment_by_order(draft.merchant_no, draft.door, draft.order_key)
+        if known is not None:
+            return Begun(_same(known, draft), None, True)
+        if isinstance(refusal, OverLimit):
+            self._limits.stopped(draft.merchant_no, refusal)
+        if isinstance(refusal, Unavailable):
+            refusal.nothing_begun = True
+        raise refusal
 
     async def _judged(self, draft: Draft) -> Judged:
         asked, key = asked_of(draft), (draft.merchant_no, draft.door, draft.order_key)

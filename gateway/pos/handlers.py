@@ -102,47 +102,10 @@ def _management(means: Means, order: BatchOrder) -> Handlers:
 
 
 def _money(means: Means) -> Handlers:
-    store, payments, sealer = means.store, means.payments, means.sealer
-    clock, ids, log = means.clock, means.ids, means.log
-    sales = Sales(store=store, payments=payments, sealer=sealer, clock=clock, ids=ids, log=log)
-    holds = Authorisations(
-        store=store,
-        payments=payments,
-        sales=sales,
-        sealer=sealer,
-        clock=clock,
-        ids=ids,
-        log=log,
-    )
-    returns = Returns(
-        store=store,
-        payments=payments,
-        refunds=means.refunds,
-        sealer=sealer,
-        clock=clock,
-        ids=ids,
-        log=log,
-        patience_s=payments.till_wait_s + DEADLINE_MARGIN_S,
-    )
-    reversals = Reversals(
-        store=store,
-        payments=payments,
-        returns=returns,
-        authorisations=holds,
-        sealer=sealer,
-        clock=clock,
-        ids=ids,
-    )
-    inquiries = Inquiries(
-        store=store,
-        payments=payments,
-        sealer=sealer,
-        clock=clock,
-        ids=ids,
-        seen=means.checkouts.seen,
-    )
-    offline = OfflineSales(store=store, payments=payments, sealer=sealer, clock=clock, log=log)
-    balances = CardBalances(routes=means.routes, clock=clock, ids=ids)
+    sales, returns, inquiries = _sales(means), _returns(means), _inquiries(means)
+    holds, offline = _holds(means, sales), _offline(means)
+    reversals = _reversals(means, returns, holds)
+    balances = CardBalances(routes=means.routes, clock=means.clock, ids=means.ids)
     return {
         _K.SALE: sales.card_sale,
         _K.QR_SALE: sales.qr_sale,
@@ -167,6 +130,75 @@ def _money(means: Means) -> Handlers:
         _K.QR_QUERY: inquiries.qr_query,
         _K.LIVE_CODE: _live_codes(means).live_code,
     }
+
+
+def _sales(means: Means) -> Sales:
+    return Sales(
+        store=means.store,
+        payments=means.payments,
+        sealer=means.sealer,
+        clock=means.clock,
+        ids=means.ids,
+        log=means.log,
+    )
+
+
+def _holds(means: Means, sales: Sales) -> Authorisations:
+    return Authorisations(
+        store=means.store,
+        payments=means.payments,
+        sales=sales,
+        sealer=means.sealer,
+        clock=means.clock,
+        ids=means.ids,
+        log=means.log,
+    )
+
+
+def _returns(means: Means) -> Returns:
+    return Returns(
+        store=means.store,
+        payments=means.payments,
+        refunds=means.refunds,
+        sealer=means.sealer,
+        clock=means.clock,
+        ids=means.ids,
+        log=means.log,
+        patience_s=means.payments.till_wait_s + DEADLINE_MARGIN_S,
+    )
+
+
+def _reversals(means: Means, returns: Returns, holds: Authorisations) -> Reversals:
+    return Reversals(
+        store=means.store,
+        payments=means.payments,
+        returns=returns,
+        authorisations=holds,
+        sealer=means.sealer,
+        clock=means.clock,
+        ids=means.ids,
+    )
+
+
+def _inquiries(means: Means) -> Inquiries:
+    return Inquiries(
+        store=means.store,
+        payments=means.payments,
+        sealer=means.sealer,
+        clock=means.clock,
+        ids=means.ids,
+        seen=means.checkouts.seen,
+    )
+
+
+def _offline(means: Means) -> OfflineSales:
+    return OfflineSales(
+        store=means.store,
+        payments=means.payments,
+        sealer=means.sealer,
+        clock=means.clock,
+        log=means.log,
+    )
 
 
 def _live_codes(means: Means) -> LiveCodes:
