@@ -11,8 +11,7 @@ from typing import Final
 from domain.errors import Unavailable
 from gateway.cli.installation import POS_MERCHANT_ID
 from gateway.cli.terminal_client import TerminalClient, TerminalPlace, TerminalSecurity
-from gateway.logs import is_luhn_valid
-from pos_protocol.card import magnetic_card
+from pos_protocol.card import luhn_valid, magnetic_card
 from pos_protocol.codec import CodecError, decode, mac_input
 from pos_protocol.framing import frame
 from pos_protocol.terminal import Terminal, TerminalIdentity, TerminalScheme
@@ -27,7 +26,7 @@ _BODY_AT: Final = 11
 def invented_pan(number: int) -> str:
     """The ``number``-th invented card: 16 digits from 99, Luhn-valid, no scenario of the host."""
     base = f"9911{number:011d}"
-    return next(base + check for check in "0123456789" if is_luhn_valid(base + check))
+    return next(base + check for check in "0123456789" if luhn_valid(base + check))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

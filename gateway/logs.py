@@ -19,6 +19,8 @@ import orjson
 import structlog
 
 from domain.clock import iso_utc
+from pos_protocol.card import luhn_valid
+from pos_protocol.masking import masked_pan
 
 _FORBIDDEN: Final = frozenset(
     [
@@ -51,26 +53,13 @@ _LONG_NUMBER: Final = b"0" * 13
 Log = structlog.typing.FilteringBoundLogger
 
 
-def is_luhn_valid(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1)."""
-    total = 0
-    for index, character in enumerate(reversed(digits)):
-        value = int(character)
-        if index % 2:
-            value = value * 2 - 9 if value > 4 else value * 2
-        total += value
-    return total % 10 == 0
-
-
 def mask_text(text: str) -> str:
     """``text`` with every card-like number masked."""
     return _CARD_LIKE.sub(lambda match: _masked(match[0]), text)
 
 
 def _masked(digits: str) -> str:
-    if not is_luhn_valid(digits):
-        return digits
-    return f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}"
+    return masked_pan(digits) if luhn_valid(digits) else digits
 
 
 def stamp(_logger: object, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -62,3 +62,14 @@ def chip_card(pan: str, expiry: str, icc_data: bytes) -> Card:
         sequence="001",
         icc_data=icc_data,
     )
+
+
+def luhn_valid(pan: str) -> bool:
+    """Whether the last digit of ``pan`` is its Luhn check digit."""
+    if not (pan.isascii() and pan.isdigit()):
+        return False
+    total = 0
+    for index, char in enumerate(reversed(pan)):
+        digit = int(char) * (1 + index % 2)
+        total += digit - 9 if digit > 9 else digit
+    return total % 10 == 0

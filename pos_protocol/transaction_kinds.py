@@ -54,6 +54,8 @@ class TransactionKind(enum.Enum):
 
 
 _K = TransactionKind
+SETTLEMENT_KINDS: Final = frozenset({_K.SETTLEMENT, _K.UPLOAD, _K.UPLOAD_END, _K.NOTICE_UPLOAD})
+"""What settles a batch; it has no MAC, and needs a terminal that is signed in."""
 CHINESE_NAMES: Final[Mapping[TransactionKind, str]] = MappingProxyType(
     {
         _K.SIGN_IN: "签到", _K.SIGN_OUT: "签退", _K.ECHO: "回响测试", _K.SALE: "消费",

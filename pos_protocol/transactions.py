@@ -12,7 +12,7 @@ from typing import Final
 from pos_protocol.errors import CodecError
 from pos_protocol.message import Message
 from pos_protocol.tlv import scanned_code, voucher_number
-from pos_protocol.transaction_kinds import Transaction, TransactionKind
+from pos_protocol.transaction_kinds import SETTLEMENT_KINDS, Transaction, TransactionKind
 from pos_protocol.transaction_table import (
     CARD,
     CARD_REVERSALS,
@@ -25,6 +25,7 @@ from pos_protocol.transaction_table import (
 
 __all__ = [
     "MONEY_ECHOED",
+    "SETTLEMENT_KINDS",
     "TRANSACTIONS",
     "Transaction",
     "TransactionKind",

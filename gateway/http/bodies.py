@@ -159,13 +159,33 @@ def query_number(query: str, name: str, default: int, most: int = MAX_NUMBER) ->
         InvalidRequest: it is none.
         Unprocessable: it is more than ``most``.
     """
+    value = _first(query, name)
+    if value is None:
+        return default
+    number = whole_number(value, name)
+    if number > most:
+        raise Unprocessable("out_of_range", f"{name}: must be 0-{most}", field=name)
+    return number
+
+
+def query_merchant_number(query: str, name: str) -> str:
+    """A merchant's own number in a query, the first of its name.
+
+    Raises:
+        InvalidRequest: it is missing, or none.
+    """
+    value = _first(query, name)
+    if value is None:
+        raise _needed(name)
+    return _merchant_number(value, name)
+
+
+def _first(query: str, name: str) -> str | None:
+    """The first value of a query parameter, decoded."""
     for given, value in parse_qsl(query, keep_blank_values=True):
         if given == name:
-            number = whole_number(value, name)
-            if number > most:
-                raise Unprocessable("out_of_range", f"{name}: must be 0-{most}", field=name)
-            return number
-    return default
+            return value
+    return None
 
 
 def whole_number(text: str, name: str) -> int:
@@ -198,7 +218,10 @@ def _known_fields(body: bytes, fields: frozenset[str]) -> dict[str, object]:
 
 
 def _number(data: Mapping[str, object], name: str) -> str:
-    number = _text(data, name, 64)
+    return _merchant_number(_text(data, name, 64), name)
+
+
+def _merchant_number(number: str, name: str) -> str:
     if not is_merchant_number(number):
         raise _invalid(name, "must be 1-64 of A-Z a-z 0-9 _ -")
     return number

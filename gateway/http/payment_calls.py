@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Final, Protocol
-from urllib.parse import parse_qsl
 
 import orjson
 
@@ -10,8 +9,7 @@ from channels.codes import detect_channel, normalise
 from domain.checkout import is_checkout
 from domain.decline import NO_TEXTS, Texts
 from domain.doors import API_DOOR
-from domain.errors import InvalidRequest, NotFound, Unprocessable
-from domain.ids import is_merchant_number
+from domain.errors import NotFound, Unprocessable
 from domain.payment import Payment
 from gateway.draft import Draft
 from gateway.events.feed import FROM_NOW
@@ -22,6 +20,7 @@ from gateway.http.bodies import (
     MAX_WAIT_S,
     CreatePayment,
     parse_create_payment,
+    query_merchant_number,
     query_number,
     refuse_body,
 )
@@ -180,17 +179,7 @@ class PaymentCalls:
         return Result(body, 200, seen)
 
     async def _find(self, call: Call) -> Result:
-        number = _first(call.query, "merchant_order_no")
-        if number is None:
-            raise InvalidRequest(
-                "missing_field", "merchant_order_no: is needed", field="merchant_order_no"
-            )
-        if not is_merchant_number(number):
-            raise InvalidRequest(
-                "invalid_field",
-                "merchant_order_no: must be 1-64 of A-Z a-z 0-9 _ -",
-                field="merchant_order_no",
-            )
+        number = query_merchant_number(call.query, "merchant_order_no")
         payment = await self._payments.find_by_order(call.merchant_no, number)
         body, seen = await self._checkouts.body(payment)
         return Result(body, 200, seen)
@@ -210,11 +199,3 @@ class PaymentCalls:
 def _is_awaited(payment: Payment, after: int) -> bool:
     """Whether this is what a caller waits for who knows up to ``after``, or wants the end."""
     return is_over(payment) if after == FROM_NOW else payment.standing.version > after
-
-
-def _first(query: str, name: str) -> str | None:
-    """The first value of a query parameter, decoded."""
-    for given, value in parse_qsl(query, keep_blank_values=True):
-        if given == name:
-            return value
-    return None

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from gateway.http.idle_connections import end_idle
 from gateway.logs import Log
 from gateway.metrics import Metrics
 from gateway.pos.connection import Handle
@@ -151,11 +152,8 @@ class PosCarrier:
         self._is_leaving = True
         if self._acceptor is not None:
             self._acceptor.hang_up()
-        for connection in () if self._server is None else self._server.connections:
-            # aiohttp's own sign of a connection between two requests
-            waiting = getattr(connection, "_waiter", None)
-            if waiting is not None and not waiting.done():
-                connection.force_close()
+        if self._server is not None:
+            end_idle(self._server)
 
     async def close(self) -> None:
         """Stop listening and close every connection."""

@@ -21,6 +21,7 @@ from gateway.http.call import ApiRequest, ApiResponse
 from gateway.http.door import ApiDoor
 from gateway.http.errors import status_of
 from gateway.http.event_streams import EventStreams
+from gateway.http.idle_connections import end_idle
 from gateway.http.operations import Operations
 from gateway.http.plain_calls import PlainCalls
 from gateway.inbound import Inbound
@@ -109,12 +110,7 @@ class ApiServer:
             self._listening.close()
         if self._plain is not None:
             self._plain.hang_up()
-        for connection in self._runner.server.connections:
-            # aiohttp's own sign of a connection between two requests; what reads or answers
-            # one must be let alone, or the rest of its body would be thrown away
-            waiting = getattr(connection, "_waiter", None)
-            if waiting is not None and not waiting.done():
-                connection.force_close()
+        end_idle(self._runner.server)
 
     async def close(self) -> None:
         """Stop listening and close every connection."""

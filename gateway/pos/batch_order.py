@@ -27,12 +27,10 @@ from gateway.store.batch_records import BatchKey, BatchState
 from gateway.store.port import Store, TerminalSession
 from pos_protocol.numbering import LAST, following
 from pos_protocol.response_codes import NOT_SIGNED_IN, UNKNOWN_TERMINAL
-from pos_protocol.transactions import TransactionKind, batch_of
+from pos_protocol.transactions import SETTLEMENT_KINDS, batch_of
 
 _UPLOAD_MAX_MS: Final = 3_600_000
 _TRIES: Final = 5
-_K = TransactionKind
-_OF_A_SETTLEMENT: Final = frozenset({_K.SETTLEMENT, _K.UPLOAD, _K.UPLOAD_END, _K.NOTICE_UPLOAD})
 
 
 def preceding(number: int) -> int:
@@ -73,7 +71,7 @@ class BatchOrder:
         own = session.batch_no
         if int(named) == own:
             return
-        if transaction.kind in _OF_A_SETTLEMENT:
+        if transaction.kind in SETTLEMENT_KINDS:
             settled = {preceding(own): int(named), following(own): own}.get(int(named))
             if settled is not None and await self._store.batch(
                 session_batch(session)._replace(batch_no=settled)

@@ -37,6 +37,7 @@ from pos_protocol.response_codes import (
 )
 from pos_protocol.session import reply_to
 from pos_protocol.transactions import (
+    SETTLEMENT_KINDS,
     Transaction,
     TransactionKind,
     identify,
@@ -50,10 +51,6 @@ _IN_FLIGHT_MS: Final = 120_000
 _NAME_FIELDS: Final = (3, 25, 60)
 """What names a money message; a management message is named by F60 alone."""
 _MONEY_CLASSES: Final = ("01", "02", "04")
-_K = TransactionKind
-_SIGNED_IN_WITHOUT_MAC: Final = frozenset(
-    {_K.SETTLEMENT, _K.UPLOAD, _K.UPLOAD_END, _K.NOTICE_UPLOAD}
-)
 _OTHER_BATCH: Final = "another batch"
 _REASONS: Final = {NOT_SIGNED_IN: "sign in", MAC_ERROR: "wrong MAC"}
 
@@ -161,7 +158,7 @@ class PosDoor:
         transaction, known = exchange.transaction, exchange.known
         if transaction is None:
             return ""
-        if not (transaction.has_mac or transaction.kind in _SIGNED_IN_WITHOUT_MAC):
+        if not (transaction.has_mac or transaction.kind in SETTLEMENT_KINDS):
             return ""
         session, keys = known.session, known.keys
         if session is None or keys is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pos_protocol.card import Card, CardEntry, chip_card, magnetic_card
+from pos_protocol.card import Card, CardEntry, chip_card, luhn_valid, magnetic_card
 from pos_protocol.codec import Message, decode, encode, encode_with_mac, mac_input
 from pos_protocol.framing import frame
 from pos_protocol.session import HostSession, Received, reply_to
@@ -307,6 +307,10 @@ def test_the_header_instruction_reaches_the_shell() -> None:
 def test_cards_show_six_and_four() -> None:
     card = magnetic_card(PAN, "3012")
     assert repr(card) == "Card(990000******7899, magnetic)"
+    assert luhn_valid(PAN)
+    assert luhn_valid("79927398713")
+    assert not luhn_valid("9900001234567890")
+    assert not luhn_valid("99000012345678x9")
     assert Card(pan="99", entry=CardEntry.CHIP).__repr__() == "Card(**, chip)"
     assert len(magnetic_card("9900001234567890120", "3012").track2) <= 37
 

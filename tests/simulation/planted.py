@@ -439,7 +439,7 @@ MUTANTS = (
     _mutant(
         "a day's sum is looked at and never counted",
         "gateway/payments.py",
-        "                claim_of(payment, draft, judged.spends, due_at_ms)\n",
-        "                claim_of(payment, draft, (), due_at_ms)\n",
+        "claim_of(payment, draft, judged.spends, due_at_ms)",
+        "claim_of(payment, draft, (), due_at_ms)",
     ),
 )

@@ -71,6 +71,10 @@ class Answers:
             state=page.state.value,
         )
 
+    def stale(self, visit: Visit) -> PageResponse:
+        """What was asked for was of another session, or of a form that is over."""
+        return self.plain(visit, Plain(state=State.STALE, begin_again=visit.home))
+
     def payable(self, visit: Visit, page: Payable, session: Session) -> PageResponse:
         """The form; with a fault it is 422."""
         return PageResponse(

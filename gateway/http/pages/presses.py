@@ -67,10 +67,10 @@ class Presses:
         form, session = form_of(visit.request.body), visit.session
         payer = payer_of(session)
         if session is None or payer is None or visit.request.fetch_site not in _SAME_SITE:
-            return self._stale(visit)
+            return self._answers.stale(visit)
         key = self._tickets.press_key(visit.code_id, session, form.get("form", ""), visit.now_ms)
         if not key:
-            return self._stale(visit)
+            return self._answers.stale(visit)
         if form.get("o"):  # the button of an order that was not paid yet
             checkout_id = self._tickets.order_of(visit.code_id, session, form["o"])
             return await self._begin(visit, session, payer, checkout_id)
@@ -117,7 +117,7 @@ class Presses:
     ) -> PageResponse:
         """Hand the order to the wallet, or say why not."""
         if not checkout_id:
-            return self._stale(visit)
+            return self._answers.stale(visit)
         session = session.looking_at(checkout_id)
         handle = self._tickets.order_handle(visit.code_id, session, checkout_id)
         begun = await self._pages.begin(checkout_id, self._returning(visit, payer, handle))
@@ -155,7 +155,7 @@ class Presses:
         session, checkout_id = visit.session, self._named(visit, handle)
         payer = payer_of(session)
         if session is None or payer is None or not checkout_id:
-            return self._stale(visit)
+            return self._answers.stale(visit)
         view = await self._pages.view(checkout_id, payer)
         if view is None:
             return self._answers.plain(visit, Plain(state=State.UNKNOWN))
@@ -186,9 +186,9 @@ class Presses:
         session, checkout_id = visit.session, self._named(visit, handle)
         payer = payer_of(session)
         if session is None or payer is None or not checkout_id:
-            return self._stale(visit)
+            return self._answers.stale(visit)
         if visit.request.fetch_site not in _SAME_SITE:
-            return self._stale(visit)
+            return self._answers.stale(visit)
         view = await self._pages.release(checkout_id, payer)
         return self._order(visit, session, payer, handle, view)
 
@@ -232,9 +232,6 @@ class Presses:
             begin_again=_begin_again(visit, state) if not form else "",
         )
         return self._answers.order(visit, page, session, view.checkout_id)
-
-    def _stale(self, visit: Visit) -> PageResponse:
-        return self._answers.plain(visit, Plain(state=State.STALE, begin_again=visit.home))
 
 
 _WATCHED: Final = frozenset((State.PAYING, State.ASKING, State.FAILED, State.ELSEWHERE, State.BUSY))

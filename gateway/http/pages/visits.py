@@ -137,9 +137,9 @@ class Visits:
         """``GET /q/ID/back``: the wallet's log-in sent the browser back."""
         asked, session = fields_of(visit.request.query), visit.session
         if session is None or session.wallet is None:
-            return self._stale(visit)
+            return self._answers.stale(visit)
         if not self._tickets.is_state(visit.code_id, session, asked.get("state", "")):
-            return self._stale(visit)
+            return self._answers.stale(visit)
         code = asked.get(_CODE_NAMES[session.wallet], "")
         counter = await self._counters.look(visit.code_id, session)
         if isinstance(counter, State):
@@ -152,9 +152,6 @@ class Visits:
             return self._busy(visit, counter)
         session = self._tickets.named(session, answer.payer_id)
         return self._answers.elsewhere(visit, visit.home, session)
-
-    def _stale(self, visit: Visit) -> PageResponse:
-        return self._answers.plain(visit, Plain(state=State.STALE, begin_again=visit.home))
 
     def _busy(self, visit: Visit, counter: Counter) -> PageResponse:
         """The wallet did not say who pays; asking again is the payer's to decide."""
