@@ -157,7 +157,13 @@ class Booking:
                     self._store, self._notices, payment, move, cause, at_ms
                 )
             after = Payment(payment.order, move.standing)
-            if await self._persist(live, payment, after, move, happened, channel, moves):
+            try:
+                is_done = await self._persist(live, payment, after, move, happened, channel, moves)
+            except Conflict:
+                if not await self._has_moved(payment):
+                    raise
+                is_done = False  # the release that has the hold may be this one, by another hand
+            if is_done:
                 self._count(after)
                 live.moved(after)
                 return True
@@ -227,6 +233,9 @@ class Booking:
             except Unavailable:
                 await asyncio.sleep(pause_s)
         return await self._store.advance(change)
+
+    async def _has_moved(self, payment: Payment) -> bool:
+        return (await self.reload(payment)).standing.version != payment.standing.version
 
     async def reload(self, payment: Payment) -> Payment:
         """The payment as the store holds it.

@@ -138,7 +138,12 @@ class Refunds:
     ) -> tuple[Refund, RefundClaimed]:
         reserved = reserve(payment, ask.amount_fen)
         if reserved is None:
-            raise _refusal(payment)
+            # what is left may be reserved by this very message, at another process or connection
+            number = ask.merchant_refund_no
+            known = await self._store.refund_by_number(payment.order.merchant_no, number)
+            if known is None:
+                raise _refusal(payment)
+            return known, RefundClaimed.EXISTS
         order = self._order(payment, ask, ability.new_refund_no())
         refund = Refund(order, RefundStanding(status=RefundStatus.SUBMITTED, version=1))
         after = Payment(payment.order, reserved)

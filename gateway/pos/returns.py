@@ -34,7 +34,7 @@ from gateway.pos.originals import (
     payment_under,
     refuse_unless,
 )
-from gateway.pos.refused_numbers import RETURN_METHOD, refused_order
+from gateway.pos.refused_numbers import REFUSED_METHOD, RETURN_METHOD, refused_order
 from gateway.pos.teller import KeptReplies, Teller
 from gateway.pos.translate import (
     F39_OF_REASON,
@@ -128,21 +128,34 @@ class Returns:
     async def prevent(self, exchange: Exchange) -> bool:
         """Take the number of a void that may still come; ``False`` when it was begun.
 
-        The number is taken as a refund of the named sale that is born failed; where there
-        is no such sale, the void would be refused by itself.
+        A void begins by taking its number: who has it first decides. Where the void has it and has
+        no refund yet, one is born failed; of a sale that is not paid, or none of its kind, none can
+        begin any more.
         """
         for _ in range(_TRIES):
             known = await self._known(exchange)
             if known is not None:
                 return known.standing.status is RefundStatus.FAILED
+            if await self._has_taken_number(exchange):
+                return True
             try:
                 payment = await find_original(exchange, self._store, self._sealer)
+                _refuse_other_kind(exchange, payment)
+                refuse_unless(payment, Status.SUCCEEDED)
             except RefusedError:
                 return True
             ask = self._ask(exchange, "reversed before it came", b"reversed before it came")
             if await self._refunds.refuse_beforehand(payment, ask):
                 return True
         raise Unavailable("the sale is being changed too fast: send the reversal again")
+
+    async def _has_taken_number(self, exchange: Exchange) -> bool:
+        """Whether the number of a void that did not come is taken, now or before: none comes."""
+        key, now_ms = exchange.order_key, self._clock.now_ms()
+        if await self._payments.refuse_beforehand(refused_order(exchange, key, self._ids, now_ms)):
+            return True
+        own = await payment_under(key, exchange, self._store)
+        return own is not None and own.order.method == REFUSED_METHOD
 
     async def _known(self, exchange: Exchange) -> Refund | None:
         merchant_no = exchange.known.merchant.merchant_no
@@ -187,12 +200,14 @@ class Returns:
     async def _refuse_refund(self, exchange: Exchange, payment: Payment, amount: int) -> None:
         """Raise 22 for a sale of long ago, and while the same refund from here is not over.
 
-        Its cashier heard silence, and would give the money back twice.
+        Its cashier heard silence, and would give the money back twice. A repeat of that very
+        message is no second one.
         """
         own = pos_refund_number(f"{exchange.message.text(41)}-")
         for refund in await self._store.refunds(payment.order.id):
             is_open = refund.standing.status not in REFUND_FINAL
-            is_own = refund.order.merchant_refund_no.startswith(own)
+            number = refund.order.merchant_refund_no
+            is_own = number.startswith(own) and number != pos_refund_number(exchange.order_key)
             if is_open and is_own and refund.order.amount_fen == amount:
                 raise RefusedError(NOT_ALLOWED, "the same refund is on its way already")
         if self._clock.now_ms() - payment.order.created_at_ms > REFUND_DAYS * _DAY_MS:
@@ -254,8 +269,8 @@ class Returns:
 
 
 def _refuse_other_kind(exchange: Exchange, payment: Payment) -> None:
-    """Raise 25 where the original is not of the kind that this message returns."""
+    """Raise 25 where the original is not of the kind that this message returns, or its void did."""
     transaction = exchange.transaction
-    kind = None if transaction is None else transaction.kind
+    kind = None if transaction is None else transaction.original or transaction.kind
     if kind is not None and payment.order.method not in _METHODS[kind]:
         raise RefusedError(NO_ORIGINAL, f"a {kind.value} does not return this original")

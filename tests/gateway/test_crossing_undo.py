@@ -9,7 +9,8 @@ import pytest
 from channels.card import CardAction
 from channels.port import Answer, PaymentRef, PayRequest, PollSchedule, UndoAnswer, Verdict
 from domain.payment import HOLD_METHOD, Payment, Status
-from gateway.live import Live, bare_request
+from gateway.channel_requests import bare_request
+from gateway.live import Live
 from gateway.store.port import Store
 from tests.gateway.fakes import FakeChannel, House
 from tests.gateway.scripted import CLOSED, LOST, PAID, RETURNED

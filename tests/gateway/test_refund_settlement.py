@@ -219,3 +219,19 @@ async def test_what_may_have_been_sent_before_is_marked_so_and_is_otherwise_the_
     unsent, first, again = house.refunder.refund_requests
     assert [unsent.repeated, first.repeated, again.repeated] == [False, False, True]
     assert replace(again, repeated=False) == first == unsent
+
+
+async def test_a_twin_that_reserved_all_that_was_left_is_the_same_refund(store: Store) -> None:
+    """The same message at two processes: who looks last finds it, and is not told "too much"."""
+    one, two = RefundHouse(store), RefundHouse(store)
+    payment = await one.paid()
+    twins = []
+
+    async def overtaken(*_: object) -> None:
+        twins.append(await two.refunding(payment, amount_fen=1990))
+
+    one.flaky.before["payment"] = overtaken
+    mine = await one.refunding(payment, amount_fen=1990)
+    assert [mine.order.id] == [twin.order.id for twin in twins]
+    await eventually(lambda: two.refunds.in_flight() == 0)
+    assert (one.asked(), two.asked()) == ([], ["refund"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from channels.card import CardAction
+from domain.payment import Status
 from gateway.store.port import Store
 from pos_protocol.terminal import Request
 from tests.gateway.pos.hold_counter import (
@@ -121,6 +122,58 @@ async def test_completions_and_voids_in_a_crowd(till: HoldCounter, round_: int) 
     released = await till.status(hold) == "closed"
     assert (taken, released) in ((1, False), (0, True))
     await proved(till)
+
+
+@pytest.mark.parametrize("call", ["completion_of", "advance"])
+async def test_the_same_void_at_two_processes_is_one(store: Store, call: str) -> None:
+    """Copies of one message: the second finds its own release, and is told as the first was."""
+    one = await HoldCounter(store).opened()
+    two = HoldCounter(store, one.host)
+    hold = await one.held()
+    request = one.void(hold)
+    if call == "completion_of":
+        # a void looks once before it takes its number, and once to release
+        one.house.flaky.before["claim"] = _hook(one, two, request, "completion_of")
+    else:
+        one.house.flaky.before[call] = _copy(two, request)
+    assert await one.code(request) == "00"
+    assert one.host.calls.count("cancel") == 1
+    assert await one.status(hold) == "closed"
+    await proved(one)
+
+
+@pytest.mark.parametrize("call", ["completion_of", "advance"])
+async def test_a_release_that_another_hand_began_is_no_conflict(store: Store, call: str) -> None:
+    """As a reversal of the authorisation asks for it: begun, by whomever, is what it wanted."""
+    one = await HoldCounter(store).opened()
+    two = HoldCounter(store, one.host)
+    held = await one.payment(await one.held())
+
+    async def overtaken(*_: Any) -> None:
+        await two.house.payments.cancel(held)
+
+    one.house.flaky.before[call] = overtaken
+    live = await one.house.payments.cancel(held)
+    assert live.payment.standing.status in (Status.REVERSING, Status.CLOSED)
+    await one.house.until(held, "closed")
+    assert one.host.calls.count("cancel") == 1
+    await proved(one)
+
+
+def _copy(other: HoldCounter, request: Request) -> Callable[..., Awaitable[None]]:
+    async def overtaken(*_: Any) -> None:
+        assert await other.code(request) == "00"
+
+    return overtaken
+
+
+def _hook(
+    one: HoldCounter, other: HoldCounter, request: Request, call: str
+) -> Callable[..., Awaitable[None]]:
+    async def later(*_: Any) -> None:
+        one.house.flaky.before[call] = _copy(other, request)
+
+    return later
 
 
 # --- crashes

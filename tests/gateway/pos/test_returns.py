@@ -1,9 +1,12 @@
 """Voids and refunds from a terminal: the payer gets back what was taken, and no more."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from domain.clock import beijing_texts
+from gateway.ledger_proof import LedgerProof
 from sandbox.scenarios import ALIPAY_CODES, CARDS, Scenario
 from tests.gateway.pos.foreign_terminal import Fields, ForeignTerminal, Reply
 from tests.gateway.pos.house import House
@@ -207,6 +210,39 @@ async def test_a_void_that_was_reversed_before_it_came_is_refused(
     assert bytes.fromhex(told["62"]) == b"PGS1100"
     assert await house.charged_and_returned() == ([1990], [0])
     assert (await till.ask("0200", till.void(sale, answer)))["39"] == "00"
+
+
+@pytest.mark.parametrize("stands", ["reversed", "failed", "pending"])
+async def test_a_void_that_never_came_leaves_no_mark_on_a_sale_that_is_not_paid(
+    house: House, till: ForeignTerminal, stands: str
+) -> None:
+    """Its reversal is 00, the void that comes after it 94 or refused, and the history is legal."""
+    code = {"failed": Scenario.DECLINED, "pending": Scenario.NEVER_PAYS}.get(
+        stands, Scenario.APPROVED
+    )
+    sale = till.scan_sale(ALIPAY_CODES[code])
+    answering = asyncio.create_task(till.ask("0200", sale))
+    begun = await house.begun(till, sale["11"])
+    second = house.terminal(till.who)
+    second.batch, second.mac_key, second.pin_key = till.batch, till.mac_key, till.pin_key
+    if stands != "pending":
+        await answering
+    if stands == "reversed":
+        assert (await till.ask("0400", till.reversal(sale)))["39"] == "00"
+        await house.ended(till, sale["11"])
+    heard: Any = {
+        "13": beijing_texts(begun.order.created_at_ms)[1],
+        "37": (await house.begun(till, sale["11"])).standing.channel_reference
+        or begun.order.id[-12:],
+    }
+    void = second.void(sale, heard)
+    frame = second.pack("0400", second.reversal(void))
+    first = await second.ask_raw(frame)
+    assert first["39"] == "00"
+    assert (await second.ask_raw(frame)).raw == first.raw
+    assert (await second.ask("0200", void))["39"] != "00"
+    assert (await LedgerProof(house.gateway.store).run()).named == []
+    answering.cancel()
 
 
 async def test_a_sale_that_is_being_refunded_is_not_reversed(
