@@ -7,16 +7,18 @@ Rules:
 * Silence is silence here too: the connection is closed without an HTTP answer, so that
   the terminal reverses or asks again.
 * Everything is bounded: connections and handshakes, the body in size and time, messages
-  in flight, how long a connection may say nothing. A refusal shows nothing of the body.
+  in flight, how long a connection may say nothing. A refusal shows nothing of what came.
 """
 
 import asyncio
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 
+from gateway.http.general_connection import GeneralConnection, UnnamedResponse
 from gateway.http.idle_connections import end_idle
 from gateway.logs import Log
 from gateway.metrics import Metrics
@@ -74,16 +76,15 @@ class PosCarrier:
     async def start(self, host: str, port: int, tls: ssl.SSLContext) -> int:
         """Listen; returns the real port."""
         bounds = self._bounds
-        self._server = web.Server(
-            self._serve,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=min(_KEPT_ALIVE_S, bounds.idle_timeout_s),
-            lingering_time=0,
-            request_factory=self._request,
-        )
+        self._server = web.Server(self._serve, request_factory=self._request)
         self._acceptor = TlsAcceptor(
-            factory=self._server,
+            factory=partial(
+                GeneralConnection,
+                self._server,
+                refuse=self._refuse_unread,
+                keepalive_timeout=min(_KEPT_ALIVE_S, bounds.idle_timeout_s),
+                lingering_time=0,
+            ),
             has_room=self._has_room,
             metrics=self._metrics,
             handshake_timeout_s=bounds.handshake_timeout_s,
@@ -138,7 +139,13 @@ class PosCarrier:
         if reply is None:
             request.protocol.force_close()
             return web.Response()  # which nobody hears
-        return web.Response(body=frame(reply), headers={"Content-Type": _CONTENT_TYPE})
+        return UnnamedResponse(body=frame(reply), headers={"Content-Type": _CONTENT_TYPE})
+
+    def _refuse_unread(self, status: int) -> web.Response:
+        """The answer to what is no HTTP, or to a fault of ours."""
+        if status >= 500:
+            return _refusal(status, "our fault")
+        return self._refuse(status, "not HTTP", 0)
 
     def _refuse(self, status: int, reason: str, size_bytes: int) -> web.Response:
         self._metrics.bad_frames.inc()
@@ -165,4 +172,4 @@ class PosCarrier:
 
 
 def _refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, text=reason + "\n", headers=headers or {})
+    return UnnamedResponse(status=status, text=reason + "\n", headers=headers or {})

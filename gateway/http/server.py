@@ -2,14 +2,17 @@
 
 A plain call of the API goes by a shorter way (``plain_calls.py``), which hands on whatever
 is not one. Rules: a body is read whole within its bounds, in size and in time, and handed on as it
-came; everything that is said about a call is said by the door. What aiohttp's router
-itself refuses (404, 405) carries our error body too. Who drains takes no new
-connection, closes the idle ones, and says so with the last answer on each of the others.
+came; everything that is said about a call is said by the door. What aiohttp's router (404, 405)
+and its parser (400) refuse carries our error body too. No answer names the software. Who drains
+takes no new connection, closes the idle ones, and says so with the last answer on each of the
+others.
 """
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -21,6 +24,7 @@ from gateway.http.call import ApiRequest, ApiResponse
 from gateway.http.door import ApiDoor
 from gateway.http.errors import status_of
 from gateway.http.event_streams import EventStreams
+from gateway.http.general_connection import GeneralConnection, UnnamedResponse
 from gateway.http.idle_connections import end_idle
 from gateway.http.operations import Operations
 from gateway.http.plain_calls import PlainCalls
@@ -34,6 +38,14 @@ _KEEP_ALIVE_S: Final = 75
 _SHUTDOWN_S: Final = 1
 _BELOW: Final = "/{below:(?s:.+)}"
 _STORES: Final = f"/v1/stores{_BELOW}"
+_FAULT: Final = ("internal_error", "our fault")
+_UNROUTED: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+    {
+        400: ("malformed_request", "what came is not one well-formed HTTP request"),
+        417: ("expectation_failed", "no expectation is met but 100-continue"),
+    }
+)
+"""What never reaches the router."""
 
 
 class ApiServer:
@@ -65,6 +77,7 @@ class ApiServer:
     def application(self) -> web.Application:
         """The aiohttp application."""
         app = web.Application(client_max_size=self._max_body_bytes, middlewares=[self._around])
+        app.on_response_prepare.append(_unname)
         for place in ("/v1/payments", f"/v1/payments{_BELOW}", f"/v1/refunds{_BELOW}", _STORES):
             app.router.add_route("*", place, self._serve)
         app.router.add_post("/notify/{channel}/{account}", self._notice)
@@ -75,20 +88,19 @@ class ApiServer:
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Listen; returns the real port."""
-        self._runner = web.AppRunner(
-            self.application(),
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            shutdown_timeout=_SHUTDOWN_S,
-        )
+        self._runner = web.AppRunner(self.application(), shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         behind = self._runner.server
         if behind is None:
             raise RuntimeError("aiohttp has made no server")
         self._plain = PlainCalls(
             handle=self._door.handle,
-            behind=behind,
+            behind=partial(
+                GeneralConnection,
+                behind,
+                refuse=self._refuse,
+                keepalive_timeout=_KEEP_ALIVE_S,
+            ),
             clock=self._clock,
             max_body_bytes=self._max_body_bytes,
             keep_alive_s=_KEEP_ALIVE_S,
@@ -140,6 +152,10 @@ class ApiServer:
             answer.force_close()
         return answer
 
+    def _refuse(self, status: int) -> web.Response:
+        """The answer to what never reached the router."""
+        return _response(self._door.refusal(status, *_UNROUTED.get(status, _FAULT)))
+
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         asked = ApiRequest(
             method=request.method, raw_path=request.raw_path, headers=request.headers
@@ -182,4 +198,8 @@ class ApiServer:
 
 
 def _response(answer: ApiResponse) -> web.Response:
-    return web.Response(body=answer.body, status=answer.status, headers=answer.headers)
+    return UnnamedResponse(body=answer.body, status=answer.status, headers=answer.headers)
+
+
+async def _unname(_request: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers.popall("Server", None)

@@ -144,9 +144,8 @@ async def test_both_ways_answer_the_same(running: Running) -> None:
     assert first[0] == b"HTTP/1.1 201 Created"
     assert again[0] == behind[0] == b"HTTP/1.1 200 OK"
     assert first[2] == again[2] == behind[2]
-    assert set(behind[1]) - set(again[1]) == {"Server"}
+    assert set(behind[1]) == set(again[1])
     changing = {"Request-Id", "Posgate-Timestamp", "Posgate-Nonce", "Posgate-Signature", "Date"}
-    assert not set(again[1]) - set(behind[1])
     assert all(again[1][name] == behind[1][name] for name in set(again[1]) - changing)
 
 

@@ -152,6 +152,44 @@ async def test_what_is_not_one_message_is_refused_without_showing_it(
     assert await place.post(http, ECHO) == (200, ECHO)
 
 
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"POST / HTTP/1.1\r\nHost: a\r\n\r\n" + PLANTED,
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + PLANTED + b"\xee",
+        b"POST / HTTP/1.1\nHost: a\n\n" + PLANTED,
+        b"POST / HTTP/1.1\r\nHost : " + PLANTED + b"\r\n\r\n",
+        framed(PLANTED * 2),
+    ],
+)
+async def test_what_is_no_http_is_refused_without_showing_it(
+    place: Place, octets: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """400 in our own words, counted; a card may have been in it."""
+    reader, writer = await place.connect()
+    writer.write(octets)
+    said = await hears_hang_up(reader)
+    assert said.startswith(b"HTTP/1.0 400 ")
+    assert said.endswith(b"\r\n\r\nnot HTTP\n")
+    assert b"Server:" not in said
+    assert b"posgate_bad_frames_total 1.0" in place.metrics.exposition()
+    assert caplog.records == []
+    assert place.door.begun == 0
+
+
+async def test_a_fault_of_ours_is_told_without_a_name(
+    place: Place, http: ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Logged, and no more is said than that."""
+
+    async def broken(_payload: bytes, _message: Message) -> bytes | None:
+        raise RuntimeError(PLANTED.decode())
+
+    place.carrier._handle = broken
+    assert await place.post(http, ECHO) == (500, b"our fault\n")
+    assert [one.name for one in caplog.records] == ["aiohttp.server"]
+
+
 async def test_a_body_longer_than_a_frame_is_refused(place: Place, http: ClientSession) -> None:
     assert (await place.post(http, framed(b"\xee" * 4096)))[0] == 400
     assert (await place.post(http, framed(b"\xee" * 4097)))[0] == 413
