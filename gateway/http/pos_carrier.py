@@ -129,6 +129,8 @@ class PosCarrier:
             return self._refuse(413, "longer than a message may be", 0)
         except TimeoutError:
             return self._refuse(408, "the message did not arrive in time", 0)
+        except (OSError, web.RequestPayloadError):  # whoever sent it is gone
+            return self._refuse(400, "the message broke off", 0)
         events = HostSession(self._bounds.max_frame_bytes).receive_data(body)
         if len(events) != 1 or not isinstance(events[0], Received):
             return self._refuse(400, "not one message", len(body))

@@ -195,6 +195,8 @@ class ApiServer:
             raise TooLarge("body_too_large", message) from None
         except TimeoutError:
             raise InvalidRequest("body_too_slow", "the body did not arrive in time") from None
+        except (OSError, web.RequestPayloadError):  # whoever sent it is gone
+            raise InvalidRequest("body_incomplete", "the body broke off") from None
 
 
 def _response(answer: ApiResponse) -> web.Response:

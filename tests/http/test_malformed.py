@@ -1,6 +1,8 @@
-"""What is no HTTP: our own error, nothing quoted, no fault of ours."""
+"""What is no HTTP, and bodies that break off: our own error, nothing quoted, no fault of ours."""
 
 import re
+import socket
+import struct
 from collections.abc import Iterator
 
 import orjson
@@ -8,6 +10,7 @@ import pytest
 
 from tests.http.line import Line
 from tests.support.gateway import Running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -67,6 +70,15 @@ async def counted(running: Running) -> dict[str, int]:
     return {code: int(count) for code, count in found}
 
 
+def reading(running: Running) -> int:
+    """Requests that the server behind is at."""
+    api = running.gateway._api
+    assert api is not None
+    assert api._runner is not None
+    assert api._runner.server is not None
+    return sum(one._request_in_progress for one in api._runner.server.connections)
+
+
 def check_last(heard: bytes, status: int, code: str) -> None:
     """The last answer is our own error and the end of its connection; nothing is quoted."""
     assert CODE not in heard
@@ -120,6 +132,43 @@ async def test_an_expectation_that_is_not_met(standing: Running, path: bytes) ->
 async def test_no_answer_names_the_software(standing: Running, path: str) -> None:
     """Of a page, of the router, of a call."""
     assert "Server" not in (await standing.api.send("GET", path)).headers
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize(
+    ("octets", "call"),
+    [
+        (HEAD + b"Content-Length: 100\r\n\r\n" + BODY, "create"),
+        (HEAD + CHUNKED + b"\r\n5\r\n{", "create"),
+        (HEAD + CHUNKED + b"\r\n1\r\n{\r\n", "create"),
+        (HEAD.replace(b" HTTP", b"/pay_x/cancel HTTP") + LENGTH + b"\r\n{", "cancel"),
+        (HEAD.replace(b" HTTP", b"/pay_x/refunds HTTP") + LENGTH + b"\r\n{", "refund"),
+        (HEAD.replace(b"v1/payments", b"notify/alipay/alipay-1") + LENGTH + b"\r\n{", ""),
+    ],
+)
+async def test_a_body_that_breaks_off_is_no_fault_of_ours(
+    standing: Running,
+    octets: bytes,
+    call: str,
+    *,
+    is_reset: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Counted like one that comes too slowly; one line at most, no traceback."""
+    before, logged = await counted(standing), len(standing.lines())
+    line = await Line.to(standing)
+    line.writer.write(octets)
+    await eventually(lambda: reading(standing) == 1)
+    if is_reset:
+        now = struct.pack("ii", 1, 0)
+        line.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+    line.writer.transport.abort()
+    await eventually(lambda: reading(standing) == 0)
+    lines = standing.lines()[logged:]
+    told = [(one["event"], one["level"], one["call"], one["code"]) for one in lines]
+    assert told == ([("api request", "info", call, "body_incomplete")] if call else [])
+    assert caplog.records == []
+    assert await counted(standing) == before | {"400": before.get("400", 0) + 1}
 
 
 async def test_a_fault_of_ours_outside_the_doors(

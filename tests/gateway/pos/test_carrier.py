@@ -177,6 +177,20 @@ async def test_what_is_no_http_is_refused_without_showing_it(
     assert place.door.begun == 0
 
 
+async def test_a_message_that_breaks_off_is_no_fault_of_ours(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As over TCP: counted, nothing begun, no traceback."""
+    _, writer = await place.connect()
+    writer.write(_request(ECHO)[:-5])
+    await until(lambda: place.carrier.in_flight() == 1)
+    writer.transport.abort()
+    await until(lambda: place.carrier.connections() == 0)
+    assert b"posgate_bad_frames_total 1.0" in place.metrics.exposition()
+    assert caplog.records == []
+    assert (place.door.begun, place.carrier.in_flight()) == (0, 0)
+
+
 async def test_a_fault_of_ours_is_told_without_a_name(
     place: Place, http: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
