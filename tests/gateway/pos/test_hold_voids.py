@@ -199,5 +199,5 @@ async def test_a_hold_that_is_cancelled_while_it_is_made_is_closed(till: HoldCou
     await till.until(hold, "closed")
     assert till.host.calls.count("cancel") == 1
     events = [line.event for line in await till.store.events((await till.payment(hold)).order.id)]
-    assert events == [Event.SUBMIT, Event.UNDO, Event.UNDONE_UNPAID]
+    assert events == [Event.SUBMIT, Event.UNDO, Event.AUTHORIZE, Event.UNDONE_UNPAID]
     assert (await till.payment(hold)).standing.status is Status.CLOSED

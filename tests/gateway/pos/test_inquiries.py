@@ -81,11 +81,11 @@ async def test_a_query_for_nothing_of_ours_is_25(till: ForeignTerminal, tags: st
 
 
 async def test_a_void_can_be_asked_about(till: ForeignTerminal) -> None:
-    """Its money is with the payer; a void that was refused beforehand never took place."""
+    """Its money is with the payer; one that was reversed before it came was never seen."""
     sale = till.scan_sale(CODE)
     answer = await till.ask("0200", sale)
     late, void = till.void(sale, answer), till.void(sale, answer)
     await till.ask("0400", till.reversal(late))
     await till.ask("0200", void)
     assert said(await till.ask("0200", till.inquiry(void))) == "PGS1100"
-    assert said(await till.ask("0200", till.inquiry(late))) == "PGS10  "
+    assert said(await till.ask("0200", till.inquiry(late))) == "PGS13  "
