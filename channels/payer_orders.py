@@ -122,7 +122,7 @@ class FaceRequest:
 class FaceAnswer:
     """What the device's SDK is given to go on; good for ``expires_in_s`` seconds.
 
-    ``unlisted``: no table of ours knows its code.
+    ``unwritable`` and ``unlisted`` are those of ``channels.port.Answer``.
     """
 
     verdict: Verdict
@@ -130,6 +130,7 @@ class FaceAnswer:
     expires_in_s: int = 0
     channel_code: str = ""
     channel_message: str = ""
+    unwritable: bool = False
     unlisted: bool = False
 
 

@@ -44,6 +44,7 @@ class RoyaltyAnswer:
     channel_message: str = ""
     advice: Advice | None = None
     answered: bool = False
+    unwritable: bool = False
     unlisted: bool = False
 
 

@@ -1,20 +1,18 @@
 """Alipay behind the channel port: the wire joined to a ``send``.
 
-Rules: no state of an order; ``NOT_SENT`` only when the client is certain; a fault
-after sending is ``UNKNOWN`` whoever's fault it is. Only cancellation passes through.
+Rules: no state of an order; faults as ``channels/one_call.py`` says.
 
 A trade that Alipay no longer cancels is undone another way: closed while unpaid,
-refunded whole once paid, under a refund number that is the order's own, so that every
-repeat is the same refund. Only what Alipay then says of it ends the undo.
+refunded whole once paid (``channels/whole_refund.py``). Only what Alipay then says of it
+ends the undo.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Final
 
 from channels.alipay.account import AlipayAccount
 from channels.alipay.bill_fetch import AlipayBillFetch
-from channels.alipay.calls import what
 from channels.alipay.notice import NOT_TAKEN, TAKEN, read_notice
 from channels.alipay.orders import AlipayOrders
 from channels.alipay.refund_wire import (
@@ -37,12 +35,11 @@ from channels.alipay.wire import (
     read_query,
 )
 from channels.inbound import InboundReply, InboundRequest, Word
+from channels.one_call import call_once, longest_s, what
 from channels.port import (
     Answer,
-    AnswerLost,
     ChannelHealth,
     ChannelServices,
-    NotSent,
     PaymentRef,
     PayRequest,
     PollSchedule,
@@ -51,10 +48,7 @@ from channels.port import (
     UndoAnswer,
     Verdict,
 )
-
-_CALLS_IN_A_ROW: Final = 2
-_QUEUEING_S: Final = 2.0
-_UNDO_REASON: Final = "Undone"
+from channels.whole_refund import undone_by, whole_refund
 
 
 class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
@@ -74,7 +68,7 @@ class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
     @property
     def timeout_s(self) -> float:
         """A cancel or a refund may take a query after it; more calls share this time."""
-        return _CALLS_IN_A_ROW * (self._account.timeout_s + _QUEUEING_S)
+        return longest_s(self._account.timeout_s)
 
     def new_order_no(self) -> str:
         """32 letters."""
@@ -94,25 +88,14 @@ class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def pay(self, request: PayRequest) -> Answer:
+    def pay(self, request: PayRequest) -> Coroutine[None, None, Answer]:
         """``alipay.trade.pay``, once."""
-        if not request.auth_code:
-            return Answer(
-                verdict=Verdict.NOT_SENT, unwritable=True, channel_message="no payment code"
-            )
-        try:
-            built = build_pay(request, self._account, *self._moment())
-        except Exception as fault:  # an amount or a text that cannot be written
-            message = type(fault).__name__
-            return Answer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
-        try:
-            return read_pay(await self._send(built), self._account, request.order_no)
-        except NotSent as fault:
-            return Answer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except AnswerLost as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=str(fault))
-        except Exception as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=type(fault).__name__)
+        return call_once(
+            Answer,
+            lambda: build_pay(request, self._account, *self._moment()),
+            self._send,
+            lambda heard: read_pay(heard, self._account, request.order_no),
+        )
 
     async def query(self, ref: PaymentRef) -> Answer:
         """``alipay.trade.query``."""
@@ -161,7 +144,7 @@ class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
         match found.verdict:
             case Verdict.SUCCEEDED if found.amount_fen:
                 paid = replace(ref, amount_fen=found.amount_fen)
-                return _undone_by(await self.refund(_whole(paid)), found.amount_fen)
+                return undone_by(await self.refund(whole_refund(paid)), found.amount_fen)
             case Verdict.PENDING:
                 built = build_close(ref, self._account, *self._moment())
                 return read_close(await self._send(built), self._account, ref.order_no)
@@ -179,17 +162,12 @@ class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """``alipay.trade.refund``; where it moved no money, a query tells why."""
-        try:
-            built = build_refund(request, self._account, *self._moment())
-        except Exception as fault:  # an amount or a text that cannot be written
-            message = type(fault).__name__
-            return RefundAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
-        try:
-            answer = read_refund(await self._send(built), self._account, request)
-        except NotSent as fault:
-            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+        answer = await call_once(
+            RefundAnswer,
+            lambda: build_refund(request, self._account, *self._moment()),
+            self._send,
+            lambda heard: read_refund(heard, self._account, request),
+        )
         return await self.query_refund(request) if answer.channel_code == NO_CHANGE else answer
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
@@ -216,31 +194,3 @@ class AlipayChannel(AlipayOrders, AlipayRoyalties, AlipayBillFetch):
 def _is_heard(found: Answer) -> bool:
     """Whether Alipay itself said what a query found, be it of no use here."""
     return found.answered or found.verdict in (Verdict.SUCCEEDED, Verdict.PENDING)
-
-
-def _whole(paid: PaymentRef) -> RefundRequest:
-    """The refund of all of a payment, the same one however often it is asked for."""
-    return RefundRequest(
-        refund_no=paid.order_no,
-        payment=paid,
-        amount_fen=paid.amount_fen,
-        currency=paid.currency,
-        reason=_UNDO_REASON,
-        created_at_ms=paid.created_at_ms,
-    )
-
-
-def _undone_by(refund: RefundAnswer, whole_fen: int) -> UndoAnswer:
-    """What a refund in place of a cancel came to; the return of a part is no undo."""
-    verdict = refund.verdict
-    if verdict not in (Verdict.SUCCEEDED, Verdict.DECLINED):
-        verdict = Verdict.UNKNOWN
-    if verdict is Verdict.SUCCEEDED and refund.amount_fen not in (None, whole_fen):
-        verdict = Verdict.UNKNOWN
-    return UndoAnswer(
-        verdict=verdict,
-        was_paid=True if verdict is Verdict.SUCCEEDED else None,
-        channel_code=refund.channel_code,
-        channel_message=refund.channel_message,
-        answered=refund.answered,
-    )

@@ -17,12 +17,13 @@ from typing import Final
 
 from channels.address import refusal
 from channels.alipay.account import AlipayAccount
-from channels.alipay.calls import AlipayCalls, what
+from channels.alipay.calls import AlipayCalls
 from channels.alipay.codes import SUCCESS
 from channels.alipay.distrust import Distrusted
 from channels.alipay.envelope import message_of, request_of, text_of, verified
 from channels.alipay.later_codes import BILL_SUB_CODES
 from channels.bills import BillAbsent, BillPending, BillUnavailable, FetchedBill
+from channels.one_call import what
 from channels.port import HttpRequest, HttpResponse
 
 TRADE: Final = "trade"

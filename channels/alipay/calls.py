@@ -1,7 +1,7 @@
 """What every ability of an Alipay account stands on: the account, a clock, numbers, a ``send``."""
 
 from channels.alipay.account import AlipayAccount, Transport
-from channels.port import AnswerLost, ChannelServices, NotSent
+from channels.port import ChannelServices
 
 
 class AlipayCalls:
@@ -18,8 +18,3 @@ class AlipayCalls:
         """Now, and for REST a number that no other request has."""
         is_rest = self._account.transport is Transport.V3
         return self._now_ms(), self._new_number() if is_rest else ""
-
-
-def what(fault: Exception) -> str:
-    """A text for the log; a defect of ours shows its type alone."""
-    return str(fault) if isinstance(fault, NotSent | AnswerLost) else type(fault).__name__

@@ -27,6 +27,7 @@ from channels.alipay.outcome import ASK, SET_UP
 from channels.alipay.pay_codes import ORDER_SUB_CODES
 from channels.alipay.payer_codes import FACE_SUB_CODES, PAYER_SUB_CODES
 from channels.alipay.wire import extended, subject_text
+from channels.one_call import Unwritable
 from channels.payer_orders import (
     FaceAnswer,
     FaceRequest,
@@ -70,7 +71,13 @@ def build_precreate(
 def build_create(
     request: OrderRequest, account: AlipayAccount, now_ms: int, nonce: str = ""
 ) -> HttpRequest:
-    """``alipay.trade.create``: a trade that a page in the wallet pays."""
+    """``alipay.trade.create``: a trade that a page in the wallet pays.
+
+    Raises:
+        Unwritable: who pays is not known.
+    """
+    if not request.payer_id:
+        raise Unwritable("no payer")
     payer = "buyer_id" if _USER_ID.fullmatch(request.payer_id) else "buyer_open_id"
     content = _order(request, account) | {
         payer: request.payer_id,

@@ -7,13 +7,14 @@ frozen for it (setting ``royalty_freeze``). Reference ``channels.md`` A3.
 """
 
 from channels.alipay.account import AlipayAccount
-from channels.alipay.calls import AlipayCalls, what
+from channels.alipay.calls import AlipayCalls
 from channels.alipay.codes import SUCCESS, is_answer, outcome_of
 from channels.alipay.distrust import Distrusted
 from channels.alipay.envelope import message_of, request_of, text_of, verified
 from channels.alipay.later_codes import ROYALTY_SUB_CODES
 from channels.alipay.outcome import ASK
-from channels.port import HttpRequest, HttpResponse, NotSent, Verdict
+from channels.one_call import call_once
+from channels.port import HttpRequest, HttpResponse, Verdict
 from channels.royalty import RoyaltyAnswer, RoyaltyRequest
 from domain.money import MoneyError, format_yuan
 
@@ -85,13 +86,9 @@ class AlipayRoyalties(AlipayCalls):
 
     async def share(self, request: RoyaltyRequest) -> RoyaltyAnswer:
         """``alipay.trade.order.settle``."""
-        try:
-            built = build_settle(request, self._account, *self._moment())
-        except Exception as fault:  # shares that cannot be written
-            return RoyaltyAnswer(verdict=Verdict.NOT_SENT, channel_message=type(fault).__name__)
-        try:
-            return read_settle(await self._send(built), self._account, request)
-        except NotSent as fault:
-            return RoyaltyAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return RoyaltyAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+        return await call_once(
+            RoyaltyAnswer,
+            lambda: build_settle(request, self._account, *self._moment()),
+            self._send,
+            lambda heard: read_settle(heard, self._account, request),
+        )

@@ -41,6 +41,7 @@ from channels.alipay.later_codes import (
     QUERY_SUB_CODES,
 )
 from channels.alipay.outcome import ASK
+from channels.one_call import Unwritable
 from channels.port import (
     Advice,
     Answer,
@@ -67,7 +68,10 @@ def build_pay(
 
     Raises:
         domain.money.MoneyError: the amount is not an integer.
+        Unwritable: there is no code.
     """
+    if not request.auth_code:
+        raise Unwritable("no payment code")
     content: dict[str, object] = {
         "out_trade_no": request.order_no,
         "scene": "security_code" if request.auth_code.startswith("fp") else "bar_code",

@@ -2,8 +2,7 @@
 
 Rules:
 
-* No state of an order; ``NOT_SENT`` only when the client is certain; a fault after
-  sending is ``UNKNOWN`` whoever's fault it is. Only cancellation passes through.
+* No state of an order; faults as ``channels/one_call.py`` says.
 * A sale, a void and a refund are accepted at once and done later: ``PENDING`` until a
   query, on the schedule, says what became of them.
 * Within its clearing day (23:00 to 23:00) a payment is undone by a reversal under its
@@ -15,24 +14,20 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Final
 
 from channels.bills import FetchedBill
 from channels.card import CardAction
 from channels.inbound import InboundReply, InboundRequest, Word
+from channels.one_call import QUEUEING_S, call_once, longest_s, what
 from channels.payer_orders import OrderAnswer, OrderRequest, PayerAnswer
 from channels.port import (
     Answer,
-    AnswerLost,
     ChannelHealth,
     ChannelServices,
-    HttpRequest,
-    HttpResponse,
-    NotSent,
     PaymentRef,
     PayRequest,
     PollSchedule,
@@ -72,9 +67,6 @@ from channels.unionpay.qr_wire import (
     read_reversal,
 )
 
-_CALLS_IN_A_ROW: Final = 2
-_QUEUEING_S: Final = 2.0
-
 
 class UnionPayQrChannel:
     """One merchant at UnionPay's ACP."""
@@ -97,7 +89,7 @@ class UnionPayQrChannel:
     @property
     def timeout_s(self) -> float:
         """An undo may take a query after it; more calls share this time."""
-        return _CALLS_IN_A_ROW * (self._account.timeout_s + _QUEUEING_S)
+        return longest_s(self._account.timeout_s)
 
     def new_order_no(self) -> str:
         """32 letters."""
@@ -121,24 +113,14 @@ class UnionPayQrChannel:
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def pay(self, request: PayRequest) -> Answer:
+    def pay(self, request: PayRequest) -> Coroutine[None, None, Answer]:
         """A scanned code, once; at best it is accepted."""
-        if not request.auth_code and request.action is not CardAction.COMPLETE:
-            return Answer(
-                verdict=Verdict.NOT_SENT, unwritable=True, channel_message="no payment code"
-            )
-        account = self._account
-        try:
-            built = build_pay(request, account)
-        except Exception as fault:  # an amount or a text that cannot be written
-            message = type(fault).__name__
-            return Answer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
-        try:
-            return read_pay(await self._send(built), account, request, self._now_ms())
-        except NotSent as fault:
-            return Answer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+        return call_once(
+            Answer,
+            lambda: build_pay(request, self._account),
+            self._send,
+            lambda heard: read_pay(heard, self._account, request, self._now_ms()),
+        )
 
     async def query(self, ref: PaymentRef) -> Answer:
         """00/00."""
@@ -146,7 +128,7 @@ class UnionPayQrChannel:
             built = build_query(ref.order_no, ref.created_at_ms, self._account)
             return read_query(await self._send(built), self._account, ref, self._now_ms())
         except Exception as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return Answer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     async def cancel(self, ref: PaymentRef) -> UndoAnswer:
         """A reversal, or once its day is over a refund of the whole; cut short, it goes on."""
@@ -156,7 +138,7 @@ class UnionPayQrChannel:
                     return await self._reverse(ref)
                 return await self._undo_later(ref)
         except Exception as fault:
-            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return UndoAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     async def _reverse(self, ref: PaymentRef) -> UndoAnswer:
         built = build_reversal(ref, self._account)
@@ -199,22 +181,16 @@ class UnionPayQrChannel:
 
     def _may_be_on_its_way(self, ref: PaymentRef) -> bool:
         age_s = (self._now_ms() - ref.created_at_ms) / 1000
-        return age_s < self._account.timeout_s + _QUEUEING_S
+        return age_s < self._account.timeout_s + QUEUEING_S
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """A void or a refund under its own number; at best it is accepted."""
-        account = self._account
-        try:
-            built = build_refund(request, account)
-        except Exception as fault:  # an amount or a text that cannot be written
-            message = type(fault).__name__
-            return RefundAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
-        try:
-            return read_refund(await self._send(built), account, request, self._now_ms())
-        except NotSent as fault:
-            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+        return await call_once(
+            RefundAnswer,
+            lambda: build_refund(request, self._account),
+            self._send,
+            lambda heard: read_refund(heard, self._account, request, self._now_ms()),
+        )
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """00/00 about the return itself."""
@@ -224,13 +200,15 @@ class UnionPayQrChannel:
                 await self._send(built), self._account, request, self._now_ms()
             )
         except Exception as fault:
-            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     async def create_code(self, request: OrderRequest) -> OrderAnswer:
         """01/07: a code that the payer scans."""
-        return await self._order(
+        return await call_once(
+            OrderAnswer,
             lambda: build_code(request, self._account),
-            lambda response: read_code(response, self._account, request, self._now_ms()),
+            self._send,
+            lambda heard: read_code(heard, self._account, request, self._now_ms()),
         )
 
     def authorise_url(self, return_url: str, state: str) -> str:
@@ -245,31 +223,16 @@ class UnionPayQrChannel:
             response = await self._send(built)
             return read_who_pays(response, account, number, asked_ms, self._now_ms())
         except Exception as fault:
-            return PayerAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
+            return PayerAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
 
     async def create_page_order(self, request: OrderRequest) -> OrderAnswer:
         """01/01: the page where this payer pays."""
-        return await self._order(
+        return await call_once(
+            OrderAnswer,
             lambda: build_page_order(request, self._account),
-            lambda response: read_page_order(response, self._account, request, self._now_ms()),
+            self._send,
+            lambda heard: read_page_order(heard, self._account, request, self._now_ms()),
         )
-
-    async def _order(
-        self,
-        build: Callable[[], HttpRequest],
-        read: Callable[[HttpResponse], OrderAnswer],
-    ) -> OrderAnswer:
-        try:
-            built = build()
-        except Exception as fault:  # an amount or a text that cannot be written
-            message = type(fault).__name__
-            return OrderAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
-        try:
-            return read(await self._send(built))
-        except NotSent as fault:
-            return OrderAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return OrderAnswer(verdict=Verdict.UNKNOWN, channel_message=_what(fault))
 
     def read_notice(self, request: InboundRequest) -> Word:
         """A notification, verified; every one is asked about before it is believed."""
@@ -307,8 +270,3 @@ def _ended_by_itself(found: Answer) -> UndoAnswer | None:
         was_paid = True if code == UNDONE_BEFORE else None
         return UndoAnswer(verdict=Verdict.SUCCEEDED, was_paid=was_paid, channel_code=code)
     return None
-
-
-def _what(fault: Exception) -> str:
-    """A text for the log; a defect of ours shows its type alone."""
-    return str(fault) if isinstance(fault, NotSent | AnswerLost) else type(fault).__name__

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from channels.card import CardAction
+from channels.one_call import Unwritable
 from channels.port import (
     Answer,
     HttpRequest,
@@ -103,7 +104,10 @@ def build_pay(request: PayRequest, account: AcpAccount) -> HttpRequest:
 
     Raises:
         domain.money.MoneyError: not a payable amount in yuan.
+        Unwritable: there is no code, and it is not for what is held.
     """
+    if not request.auth_code and request.action is not CardAction.COMPLETE:
+        raise Unwritable("no payment code")
     kind = PAYMENTS[request.action]
     params = {
         **kind.fields(),

@@ -1,24 +1,23 @@
 """WeChat Pay behind the channel port: the wires joined to a ``send``.
 
-Rules: no state of an order; ``NOT_SENT`` only when the client is certain; a fault after
-sending is ``UNKNOWN`` whoever's fault it is. Only cancellation passes through.
+Rules: no state of an order; faults as ``channels/one_call.py`` says.
 
 The till's codes go over APIv2 (or over APIv3's codepay, by a setting), a payer's own orders
 over APIv3; which of the two a payment was is told by its ``method``. An undo asks first, since
 a reversal does not say whether money had been taken: a code is reversed, an order closed while
-unpaid and refunded whole once paid, under a number that is the order's own, so that every
-repeat is the same refund.
+unpaid and refunded whole once paid (``channels/whole_refund.py``).
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Final
 
 from channels.inbound import InboundReply, InboundRequest, Word
+from channels.one_call import call_once, longest_s, what
 from channels.port import (
     Answer,
     ChannelHealth,
-    NotSent,
     PaymentRef,
     PayRequest,
     PollSchedule,
@@ -29,14 +28,12 @@ from channels.port import (
 )
 from channels.wechat import notices, v2_refund_wire, v2_wire, v3_refund_wire, v3_wire
 from channels.wechat.bill_fetch import BillFetch
-from channels.wechat.calls import Calls, unbuilt, what
+from channels.wechat.calls import Calls
 from channels.wechat.payer import PayerOrders
 from channels.wechat.v2_wire import FACE_METHOD, is_face
+from channels.whole_refund import undone_by, whole_refund
 
 PAYER_METHODS: Final = frozenset({"qr", "jsapi", "h5", "app"})
-_CALLS_IN_A_ROW: Final = 2
-_QUEUEING_S: Final = 2.0
-_UNDO_REASON: Final = "Undone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -71,7 +68,7 @@ class WechatChannel(PayerOrders, BillFetch):
     @property
     def timeout_s(self) -> float:
         """An undo asks before it acts, a refund after; more calls share this time."""
-        return _CALLS_IN_A_ROW * (self._account.timeout_s + _QUEUEING_S)
+        return longest_s(self._account.timeout_s)
 
     def new_order_no(self) -> str:
         """32 letters."""
@@ -96,33 +93,24 @@ class WechatChannel(PayerOrders, BillFetch):
         """Stop that; the HTTP client is shared."""
         await self._calls.close()
 
-    async def pay(self, request: PayRequest) -> Answer:
+    def pay(self, request: PayRequest) -> Coroutine[None, None, Answer]:
         """Micropay, facepay or codepay, once."""
-        if not request.auth_code:
-            return Answer(
-                verdict=Verdict.NOT_SENT, unwritable=True, channel_message="no payment code"
+        calls, account, keys = self._calls, self._account, self._keys
+        if self._ways.codepay and not is_face(request.auth_code):
+            return call_once(
+                Answer,
+                lambda: v3_wire.build_codepay(request, account, keys, calls.stamped()),
+                calls.send_v3,
+                lambda heard: v3_wire.read_codepay(
+                    heard, account, keys, request.order_no, calls.now_ms()
+                ),
             )
-        by_v3 = self._ways.codepay and not is_face(request.auth_code)
-        stamped = self._calls.stamped()
-        try:
-            if by_v3:
-                built = v3_wire.build_codepay(request, self._account, self._keys, stamped)
-            else:
-                built = v2_wire.build_pay(request, self._account, stamped.nonce)
-        except Exception as fault:  # an amount or a text that cannot be written
-            return Answer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=unbuilt(fault))
-        try:
-            if not by_v3:
-                answer = await self._calls.send(built)
-                return v2_wire.read_pay(answer, self._account, request.order_no)
-            answer = await self._calls.send_v3(built)
-            return v3_wire.read_codepay(
-                answer, self._account, self._keys, request.order_no, self._calls.now_ms()
-            )
-        except NotSent as fault:
-            return Answer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return Answer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+        return call_once(
+            Answer,
+            lambda: v2_wire.build_pay(request, account, calls.stamped().nonce),
+            calls.send,
+            lambda heard: v2_wire.read_pay(heard, account, request.order_no),
+        )
 
     async def query(self, ref: PaymentRef) -> Answer:
         """By our number (by WeChat Pay's without it), over the version it was made with."""
@@ -202,61 +190,36 @@ class WechatChannel(PayerOrders, BillFetch):
         return answer
 
     async def _refund_whole(self, ref: PaymentRef, found: Answer) -> UndoAnswer:
-        whole_fen = found.amount_fen or ref.amount_fen
-        paid = replace(ref, amount_fen=whole_fen)
-        refund = await self.refund(
-            RefundRequest(
-                refund_no=ref.order_no,
-                payment=paid,
-                amount_fen=whole_fen,
-                currency=ref.currency,
-                reason=_UNDO_REASON,
-                created_at_ms=ref.created_at_ms,
-            )
-        )
-        done = refund.verdict is Verdict.SUCCEEDED and refund.amount_fen == whole_fen
-        refused = refund.verdict is Verdict.DECLINED
-        return UndoAnswer(
-            verdict=Verdict.SUCCEEDED if done else refund.verdict if refused else Verdict.UNKNOWN,
-            was_paid=True if done else None,
-            channel_code=refund.channel_code,
-            channel_message=refund.channel_message,
-            answered=refund.answered,
-        )
+        paid = replace(ref, amount_fen=found.amount_fen or ref.amount_fen)
+        return undone_by(await self.refund(whole_refund(paid)), paid.amount_fen)
 
     async def refund(self, request: RefundRequest) -> RefundAnswer:
         """Send a refund; a refusal is believed once WeChat Pay knows no such refund."""
-        stamped = self._calls.stamped()
-        notify_url = self._account.notify_url
-        try:
-            if self._ways.refunds_by_v2:
-                built = v2_refund_wire.build_refund(
-                    request, self._account, stamped.nonce, notify_url
-                )
-            else:
-                built = v3_refund_wire.build_refund(
-                    request, self._account, self._keys, stamped, notify_url
-                )
-        except Exception as fault:  # an amount or a text that cannot be written
-            message = unbuilt(fault)
-            return RefundAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
-        try:
-            if self._ways.refunds_by_v2:
-                heard = await self._calls.send(built)
-                answer = v2_refund_wire.read_refund(heard, self._account, request)
-            else:
-                heard = await self._calls.send_v3(built)
-                answer = v3_refund_wire.read_refund(
-                    heard, self._keys, request, self._calls.now_ms()
-                )
-        except NotSent as fault:
-            return RefundAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return RefundAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+        answer = await self._refund(request)
         if answer.verdict is not Verdict.DECLINED or answer.refund_no:
             return answer
         found = await self.query_refund(request)
         return answer if found.not_found else found
+
+    def _refund(self, request: RefundRequest) -> Coroutine[None, None, RefundAnswer]:
+        calls, account, keys = self._calls, self._account, self._keys
+        if self._ways.refunds_by_v2:
+            return call_once(
+                RefundAnswer,
+                lambda: v2_refund_wire.build_refund(
+                    request, account, calls.stamped().nonce, account.notify_url
+                ),
+                calls.send,
+                lambda heard: v2_refund_wire.read_refund(heard, account, request),
+            )
+        return call_once(
+            RefundAnswer,
+            lambda: v3_refund_wire.build_refund(
+                request, account, keys, calls.stamped(), account.notify_url
+            ),
+            calls.send_v3,
+            lambda heard: v3_refund_wire.read_refund(heard, keys, request, calls.now_ms()),
+        )
 
     async def query_refund(self, request: RefundRequest) -> RefundAnswer:
         """By our refund's number."""

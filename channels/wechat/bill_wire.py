@@ -88,7 +88,7 @@ def build_file(kind: str, day: date, account: WechatAccount, nonce: str) -> Http
     """``downloadbill`` or ``downloadfundflow`` of APIv2.
 
     Raises:
-        ValueError: the account has no certificate (fund flow).
+        Unwritable: the account has no certificate (fund flow).
     """
     content = {"bill_date": f"{day:%Y%m%d}", "tar_type": "GZIP"}
     if kind == FUNDFLOW:

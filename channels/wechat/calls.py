@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 from typing import Final
 
-from channels.port import AnswerLost, ChannelServices, HttpRequest, HttpResponse, NotSent
+from channels.one_call import what
+from channels.port import ChannelServices, HttpRequest, HttpResponse
 from channels.wechat.account import PlatformKeys, WechatAccount
 from channels.wechat.certificates import build_certificates, read_certificates
 from channels.wechat.v3 import Distrusted, Stamped
@@ -137,15 +138,3 @@ class Calls:
                 return
             self.keys.replace_fetched(found)
             self._fetched_s, self._fault = now_s, ""
-
-
-def what(fault: Exception) -> str:
-    """A text for the log; a defect of ours shows its type alone."""
-    if isinstance(fault, NotSent | AnswerLost):
-        return str(fault)
-    return type(fault).__name__
-
-
-def unbuilt(fault: Exception) -> str:
-    """Why a request was not even built; a value's own words never are in it."""
-    return str(fault) if type(fault) is ValueError else type(fault).__name__

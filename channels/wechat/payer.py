@@ -5,6 +5,7 @@ it was paid is heard from a query or a notification. An order for an app, the op
 payment code and a face are abilities of the adapter; no door offers them yet.
 """
 
+from channels.one_call import call_once, unanswered
 from channels.payer_orders import (
     FaceAnswer,
     FaceRequest,
@@ -12,9 +13,9 @@ from channels.payer_orders import (
     OrderRequest,
     PayerAnswer,
 )
-from channels.port import NotSent, Verdict
+from channels.port import Verdict
 from channels.wechat import oauth
-from channels.wechat.calls import Calls, unbuilt, what
+from channels.wechat.calls import Calls
 from channels.wechat.v2_payer_wire import build_face, build_openid, read_face, read_openid
 from channels.wechat.v3 import APP, H5, JSAPI, NATIVE, V3Api
 from channels.wechat.v3_order_wire import build_order, read_order
@@ -43,19 +44,13 @@ class PayerOrders:
 
     async def _create(self, api: V3Api, request: OrderRequest) -> OrderAnswer:
         calls = self._payer_calls
-        stamped = calls.stamped()
-        try:
-            built = build_order(api, request, calls.account, calls.keys, stamped)
-        except Exception as fault:  # an amount or a text that cannot be written
-            message = unbuilt(fault)
-            return OrderAnswer(verdict=Verdict.NOT_SENT, unwritable=True, channel_message=message)
-        try:
-            heard = await calls.send_v3(built)
-            return read_order(api, heard, calls.account, calls.keys, calls.stamped())
-        except NotSent as fault:
-            return OrderAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return OrderAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+        account, keys = calls.account, calls.keys
+        return await call_once(
+            OrderAnswer,
+            lambda: build_order(api, request, account, keys, calls.stamped()),
+            calls.send_v3,
+            lambda heard: read_order(api, heard, account, keys, calls.stamped()),
+        )
 
     def authorise_url(self, return_url: str, state: str) -> str:
         """Where WeChat's browser is sent so that it comes back with a code."""
@@ -69,10 +64,8 @@ class PayerOrders:
         try:
             built = oauth.build_exchange(self._oauth_api, account, self._app_secret, code)
             return oauth.read_exchange(await self._payer_calls.send(built))
-        except NotSent as fault:
-            return PayerAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
         except Exception as fault:
-            return PayerAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+            return unanswered(PayerAnswer, fault)
 
     async def openid_of(self, auth_code: str) -> PayerAnswer:
         """Whose payment code it is, without paying (``authcodetoopenid``)."""
@@ -80,21 +73,15 @@ class PayerOrders:
         try:
             built = build_openid(auth_code, calls.account, calls.stamped().nonce)
             return read_openid(await calls.send(built), calls.account)
-        except NotSent as fault:
-            return PayerAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
         except Exception as fault:
-            return PayerAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+            return unanswered(PayerAnswer, fault)
 
     async def begin_face(self, request: FaceRequest) -> FaceAnswer:
         """Leave for a device to recognise a face (``get_wxpayface_authinfo``)."""
         calls, stamped = self._payer_calls, self._payer_calls.stamped()
-        try:
-            built = build_face(request, calls.account, stamped.nonce, stamped.now_ms)
-        except Exception as fault:
-            return FaceAnswer(verdict=Verdict.NOT_SENT, channel_message=unbuilt(fault))
-        try:
-            return read_face(await calls.send(built), calls.account)
-        except NotSent as fault:
-            return FaceAnswer(verdict=Verdict.NOT_SENT, channel_message=str(fault))
-        except Exception as fault:
-            return FaceAnswer(verdict=Verdict.UNKNOWN, channel_message=what(fault))
+        return await call_once(
+            FaceAnswer,
+            lambda: build_face(request, calls.account, stamped.nonce, stamped.now_ms),
+            calls.send,
+            lambda heard: read_face(heard, calls.account),
+        )

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from channels.one_call import Unwritable
 from channels.port import Advice, HttpRequest, HttpResponse
 from channels.wechat.account import WechatAccount
 from channels.wechat.texts import code_word
@@ -103,11 +104,11 @@ def request_of(
     """A call of ``api``, signed; empty values are left out.
 
     Raises:
-        ValueError: a field that the interface does not know, no APIv2 key, or no
+        Unwritable: a field that the interface does not know, no APIv2 key, or no
             certificate where it wants one.
     """
     if not account.api_v2_key:
-        raise ValueError("the account has no APIv2 key")
+        raise Unwritable("the account has no APIv2 key")
     kind = HMAC_SHA256 if api.hmac_only else account.sign_type
     params = {
         "appid": account.appid,
@@ -120,9 +121,9 @@ def request_of(
     }
     params = {name: writable(value) for name, value in params.items() if value}
     if not params.keys() <= api.fields:
-        raise ValueError(f"{api.path} knows no {', '.join(sorted(params.keys() - api.fields))}")
+        raise Unwritable(f"{api.path} knows no {', '.join(sorted(params.keys() - api.fields))}")
     if api.mutual_tls and account.identity is None:
-        raise ValueError(f"{api.path} needs the merchant's certificate")
+        raise Unwritable(f"{api.path} needs the merchant's certificate")
     params["sign"] = sign(params, account.api_v2_key, kind)
     return HttpRequest(
         method="POST",

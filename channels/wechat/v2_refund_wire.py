@@ -46,7 +46,7 @@ def build_refund(
 
     Raises:
         domain.money.MoneyError: an amount is not one.
-        ValueError: the account has no certificate.
+        Unwritable: the account has no certificate.
     """
     content = {
         "out_trade_no": request.payment.order_no,

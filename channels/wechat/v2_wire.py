@@ -10,6 +10,7 @@ Reference ``channels.md`` B1.
 import json
 from typing import Final
 
+from channels.one_call import Unwritable
 from channels.port import (
     Advice,
     Answer,
@@ -76,8 +77,10 @@ def build_pay(request: PayRequest, account: WechatAccount, nonce: str) -> HttpRe
 
     Raises:
         domain.money.MoneyError: the amount is not one.
-        ValueError: something cannot be sent.
+        Unwritable: something cannot be sent.
     """
+    if not request.auth_code:
+        raise Unwritable("no payment code")
     content = {
         "body": cut_bytes(request.subject, _BODY_BYTES),
         "out_trade_no": request.order_no,

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from channels.one_call import Unwritable
 from channels.port import Advice, HttpRequest, HttpResponse
 from channels.wechat.account import PlatformKeys, WechatAccount
 from channels.wechat.texts import code_word
@@ -187,11 +188,11 @@ def request_of(
     """A call of ``api``, signed.
 
     Raises:
-        ValueError: a field that the interface does not know.
+        Unwritable: a field that the interface does not know.
     """
     unknown = set(_leaves(content)) - api.fields
     if unknown:
-        raise ValueError(f"{api.direct} knows no {', '.join(sorted(unknown))}")
+        raise Unwritable(f"{api.direct} knows no {', '.join(sorted(unknown))}")
     path = (api.partner if account.is_partner else api.direct).replace("{number}", number)
     target = f"{path}?{query}" if query else path
     body = orjson.dumps(content) if api.method == "POST" else b""
@@ -204,10 +205,10 @@ def get_signed(
     """A signed GET of a URL that WeChat Pay gave: a file.
 
     Raises:
-        ValueError: it is at another host than the account's; our signature goes nowhere else.
+        Unwritable: it is at another host than the account's; our signature goes nowhere else.
     """
     if not url.startswith(account.base_url + "/"):
-        raise ValueError("a file at another host")
+        raise Unwritable("a file at another host")
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     return _signed("GET", url, target, b"", account, keys, stamped)

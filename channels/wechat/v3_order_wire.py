@@ -8,6 +8,7 @@ Reference ``channels.md`` B2, D.
 from collections.abc import Mapping
 from typing import Final
 
+from channels.one_call import Unwritable
 from channels.payer_orders import OrderAnswer, OrderRequest
 from channels.port import HttpRequest, HttpResponse, Verdict
 from channels.wechat.account import PlatformKeys, WechatAccount
@@ -45,11 +46,11 @@ def build_order(
 
     Raises:
         domain.money.MoneyError: the amount is not one.
-        ValueError: it lacks what the interface needs.
+        Unwritable: it lacks what the interface needs.
     """
     notify_url = request.notify_url or account.notify_url
     if not notify_url:
-        raise ValueError("an order needs a notify_url, of its own or the account's")
+        raise Unwritable("an order needs a notify_url, of its own or the account's")
     content = ours(account) | {
         "description": cut_bytes(request.subject, DESCRIPTION_BYTES),
         "out_trade_no": request.order_no,
@@ -138,7 +139,7 @@ def app_parameters(prepay_id: str, account: WechatAccount, stamped: Stamped) -> 
 
 def _payer(request: OrderRequest, account: WechatAccount) -> dict[str, object]:
     if not request.payer_id:
-        raise ValueError("a page's order needs its payer")
+        raise Unwritable("a page's order needs its payer")
     if not account.is_partner:
         return {"openid": request.payer_id}
     return {"sub_openid" if account.sub_appid else "sp_openid": request.payer_id}
@@ -149,7 +150,7 @@ def _scene(api: V3Api, request: OrderRequest) -> dict[str, object]:
     if request.payer_ip:
         scene["payer_client_ip"] = request.payer_ip
     elif api is H5:
-        raise ValueError("an H5 order needs its payer's address")
+        raise Unwritable("an H5 order needs its payer's address")
     if api is H5:
         scene["h5_info"] = {"type": "Wap"}
     if scene and request.terminal_id:

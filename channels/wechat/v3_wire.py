@@ -9,6 +9,7 @@ Reference ``channels.md`` B2.
 from typing import Final
 from urllib.parse import quote
 
+from channels.one_call import Unwritable
 from channels.port import (
     Answer,
     HttpRequest,
@@ -65,7 +66,10 @@ def build_codepay(
 
     Raises:
         domain.money.MoneyError: the amount is not one.
+        Unwritable: there is no code.
     """
+    if not request.auth_code:
+        raise Unwritable("no payment code")
     scene: dict[str, object] = {
         "device_ip": account.till_ip,
         "store_info": {"out_id": request.store_id[:_STORE_LENGTH] or _DEFAULT_STORE},
