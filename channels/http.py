@@ -1,7 +1,8 @@
-"""The HTTP clients, towards channels and towards merchants; only here is aiohttp's client.
+"""The HTTP client towards channels.
 
-Towards channels we speak HTTP/1.1 ourselves (``http_link.py``, ``http_answer.py``): a
-general client's session costs a payment 100 µs that it has no use for. Rules:
+Only here and in ``guarded_http.py`` is aiohttp's client. A request is spoken by ourselves
+(``http_link.py``, ``http_answer.py``): a general client's session costs a payment 100 µs that
+it has no use for. Rules:
 
 * A caller learns exactly one of three things: a complete answer; :class:`NotSent`
   (certainly no byte of the request left: refused, unresolved, TLS not agreed, over
@@ -15,12 +16,9 @@ general client's session costs a payment 100 µs that it has no use for. Rules:
   every time. Each origin (a channel's host) has limits of its own, so that one slow
   channel cannot starve another.
 * A file (:meth:`HttpClient.download`) is at its path whole or not at all.
-* Towards merchants (:class:`GuardedClient`) every address is judged before it is
-  connected, and nothing but a status comes back.
 """
 
-import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,20 +33,12 @@ from aiohttp import (
     TCPConnector,
     http_parser,
 )
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_exceptions import (
-    ClientConnectorCertificateError,
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientSSLError,
-    InvalidURL,
-)
+from aiohttp.client_exceptions import ClientConnectorError, InvalidURL
 from yarl import URL
 
 from channels.address import refusal
 from channels.gate import Gate
 from channels.http_link import Origin, Target, connect_time_s, request_octets
-from channels.lookup import Lookups, Vet, narrow_socket
 from channels.port import AnswerLost, HttpRequest, HttpResponse, NotSent
 from channels.spool import spool
 from channels.tls import ClientIdentity, Identities, tls_context
@@ -77,6 +67,18 @@ class HttpBounds:
 
 
 _Read = Callable[[ClientResponse], Awaitable[bytes]]
+
+
+def bare_session(connector: TCPConnector) -> ClientSession:
+    """A session that adds nothing of its own: no cookies, no headers, no decompression."""
+    return ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        skip_auto_headers=_NO_AUTOMATIC_HEADERS,
+        auto_decompress=False,
+        requote_redirect_url=False,
+        read_bufsize=_READ_BUFFER_BYTES,
+    )
 
 
 class HttpClient:
@@ -114,18 +116,13 @@ class HttpClient:
         """
         if http_parser.HttpResponseParser is http_parser.HttpResponseParserPy:
             raise ConfigurationError("aiohttp lacks its C parser: install a binary wheel of it")
-        self._session = ClientSession(
-            connector=TCPConnector(
+        self._session = bare_session(
+            TCPConnector(
                 limit=0,  # the gates bound each origin
                 ssl=self._tls,
                 keepalive_timeout=self._bounds.keep_alive_s,
                 ttl_dns_cache=30,
-            ),
-            cookie_jar=DummyCookieJar(),
-            skip_auto_headers=_NO_AUTOMATIC_HEADERS,
-            auto_decompress=False,
-            requote_redirect_url=False,
-            read_bufsize=_READ_BUFFER_BYTES,
+            )
         )
 
     async def close(self) -> None:
@@ -255,145 +252,3 @@ class HttpClient:
                 keep_alive_s=self._bounds.keep_alive_s,
             )
         return origin
-
-
-_IDLE_S: Final = 2.0
-"""Below what servers allow, so that a delivery hardly ever meets a connection just closed."""
-
-
-class GuardedClient:
-    """Posts to URLs that somebody else chose: one attempt, no redirect, a status back.
-
-    An address is judged by ``vet`` and connected as judged, so that a name cannot mean
-    another one in the next moment. At most ``max_lookups`` threads look names up.
-    """
-
-    def __init__(
-        self,
-        *,
-        vet: Vet,
-        timeout_s: float = 10.0,
-        connect_timeout_s: float = 5.0,
-        answer_bytes: int = 4096,
-        max_lookups: int = 256,
-        ca_file: str | None = None,
-    ) -> None:
-        """``timeout_s`` holds for the whole; ``answer_bytes`` is what is read of a body.
-
-        Raises:
-            ConfigurationError: the CA file cannot be used.
-        """
-        self._vet = vet
-        self._timeout = ClientTimeout(
-            total=timeout_s, connect=min(connect_timeout_s, timeout_s), ceil_threshold=60
-        )
-        self._answer_bytes = answer_bytes
-        self._tls = tls_context(ca_file)
-        self._resolver = _VettingResolver(vet, max_lookups)
-        self._session: ClientSession | None = None
-
-    async def start(self) -> None:
-        """Open the pool; no connection is made yet."""
-        self._session = ClientSession(
-            connector=TCPConnector(
-                limit=0,  # who calls bounds it
-                ssl=self._tls,
-                keepalive_timeout=_IDLE_S,
-                use_dns_cache=False,
-                resolver=self._resolver,
-                socket_factory=narrow_socket,
-            ),
-            timeout=self._timeout,
-            cookie_jar=DummyCookieJar(),
-            skip_auto_headers=_NO_AUTOMATIC_HEADERS,
-            auto_decompress=False,
-            requote_redirect_url=False,
-            read_bufsize=_READ_BUFFER_BYTES,
-        )
-
-    async def close(self) -> None:
-        """Close the pool."""
-        await self._resolver.close()
-        if self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
-
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """The status of one POST; the texts of the faults are safe to show.
-
-        Raises:
-            NotSent: certainly nothing left.
-            AnswerLost: something may have arrived.
-        """
-        session = self._session
-        if session is None:
-            raise NotSent("the HTTP client is not running")
-        try:
-            target = URL(url, encoded=True)
-            host = target.raw_host or ""
-            if ":" in host or host.replace(".", "").isdigit():
-                self._vet(host, host)  # the connector asks no resolver about these
-            answer = await session.post(target, data=body, headers=headers, allow_redirects=False)
-        except (ClientConnectorError, ConnectionTimeoutError, InvalidURL) as fault:
-            raise NotSent(_unreached(fault)) from fault
-        except (ClientError, TimeoutError, OSError, ValueError, RuntimeError) as fault:
-            timed_out = isinstance(fault, TimeoutError)
-            raise AnswerLost("no answer in time" if timed_out else "no answer") from fault
-        await self._leave(answer)
-        return answer.status
-
-    async def _leave(self, answer: ClientResponse) -> None:
-        """Read a short body, so that the connection can be kept; whatever it is changes nothing."""
-        left = self._answer_bytes
-        try:
-            while left > 0 and not answer.content.at_eof():
-                left -= len(await answer.content.read(left))
-        except (ClientError, TimeoutError, OSError, ValueError, RuntimeError):
-            left = 0
-        finally:
-            if left > 0:
-                answer.release()
-            else:
-                answer.close()
-
-
-class _VettingResolver(AbstractResolver):
-    """Hands the connector what :class:`Lookups` lets through."""
-
-    def __init__(self, vet: Vet, max_lookups: int) -> None:
-        self._lookups = Lookups(vet, max_lookups)
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        return [
-            ResolveResult(
-                hostname=host,
-                host=place.address,
-                port=port,
-                family=place.family,
-                proto=place.protocol,
-                flags=flags,
-            )
-            for place in await self._lookups.find(host, port, family)
-        ]
-
-    async def close(self) -> None:
-        self._lookups.close()
-
-
-def _unreached(fault: Exception) -> str:
-    """Why nothing left, in words for the one whose endpoint it is."""
-    match fault:
-        case ClientConnectorDNSError():
-            return "the host name was not found"
-        case ClientConnectorCertificateError():
-            return "the certificate is not trusted"
-        case ClientSSLError():
-            return "TLS was not agreed"
-        case ConnectionTimeoutError():
-            return "no connection in time"
-        case InvalidURL():
-            return "not a URL"
-    return "no connection"

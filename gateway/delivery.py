@@ -1,6 +1,6 @@
 """How a notice leaves for a merchant: the guarded client as the configuration bounds it."""
 
-from channels.http import GuardedClient
+from channels.guarded_http import GuardedClient
 from gateway.config import LoadedConfig, NotificationsSection
 from gateway.notifications import Delivery
 from gateway.outbound import OutboundPolicy, read_policy

@@ -88,16 +88,20 @@ def libraries(path: str, source: str) -> Iterator[str]:
         if top in DRIVERS and not path.startswith("gateway/store/"):
             yield f"{line}: {top} outside gateway/store"
         if top == "aiohttp" and room != "sandbox" and not _may_import_aiohttp(path, name):
-            yield f"{line}: {name} belongs to channels/http.py (client) or gateway/http (web)"
+            yield f"{line}: {name} belongs to the HTTP clients or to gateway/http (web)"
         if top == "redis" and room != "gateway":
             yield f"{line}: redis outside gateway"
         if top == "duckdb" and path != "reconciliation/engine.py":
             yield f"{line}: duckdb outside reconciliation/engine.py"
 
 
+HTTP_CLIENTS = ("channels/http.py", "channels/guarded_http.py")
+"""Towards channels, and towards merchants."""
+
+
 def _may_import_aiohttp(path: str, name: str) -> bool:
     is_web = name == "aiohttp.web" or name.startswith("aiohttp.web.")
-    if path == "channels/http.py":
+    if path in HTTP_CLIENTS:
         return not is_web
     return is_web and path.startswith("gateway/http/")
 

@@ -13,6 +13,9 @@ BAD = [
     ("libraries", "gateway/cli/demo.py", "import importlib\nimportlib.import_module('asyncpg')"),
     ("libraries", "channels/alipay/adapter.py", "import aiohttp"),
     ("libraries", "channels/http.py", "from aiohttp import web"),
+    ("libraries", "channels/guarded_http.py", "from aiohttp import web"),
+    ("libraries", "channels/http_link.py", "import aiohttp"),
+    ("libraries", "gateway/delivery.py", "from aiohttp import ClientSession"),
     ("libraries", "gateway/http/server.py", "from aiohttp import ClientSession"),
     ("libraries", "gateway/http/server.py", "import aiohttp"),
     ("libraries", "gateway/bootstrap.py", "import aiohttp.web"),
@@ -65,6 +68,7 @@ BAD = [
 GOOD = [
     ("libraries", "gateway/store/postgres.py", "import asyncpg"),
     ("libraries", "channels/http.py", "import aiohttp\nfrom aiohttp import ClientSession"),
+    ("libraries", "channels/guarded_http.py", "from aiohttp.abc import AbstractResolver"),
     ("libraries", "gateway/http/server.py", "from aiohttp import web\nimport aiohttp.web"),
     ("libraries", "gateway/http/nonces.py", "from redis.asyncio import Redis"),
     ("libraries", "sandbox/server.py", "import aiohttp"),

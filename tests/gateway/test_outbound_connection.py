@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
-from channels.http import GuardedClient
+from channels.guarded_http import GuardedClient
 from channels.port import AnswerLost, NotSent
 from gateway.outbound import Refused, read_policy
 from tests.gateway.raw_endpoint import OK, Endpoint, serving
