@@ -20,9 +20,9 @@ from gateway.archive_files import MANIFEST, ArchiveFault, file_sha256, sync_fold
 from gateway.store.port import Store
 from reconciliation.exports import write_whole
 from reconciliation.night_records import DifferenceState, Night, NightState
+from reconciliation.night_store import every_difference
 
 BILLS: Final = "bills"
-_PAGE: Final = 500
 _PIECE: Final = 1 << 20
 
 
@@ -57,11 +57,9 @@ async def archive_nights(
 
 
 async def _has_open_difference(store: Store, night: Night) -> bool:
-    after = ""
-    while page := await store.night_differences(night.account_id, night.day, after, _PAGE):
-        if any(one.state in _STILL_DECIDED for one in page):
+    async for one in every_difference(store, night.account_id, night.day):
+        if one.state in _STILL_DECIDED:
             return True
-        after = page[-1].id
     return False
 
 

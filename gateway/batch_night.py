@@ -24,6 +24,7 @@ from reconciliation.night_records import (
     StoredDifference,
     difference_id,
 )
+from reconciliation.night_store import every_difference
 
 BATCHES: Final = "pos-batches"
 """The account under which this night is kept; no channel account may have its name."""
@@ -106,8 +107,5 @@ async def day_differences(store: Store, nights: Sequence[Night]) -> list[StoredD
     """Every difference of these nights."""
     found: list[StoredDifference] = []
     for night in nights:
-        after = ""
-        while page := await store.night_differences(night.account_id, night.day, after, _PAGE):
-            found += page
-            after = page[-1].id
+        found += [one async for one in every_difference(store, night.account_id, night.day)]
     return found

@@ -45,13 +45,12 @@ from reconciliation.night_records import (
     difference_id,
     surplus_refund_ids,
 )
-from reconciliation.night_store import NightStore
+from reconciliation.night_store import NightStore, every_difference
 from reconciliation.ports import OrderSource
 from reconciliation.rates import MFEN_PER_FEN, half_even
 from reconciliation.supersede import is_approved_refund, moved_by
 
 CURRENCY: Final = "CNY"
-_PAGE: Final = 500
 _POOL_PAGE: Final = 5_000
 _TO_MATCH: Final = frozenset({NightState.WAITING, NightState.REFUSED})
 
@@ -167,11 +166,10 @@ class NightJob:
         """Move what the night told before to where it stands now, each with its reason."""
         now_ms = self._clock.now_ms()
         found = {one.id: one for one in (_stored(account, d, now_ms) for d in match.differences())}
-        after = ""
-        while page := await self._store.night_differences(account.account_id, day, after, _PAGE):
-            for before, moved in moved_by(page, found):
+        async for before in every_difference(self._store, account.account_id, day):
+            moved = moved_by(before, found)
+            if moved is not None:
                 await self._moved_difference(before, moved)
-            after = page[-1].id
 
     async def _moved_difference(self, before: StoredDifference, moved: StoredDifference) -> None:
         known = await self._store.difference(before.id)

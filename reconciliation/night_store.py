@@ -1,8 +1,8 @@
 """The store as reconciliation sees it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import date
-from typing import Protocol
+from typing import Final, Protocol
 
 from reconciliation.entries import Pool, Theirs, Waiting
 from reconciliation.night_records import (
@@ -14,6 +14,8 @@ from reconciliation.night_records import (
     StoredStatement,
     SurplusRefund,
 )
+
+_PAGE: Final = 500
 
 
 class NightStore(Protocol):
@@ -117,3 +119,14 @@ class NightStore(Protocol):
     ) -> StoredStatement | None:
         """The merchant's latest statement before a day: what it carried out."""
         ...
+
+
+async def every_difference(
+    store: NightStore, account_id: str, day: date
+) -> AsyncIterator[StoredDifference]:
+    """A night's differences by id, a page in memory at a time."""
+    after = ""
+    while page := await store.night_differences(account_id, day, after, _PAGE):
+        for one in page:
+            yield one
+        after = page[-1].id

@@ -7,7 +7,7 @@ stays as it is: the ledger has it, and a person posts it back. An approved refun
 proposed until it is begun (the caller knows): nothing has left for a surplus that is none.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -24,14 +24,11 @@ def is_approved_refund(one: StoredDifference) -> bool:
 
 
 def moved_by(
-    before: Iterable[StoredDifference], found: Mapping[str, StoredDifference]
-) -> Iterator[tuple[StoredDifference, StoredDifference]]:
-    """Each difference of ``before`` that is another one now, with what it is; by id."""
-    for one in before:
-        now = found.get(one.id)
-        moved = _gone(one) if now is None else _still(one, now)
-        if moved is not None:
-            yield one, moved
+    before: StoredDifference, found: Mapping[str, StoredDifference]
+) -> StoredDifference | None:
+    """What a difference is now, by its id among ``found``; ``None``: it stays as it is."""
+    now = found.get(before.id)
+    return _gone(before) if now is None else _still(before, now)
 
 
 def _gone(one: StoredDifference) -> StoredDifference | None:

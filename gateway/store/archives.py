@@ -13,7 +13,7 @@ Rules:
 from collections.abc import Sequence
 from typing import Final
 
-from domain.payment import Status
+from domain.payment import FINAL
 from domain.refund import REFUND_FINAL
 from gateway.store.archive_records import (
     Archive,
@@ -25,28 +25,23 @@ from gateway.store.archive_tables import ArchiveTable
 from gateway.store.database import Database, Step
 from gateway.store.records import NoticeState
 from gateway.store.rows import SETTLE, Row
+from gateway.store.sql_text import literals
 from gateway.store.statements import insert
 
-FINAL: Final = (Status.SUCCEEDED, Status.REVERSED, Status.FAILED, Status.CLOSED)
-
-
-def _texts(values: Sequence[str]) -> str:
-    """Constants of ours as a list in SQL."""
-    return ", ".join(f"'{value}'" for value in sorted(values))
-
-
+_FINAL: Final = literals(sorted(status.value for status in FINAL))
+_REFUND_FINAL: Final = literals(sorted(status.value for status in REFUND_FINAL))
 _CANDIDATES: Final = f"""
 SELECT p.id, p.account_id, p.created_at_ms, p.version, p.status,
   (SELECT count(*) FROM refunds r WHERE r.payment_id = p.id) AS refunds,
   coalesce((SELECT max(e.at_ms) FROM payment_events e WHERE e.payment_id = p.id),
     p.created_at_ms) AS last_at_ms
 FROM payments p
-WHERE p.id > ? AND p.id <= ? AND p.status IN ({_texts([status.value for status in FINAL])})
+WHERE p.id > ? AND p.id <= ? AND p.status IN ({_FINAL})
   AND p.refunding_fen = 0 AND p.parked_reason = ''
   AND NOT EXISTS (SELECT 1 FROM archived_subjects a WHERE a.subject = p.id)
   AND NOT EXISTS (SELECT 1 FROM payment_events e WHERE e.payment_id = p.id AND e.at_ms >= ?)
   AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.payment_id = p.id AND (r.parked_reason <> ''
-    OR r.status NOT IN ({_texts([status.value for status in REFUND_FINAL])})))
+    OR r.status NOT IN ({_REFUND_FINAL})))
   AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.payment_id = p.id
     AND n.state = '{NoticeState.PENDING.value}')
   AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = '{SETTLE}:' || p.id)

@@ -20,8 +20,9 @@ from domain.limits import Limit
 from domain.payment import Status
 from gateway.store import statements as sql
 from gateway.store.database import Database, Step
-from gateway.store.qr_codes import must_know_merchant
+from gateway.store.provisioning import must_know_merchant
 from gateway.store.records import Claim, Spend
+from gateway.store.sql_text import literals
 from gateway.store.steps import claim_guard, claim_rest
 
 _KEY: Final = ("merchant_no", "store_id")
@@ -46,8 +47,8 @@ _ADD: Final = (
 _COUNT: Final = sql.insert("limit_spends", (*_DAY, "payment_id", "amount_fen"))
 _SPENT: Final = f"SELECT spent_fen FROM limit_days WHERE {_OF_DAY}"
 _LOCK: Final = f"UPDATE limit_days SET spent_fen = spent_fen WHERE {_OF_DAY}"
-_NOT_TAKEN: Final = ", ".join(
-    f"'{status.value}'" for status in (Status.FAILED, Status.CLOSED, Status.REVERSED)
+_NOT_TAKEN: Final = literals(
+    status.value for status in (Status.FAILED, Status.CLOSED, Status.REVERSED)
 )
 _FREE: Final = (
     f"DELETE FROM limit_spends WHERE {_OF_DAY} AND EXISTS (SELECT 1 FROM payments p "

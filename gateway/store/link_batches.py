@@ -11,13 +11,14 @@ from domain.payment import ADDITION_METHODS, UNSETTLED, Status
 from domain.refund import REFUND_FINAL, RefundStatus
 from gateway.store.batch_records import Sums
 from gateway.store.database import Database
+from gateway.store.sql_text import literals
 
 _LAST: Final = "~"
 """After every letter and digit."""
 _PAID: Final = f"p.status = '{Status.SUCCEEDED.value}' AND p.captured_fen > 0"
-_UNSETTLED: Final = ", ".join(sorted(f"'{status.value}'" for status in UNSETTLED))
-_ADDITIONS: Final = ", ".join(sorted(f"'{method}'" for method in ADDITION_METHODS))
-_FINAL: Final = ", ".join(sorted(f"'{status.value}'" for status in REFUND_FINAL))
+_UNSETTLED: Final = literals(sorted(status.value for status in UNSETTLED))
+_ADDITIONS: Final = literals(sorted(ADDITION_METHODS))
+_FINAL: Final = literals(sorted(status.value for status in REFUND_FINAL))
 _DEBITS: Final = (
     f"SELECT coalesce(sum(CASE WHEN {_PAID} THEN p.captured_fen ELSE 0 END), 0), "
     f"coalesce(sum(CASE WHEN {_PAID} AND p.method NOT IN ({_ADDITIONS}) THEN 1 ELSE 0 END), 0), "

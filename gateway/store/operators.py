@@ -10,7 +10,7 @@ from typing import Final
 
 from domain.errors import Conflict, NotFound
 from gateway.store.database import Database, Duplicate, Value
-from gateway.store.qr_codes import must_know_merchant
+from gateway.store.provisioning import must_know_merchant
 from gateway.store.rows import Row
 from gateway.store.shop_records import Operator
 from gateway.store.statements import insert

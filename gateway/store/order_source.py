@@ -22,6 +22,7 @@ import pyarrow.csv as arrow_csv
 from domain.errors import Unavailable
 from domain.ids import number
 from gateway.store.location import sqlite_path
+from gateway.store.sql_text import numbered
 from reconciliation.orders import STORED_SCHEMA
 
 _BATCH_ROWS: Final = 65_536
@@ -233,18 +234,13 @@ class PostgresOrders:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     for copy, (sql, values) in zip(copies, asked, strict=True):
                         await connection.copy_from_query(
-                            _dollars(sql), *values, output=copy, format="csv", force_quote=True
+                            numbered(sql), *values, output=copy, format="csv", force_quote=True
                         )
             finally:
                 await connection.close()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Unavailable(f"the database cannot be read: {type(error).__name__}") from error
         return copies
-
-
-def _dollars(sql: str) -> str:
-    first, *others = sql.split("?")
-    return first + "".join(f"${place}{text}" for place, text in enumerate(others, start=1))
 
 
 def read_copy(file: Path) -> Iterator[pa.RecordBatch]:

@@ -38,6 +38,7 @@ from gateway.store.postgres_plain_rows import is_plain_advance, is_plain_claim
 from gateway.store.postgres_statements import COLD
 from gateway.store.rows import Row
 from gateway.store.schema import APPLIED_SQL, check_schema
+from gateway.store.sql_text import numbered
 
 _NOT_OURS: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -105,13 +106,11 @@ class _PostgresDatabase:
         return self._pool
 
     def _dollars(self, sql: str) -> str:
-        """``?`` → ``$1``, ``$2``, …; the statements are constants, so the cache is bounded."""
-        numbered = self._numbered.get(sql)
-        if numbered is None:
-            first, *others = sql.split("?")
-            numbered = first + "".join(f"${n}{text}" for n, text in enumerate(others, start=1))
-            self._numbered[sql] = numbered
-        return numbered
+        """``sql``, numbered; the statements are constants, so the cache is bounded."""
+        known = self._numbered.get(sql)
+        if known is None:
+            known = self._numbered[sql] = numbered(sql)
+        return known
 
 
 async def _keep(_connection: object) -> None:

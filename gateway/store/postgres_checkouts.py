@@ -11,9 +11,10 @@ from typing import Final
 
 from gateway.store.checkouts import CHECKOUT_LANE
 from gateway.store.postgres_rows import ADVANCES, CHECKOUTS, CLAIMS
-from gateway.store.postgres_statements import CLAIMED, MOVED, columns
+from gateway.store.postgres_statements import CLAIMED, MOVED
 from gateway.store.records import JobKind
 from gateway.store.rows import CHECKOUT_COLUMNS, CHECKOUT_MOVING, CLAIM_COLUMNS, JOB_COLUMNS
+from gateway.store.sql_text import columns
 
 _KIND: Final = JobKind.CHECKOUT.value
 _WATCHED: Final = f"""

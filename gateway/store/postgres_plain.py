@@ -21,7 +21,7 @@ from typing import Final
 
 from domain.payment import Event, Status
 from gateway.store.postgres_plain_rows import BEGUN, LEFT_OUT, PLAIN_ADVANCES, PLAIN_CLAIMS
-from gateway.store.postgres_statements import beginning, columns, literals
+from gateway.store.postgres_statements import beginning
 from gateway.store.rows import (
     CLAIM_COLUMNS,
     ORDER_COLUMNS,
@@ -31,6 +31,7 @@ from gateway.store.rows import (
     STANDING_COLUMNS,
     standing_row,
 )
+from gateway.store.sql_text import columns, literals
 from gateway.store.told import IS_TOLD
 
 _BEGUN: Final = standing_row(BEGUN)[: len(CLAIM_COLUMNS) - len(ORDER_COLUMNS)]

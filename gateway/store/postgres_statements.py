@@ -18,7 +18,7 @@ Rules:
   by then, and the one lock that orders these rows (migration 0010) comes last everywhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -43,6 +43,7 @@ from gateway.store.rows import (
     SUBJECT_PREFIX_LENGTH,
     TILL_EVENT_COLUMNS,
 )
+from gateway.store.sql_text import columns, literals
 from gateway.store.statements import SHOWN_STATUS
 from gateway.store.told import IS_TOLD
 
@@ -71,18 +72,8 @@ COLD: Final[Mapping[str, str]] = MappingProxyType(
 """Settings of the other connections: each read is planned for the tables as they are."""
 
 
-def columns(names: Sequence[str], alias: str = "") -> str:
-    """A list of columns."""
-    return ", ".join(f"{alias}{name}" for name in names)
-
-
-def literals(values: Sequence[str | int]) -> str:
-    """A list of constants."""
-    return ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in values)
-
-
 _CASE_OF_MOVED: Final = f"'{CASE_PREFIX}' || substr(moved.id, {SUBJECT_PREFIX_LENGTH + 1})"
-_MAY_BE_PARKED: Final = literals([status.value for status in MAY_BE_PARKED])
+_MAY_BE_PARKED: Final = literals(status.value for status in MAY_BE_PARKED)
 
 
 def beginning(claims: str) -> str:

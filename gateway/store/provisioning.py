@@ -86,6 +86,12 @@ _NEXT_SESSION: Final = (
 )
 
 
+async def must_know_merchant(database: Database, merchant_no: str) -> None:
+    """Raise ``NotFound`` for a merchant that is not there."""
+    if not await database.rows(_KNOWN_MERCHANT, merchant_no):
+        raise NotFound("merchant_not_found", "no such merchant", field="merchant_no")
+
+
 class Provisioning:
     """The store's ``ProvisioningStore`` half."""
 
@@ -105,13 +111,13 @@ class Provisioning:
 
     async def add_terminal(self, terminal: Terminal) -> None:
         """Add a terminal of a merchant that exists."""
-        await self._must_know(terminal.merchant_no)
+        await must_know_merchant(self._database, terminal.merchant_no)
         await self._add(_TERMINALS, terminal, "terminal")
 
     async def add_terminals(self, terminals: Sequence[Terminal]) -> None:
         """Add all of them or none; the ``Conflict`` names the first that exists."""
         for merchant_no in sorted({terminal.merchant_no for terminal in terminals}):
-            await self._must_know(merchant_no)
+            await must_know_merchant(self._database, merchant_no)
         steps = [(_ADD_TERMINAL, _TERMINALS.values(terminal)) for terminal in terminals]
         lost = await self._database.write(steps, guards=len(steps))
         if lost is not None:
@@ -171,7 +177,7 @@ class Provisioning:
 
     async def add_api_key(self, key: ApiKey) -> None:
         """Add an API key of a merchant that exists."""
-        await self._must_know(key.merchant_no)
+        await must_know_merchant(self._database, key.merchant_no)
         await self._add(_API_KEYS, key, "API key")
 
     async def api_keys(self) -> Sequence[ApiKey]:
@@ -198,7 +204,7 @@ class Provisioning:
     async def add_account(self, account: Account) -> None:
         """Add a channel account, of one merchant or (empty) of all."""
         if account.merchant_no:
-            await self._must_know(account.merchant_no)
+            await must_know_merchant(self._database, account.merchant_no)
         await self._add(_ACCOUNTS, account, "account")
 
     async def accounts(self) -> Sequence[Account]:
@@ -214,10 +220,6 @@ class Provisioning:
             await self._database.rows(table.insert, *table.values(thing))
         except Duplicate:
             raise Conflict("already_exists", f"this {what} exists already") from None
-
-    async def _must_know(self, merchant_no: str) -> None:
-        if not await self._database.rows(_KNOWN_MERCHANT, merchant_no):
-            raise NotFound("merchant_not_found", "no such merchant", field="merchant_no")
 
     async def _disable(self, sql: str, what: str, *key: Value) -> None:
         await self._change(sql, what, True, *key)

@@ -9,6 +9,7 @@ from typing import Final
 
 from domain.errors import Conflict, NotFound
 from gateway.store.database import Database, Duplicate
+from gateway.store.provisioning import must_know_merchant
 from gateway.store.records import Merchant
 from gateway.store.rows import Row
 from gateway.store.shop_records import QrCode
@@ -41,13 +42,6 @@ _OF_MERCHANT: Final = (
 )
 _DISABLE: Final = "UPDATE qr_codes SET disabled = ? WHERE code_id = ? RETURNING code_id"
 _TELL: Final = "UPDATE qr_codes SET notify_url = ? WHERE code_id = ? RETURNING code_id"
-_KNOWN_MERCHANT: Final = "SELECT merchant_no FROM merchants WHERE merchant_no = ?"
-
-
-async def must_know_merchant(database: Database, merchant_no: str) -> None:
-    """Raise ``NotFound`` for a merchant that is not there; merchants are never deleted."""
-    if not await database.rows(_KNOWN_MERCHANT, merchant_no):
-        raise NotFound("merchant_not_found", "no such merchant", field="merchant_no")
 
 
 class QrCodes:
