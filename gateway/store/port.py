@@ -25,10 +25,9 @@ from gateway.store.archive_port import ArchiveStore
 from gateway.store.batch_port import BatchStore
 from gateway.store.checkout_port import CheckoutStore
 from gateway.store.event_port import EventStore
+from gateway.store.provisioning_records import Account, ApiKey, Merchant, Terminal, TerminalSession
 from gateway.store.records import (
-    Account,
     Advance,
-    ApiKey,
     Case,
     CaseDecision,
     CheckoutMove,
@@ -38,7 +37,6 @@ from gateway.store.records import (
     JobKind,
     LedgerEntry,
     LedgerLine,
-    Merchant,
     Notice,
     NoticeState,
     PaymentEvent,
@@ -48,9 +46,7 @@ from gateway.store.records import (
     Spend,
     StoredNotice,
     TakenHold,
-    Terminal,
     TerminalReply,
-    TerminalSession,
     TillEvent,
     pos_refund_number,
 )

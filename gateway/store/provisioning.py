@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from domain.errors import Conflict, NotFound
 from gateway.store.database import Database, Duplicate, Value
-from gateway.store.port import Account, ApiKey, Merchant, Terminal, TerminalSession
+from gateway.store.provisioning_records import Account, ApiKey, Merchant, Terminal, TerminalSession
 from gateway.store.rows import Row
 
 _Thing = TypeVar("_Thing", Merchant, Terminal, TerminalSession, ApiKey, Account)

@@ -10,7 +10,7 @@ from typing import Final
 from domain.errors import Conflict, NotFound
 from gateway.store.database import Database, Duplicate
 from gateway.store.provisioning import must_know_merchant
-from gateway.store.records import Merchant
+from gateway.store.provisioning_records import Merchant
 from gateway.store.rows import Row
 from gateway.store.shop_records import QrCode
 from gateway.store.statements import insert

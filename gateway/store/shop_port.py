@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from domain.limits import Limit
-from gateway.store.records import Merchant
+from gateway.store.provisioning_records import Merchant
 from gateway.store.shop_records import Operator, QrCode
 
 

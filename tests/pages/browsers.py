@@ -14,7 +14,7 @@ from gateway.http.pages.requests import Action, PageRequest, PageResponse
 from gateway.http.pages.tickets import Tickets
 from gateway.logs import make_log
 from gateway.metrics import Metrics
-from gateway.store.records import Merchant
+from gateway.store.provisioning_records import Merchant
 from gateway.store.shop_records import QrCode
 from signing.keywrap import Sealer
 from tests.pages.fake_pages import FakePages
