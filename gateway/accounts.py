@@ -14,7 +14,7 @@ import orjson
 from channels.inbound import notices_of
 from channels.own_line import own_line_of
 from channels.payer_orders import codes_of, pages_of
-from channels.port import ChannelAccount, ChannelPlugin, ChannelServices
+from channels.port import Channel, ChannelAccount, ChannelPlugin, ChannelServices
 from domain.errors import ConfigurationError
 from gateway.budget import BudgetedSend
 from gateway.guard import Protection, guarded
@@ -85,13 +85,7 @@ def build_routes(
             budget = BudgetedSend(services.send, calls_per_s, services.clock)
         lent = services if budget is None else dataclasses.replace(services, send=budget)
         channel = plugin.build(opened, lent)
-        if channel.timeout_s >= till_wait_s:
-            raise ConfigurationError(
-                f"account {account.account_id}: timeout_s is too long: one call may take"
-                f" {channel.timeout_s:g} s, and payments.till_wait_s is {till_wait_s:g}:"
-                " a till would wait past its deadline;"
-                " lower the account's timeout_s or raise till_wait_s"
-            )
+        _must_be_in_time(account, channel, till_wait_s)
         guard = protection.guard(account.account_id, budget)
         codes, pages = codes_of(channel), pages_of(channel)
         routes.append(
@@ -110,6 +104,16 @@ def build_routes(
             )
         )
     return Routes(routes)
+
+
+def _must_be_in_time(account: Account, channel: Channel, till_wait_s: float) -> None:
+    if channel.timeout_s >= till_wait_s:
+        raise ConfigurationError(
+            f"account {account.account_id}: timeout_s is too long: one call may take"
+            f" {channel.timeout_s:g} s, and payments.till_wait_s is {till_wait_s:g}:"
+            " a till would wait past its deadline;"
+            " lower the account's timeout_s or raise till_wait_s"
+        )
 
 
 def _calls_per_s(account: ChannelAccount) -> float:

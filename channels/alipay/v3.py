@@ -41,15 +41,9 @@ def request_v3(
     notify_url: str,
 ) -> HttpRequest:
     """A call of ``method``, signed; ``nonce`` is fresh with every request."""
-    uri, verb, body = f"/v3/{method.replace('.', '/')}", "POST", b""
+    verb, uri, body = _written(method, content, notify_url)
     headers = {"alipay-request-id": nonce}
-    if method in _BY_GET:
-        verb = "GET"
-        query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in content.items())
-        uri = f"{uri}?{query}"
-    else:
-        said = {**content, "notify_url": notify_url} if notify_url else content
-        body = orjson.dumps(said)
+    if body:
         headers["content-type"] = "application/json"
     if account.aes_key and body:
         body = encrypt(account.aes_key, body).encode("ascii")
@@ -77,6 +71,16 @@ def request_v3(
         body=body,
         timeout_s=account.timeout_s,
     )
+
+
+def _written(method: str, content: Mapping[str, object], notify_url: str) -> tuple[str, str, bytes]:
+    """Verb, path and body, not yet encrypted; a question by GET has it all in its path."""
+    uri = f"/v3/{method.replace('.', '/')}"
+    if method in _BY_GET:
+        query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in content.items())
+        return "GET", f"{uri}?{query}", b""
+    said = {**content, "notify_url": notify_url} if notify_url else content
+    return "POST", uri, orjson.dumps(said)
 
 
 def fields_v3(response: HttpResponse, account: AlipayAccount) -> dict[str, object]:
