@@ -30,7 +30,13 @@ from typing import Any, Final
 
 from domain.clock import Clock, beijing
 from domain.errors import Conflict
-from gateway.archive_files import ArchiveFault, check_archive, manifest_sha256, write_archive
+from gateway.archive_files import (
+    ArchiveFacts,
+    ArchiveFault,
+    check_archive,
+    manifest_sha256,
+    write_archive,
+)
 from gateway.store.archive_records import (
     Archive,
     ArchiveCandidate,
@@ -145,10 +151,13 @@ class ArchiveJob:
             return None
         days = sorted(beijing(one.created_at_ms).date().isoformat() for one in whole)
         name = f"{days[0]}-{_fingerprint(rows)}"
-        facts: dict[str, Any] = {
-            "name": name, "first_day": days[0], "last_day": days[-1], "payments": len(whole),
-            "refunds": len(rows[REFUNDS]),
-        }  # fmt: skip
+        facts = ArchiveFacts(
+            name=name,
+            first_day=days[0],
+            last_day=days[-1],
+            payments=len(whole),
+            refunds=len(rows[REFUNDS]),
+        )
         digest = await asyncio.to_thread(write_archive, self._folder / name, rows, facts)
         archive = Archive(**facts, manifest_sha256=digest, archived_at_ms=self._clock.now_ms())
         removal = Removal(

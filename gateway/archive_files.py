@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -25,6 +25,16 @@ _NUMBERS: Final = frozenset(
     ("version", "sequence", "line", "attempt_no", "attempts", "notices", "till_deadline_ms")
 )
 _BYTES: Final = frozenset(("body",))
+
+
+class ArchiveFacts(TypedDict):
+    """What a manifest says of its archive, beside the files."""
+
+    name: str
+    first_day: str
+    last_day: str
+    payments: int
+    refunds: int
 
 
 class ArchiveFault(Exception):
@@ -43,7 +53,7 @@ def _kind(name: str) -> Any:
 
 
 def write_archive(
-    folder: Path, rows: Mapping[ArchiveTable, Sequence[Row]], facts: Mapping[str, Any]
+    folder: Path, rows: Mapping[ArchiveTable, Sequence[Row]], facts: ArchiveFacts
 ) -> str:
     """Write every table and then the manifest, each read back; the manifest's SHA-256.
 

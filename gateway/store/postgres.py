@@ -12,7 +12,7 @@ Rules:
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -56,7 +56,7 @@ class _PostgresDatabase:
     def __init__(self, dsn: str, options: StoreOptions) -> None:
         self._dsn = dsn
         self._options = options
-        self._pool: Any = None
+        self._pool: asyncpg.Pool | None = None
         self._numbered: dict[str, str] = {}
 
     async def open(self) -> None:
@@ -100,7 +100,7 @@ class _PostgresDatabase:
                 return lost.number
         return None
 
-    def _open_pool(self) -> Any:
+    def _open_pool(self) -> asyncpg.Pool:
         if self._pool is None:
             raise Unavailable("the store is not open")
         return self._pool

@@ -70,7 +70,7 @@ class PostgresLink:
             raise
         self._connection = connection
 
-    async def _prepare(self, connection: Any) -> Mapping[str, Any]:
+    async def _prepare(self, connection: asyncpg.Connection) -> Mapping[str, Any]:
         """The connection's own types, then its statements."""
         types = {kind.name: kind for kinds in self._statements.values() for kind in kinds}
         await make_row_types(connection, tuple(types.values()))
