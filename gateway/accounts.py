@@ -1,13 +1,16 @@
 """Channel accounts from the store, opened and built into channels.
 
 Rules: an account's secrets are opened here and live in memory only; an account that
-cannot be built stops the start and is named; a plugin that is missing is too. Every
-account gets a guard of its own, and a budget where it has ``calls_per_s``.
+cannot be built stops the start and is named; a plugin that is missing is too. A disabled
+one is built as well, since what it has open is still asked about and given back; where that
+fails it stops nothing, it is warned of and left out. Every account gets a guard of its own,
+and a budget where it has ``calls_per_s``.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
 
@@ -46,7 +49,7 @@ def open_account(sealer: Sealer, account: Account) -> ChannelAccount:
     except SealError:
         raise ConfigurationError(
             f"account {account.account_id}: sealed under another master key; "
-            "check keys.master_key or add the account again"
+            "check keys.master_key, or disable the account and add it under another name"
         ) from None
     secrets = {name: bytes.fromhex(value) for name, value in orjson.loads(plain).items()}
     return ChannelAccount(
@@ -68,45 +71,63 @@ def build_routes(
     """Every account as a route, in the store's order.
 
     Raises:
-        ConfigurationError: no plugin of that name, or settings it cannot use, a call
-            that may outlast the till's deadline included.
+        ConfigurationError: of an account that is not disabled: no plugin of that name, another
+            master key, or settings it cannot use, a call that may outlast the till's deadline
+            included.
     """
     routes = []
     for account in accounts:
-        plugin = plugins.get(account.channel)
-        if plugin is None:
-            raise ConfigurationError(
-                f"account {account.account_id}: no channel plugin {account.channel!r} is installed"
+        try:
+            built = build_channel(account, plugins, services, sealer, till_wait_s)
+        except ConfigurationError as error:
+            if not account.disabled:
+                raise
+            protection.log.warning(
+                "disabled account left out",
+                account=account.account_id,
+                why=error.message,
+                next="if it has open payments, they wait: mend what is named and start again",
             )
-        opened = open_account(sealer, account)
-        calls_per_s = _calls_per_s(opened)
-        budget = None
-        if calls_per_s:
-            budget = BudgetedSend(services.send, calls_per_s, services.clock)
-        lent = services if budget is None else dataclasses.replace(services, send=budget)
-        channel = plugin.build(opened, lent)
-        _must_be_in_time(account, channel, till_wait_s)
-        guard = protection.guard(account.account_id, budget)
-        codes, pages = codes_of(channel), pages_of(channel)
-        routes.append(
-            Route(
-                account_id=account.account_id,
-                channel_name=account.channel,
-                merchant_no=account.merchant_no,
-                enabled=not account.disabled,
-                channel=guarded(channel, guard),
-                guard=guard,
-                calls_per_s=calls_per_s,
-                notices=notices_of(channel),
-                own_line=own_line_of(channel),
-                codes=None if codes is None else GuardedCodes(codes, guard),
-                pages=None if pages is None else GuardedPages(pages, guard),
-            )
-        )
+            continue
+        routes.append(_route(account, built, protection))
     return Routes(routes)
 
 
-def _must_be_in_time(account: Account, channel: Channel, till_wait_s: float) -> None:
+@dataclass(frozen=True, slots=True)
+class BuiltChannel:
+    """An account's channel, ready to start, with its budget."""
+
+    channel: Channel
+    calls_per_s: float
+    budget: BudgetedSend | None
+
+
+def build_channel(
+    account: Account,
+    plugins: Mapping[str, ChannelPlugin],
+    services: ChannelServices,
+    sealer: Sealer,
+    till_wait_s: float,
+) -> BuiltChannel:
+    """One account's channel; every check of an account is made here.
+
+    Raises:
+        ConfigurationError: as :func:`build_routes`.
+    """
+    plugin = plugins.get(account.channel)
+    if plugin is None:
+        known = ", ".join(sorted(plugins))
+        raise ConfigurationError(
+            f"account {account.account_id}: no channel plugin {account.channel!r} is installed;"
+            f" there are: {known}"
+        )
+    opened = open_account(sealer, account)
+    calls_per_s = _calls_per_s(opened)
+    budget = None
+    if calls_per_s:
+        budget = BudgetedSend(services.send, calls_per_s, services.clock)
+    lent = services if budget is None else dataclasses.replace(services, send=budget)
+    channel = plugin.build(opened, lent)
     if channel.timeout_s >= till_wait_s:
         raise ConfigurationError(
             f"account {account.account_id}: timeout_s is too long: one call may take"
@@ -114,6 +135,26 @@ def _must_be_in_time(account: Account, channel: Channel, till_wait_s: float) -> 
             " a till would wait past its deadline;"
             " lower the account's timeout_s or raise till_wait_s"
         )
+    return BuiltChannel(channel, calls_per_s, budget)
+
+
+def _route(account: Account, built: BuiltChannel, protection: Protection) -> Route:
+    channel = built.channel
+    guard = protection.guard(account.account_id, built.budget)
+    codes, pages = codes_of(channel), pages_of(channel)
+    return Route(
+        account_id=account.account_id,
+        channel_name=account.channel,
+        merchant_no=account.merchant_no,
+        enabled=not account.disabled,
+        channel=guarded(channel, guard),
+        guard=guard,
+        calls_per_s=built.calls_per_s,
+        notices=notices_of(channel),
+        own_line=own_line_of(channel),
+        codes=None if codes is None else GuardedCodes(codes, guard),
+        pages=None if pages is None else GuardedPages(pages, guard),
+    )
 
 
 def _calls_per_s(account: ChannelAccount) -> float:

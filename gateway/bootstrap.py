@@ -28,7 +28,7 @@ from gateway.http.nonces import Nonces, make_nonces
 from gateway.http.operations import Operations
 from gateway.http.pos_carrier import CarrierBounds, PosCarrier
 from gateway.http.server import ApiServer
-from gateway.keys import open_sealer
+from gateway.keys import check_sealer, open_sealer
 from gateway.line_metrics import LineMetrics
 from gateway.logs import Log, make_log
 from gateway.metrics import Metrics
@@ -178,8 +178,10 @@ class Gateway:
         )
         config = self._loaded.config
         plugins = self._seams.plugins()
+        accounts = await self.store.accounts()
+        await check_sealer(self._sealer, self.store, accounts)
         self._routes = build_routes(
-            await self.store.accounts(),
+            accounts,
             plugins,
             services,
             self._sealer,

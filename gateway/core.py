@@ -79,6 +79,7 @@ def build_core(ground: Ground) -> Core:
         clock=ground.seams.clock,
         max_entries=ground.config.directory.max_entries,
         fresh_s=ground.config.directory.fresh_s,
+        log=ground.log,
     )
     notifier = _notifier(ground, directory)
     notices = NoticeWriter(

@@ -4,11 +4,11 @@ Rules: a cached entry is fresh for ``fresh_s``, then read again, so that a disab
 terminal or key stops within that time everywhere; what does not exist is
 remembered for as long. A terminal whose MAC or batch does not fit is read again
 before it is refused: it may have signed in at another process. Opened keys live in
-memory only.
+memory only; what does not open is the operator's fault: logged with its name, and refused.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -16,10 +16,12 @@ from typing import Final, Generic, TypeVar
 import orjson
 
 from domain.clock import Clock
+from domain.errors import ConfigurationError
+from gateway.logs import Log
 from gateway.store.port import ApiKey, Merchant, ProvisioningStore, Terminal, TerminalSession
 from gateway.terminal_options import mac_of, read_options
 from pos_protocol.dialect import Dialect
-from signing.keywrap import Sealer
+from signing.keywrap import Sealer, SealError
 from signing.merchant import MerchantSecret
 from signing.pos import CipherKey, KeyScheme, MacFunction, WorkingKeys
 
@@ -46,7 +48,7 @@ class KeptKeys:
         self._opened: OpenKeys | None = None
 
     def open(self) -> OpenKeys:
-        """The keys, opened once; ``SealError`` when they do not open."""
+        """The keys, opened once; ``ConfigurationError`` when they do not open."""
         if self._opened is None:
             self._opened = self._read()
         return self._opened
@@ -89,6 +91,10 @@ class SigningKey:
 
 
 _DOUBT_S: Final = 0.2
+_ROTATE: Final = (
+    "start with the keys.master_key it was added under, or: posgate terminal rotate-key"
+)
+_ADD: Final = "start with the keys.master_key it was added under, or: posgate apikey add"
 
 
 class _FreshCache(Generic[K, V]):
@@ -164,9 +170,11 @@ class Directory:
         clock: Clock,
         max_entries: int,
         fresh_s: float,
+        log: Log,
     ) -> None:
         self._store = store
         self._sealer = sealer
+        self._log = log
         self._terminals: _FreshCache[tuple[str, str], KnownTerminal | None] = _FreshCache(
             clock, max_entries, fresh_s
         )
@@ -223,7 +231,8 @@ class Directory:
 
     def _open_keys(self, terminal: Terminal, sealed: bytes) -> OpenKeys:
         context = session_context(terminal.merchant_no, terminal.terminal_id)
-        pin, mac, track = orjson.loads(self._sealer.open(sealed, context))
+        name = {"terminal_id": terminal.terminal_id, "merchant_no": terminal.merchant_no}
+        pin, mac, track = orjson.loads(self._open(sealed, context, name, _ROTATE))
         algorithm = "sm4" if terminal.key_scheme == "sm4" else "des"
         has_track_key = terminal.key_scheme == KeyScheme.TDES_TDK.value
         return OpenKeys(
@@ -236,7 +245,8 @@ class Directory:
         """A terminal's master key, opened for one sign-in."""
         context = master_context(terminal.merchant_no, terminal.terminal_id)
         algorithm = "sm4" if terminal.key_scheme == "sm4" else "des"
-        return CipherKey(self._sealer.open(terminal.tmk_sealed, context), algorithm)
+        name = {"terminal_id": terminal.terminal_id, "merchant_no": terminal.merchant_no}
+        return CipherKey(self._open(terminal.tmk_sealed, context, name, _ROTATE), algorithm)
 
     def fresh_key(self, key_id: str) -> KnownKey | None:
         """An API key that is cached and fresh; ``None`` means: ask :meth:`api_key`."""
@@ -254,8 +264,21 @@ class Directory:
         merchant, key = found
         if merchant.disabled or key.disabled:
             return None
-        secret = self._sealer.open(key.secret_sealed, api_key_context(key_id))
+        name = {"key_id": key_id, "merchant_no": key.merchant_no}
+        secret = self._open(key.secret_sealed, api_key_context(key_id), name, _ADD)
         return KnownKey(key_id, merchant, MerchantSecret(secret))
+
+    def _open(self, sealed: bytes, context: bytes, name: Mapping[str, str], mend: str) -> bytes:
+        """What is sealed.
+
+        Raises:
+            ConfigurationError: it does not open; whose it is was logged, the caller hears little.
+        """
+        try:
+            return self._sealer.open(sealed, context)
+        except SealError:
+            self._log.error("sealed under another master key", **name, next=mend)
+            raise ConfigurationError("the operator's keys do not fit; ask the operator") from None
 
     async def signing_key(self, merchant_no: str) -> SigningKey | None:
         """The merchant's oldest API key that is not disabled; ``None`` when it has none."""
@@ -269,6 +292,12 @@ def choose_signing_key(keys: Sequence[ApiKey], sealer: Sealer) -> SigningKey | N
     """The first of ``keys`` (oldest first) that is not disabled, opened."""
     for key in keys:
         if not key.disabled:
-            secret = sealer.open(key.secret_sealed, api_key_context(key.key_id))
+            try:
+                secret = sealer.open(key.secret_sealed, api_key_context(key.key_id))
+            except SealError:
+                raise ConfigurationError(
+                    f"API key {key.key_id}: sealed under another master key;"
+                    " check keys.master_key, or disable it and add another"
+                ) from None
             return SigningKey(key.key_id, secret)
     return None

@@ -1,15 +1,19 @@
 """The master key: read once, from a file or the environment, never logged.
 
 Rules: 32 bytes as 64 hexadecimal digits; a missing or short key refuses to start
-and says how to make one. Wrapping itself is ``signing/keywrap.py``.
+and says how to make one; under another key than the store's nothing is sealed. Wrapping
+itself is ``signing/keywrap.py``.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from domain.errors import ConfigurationError
-from signing.keywrap import Sealer
+from gateway.accounts import open_account
+from gateway.directory import api_key_context, master_context
+from gateway.store.port import Account, ProvisioningStore
+from signing.keywrap import Sealer, SealError
 
 _HOW = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
 
@@ -56,3 +60,42 @@ def open_sealer(reference: str, folder: Path, random_bytes: Callable[[int], byte
     if len(key) != 32:
         raise ConfigurationError(f"keys.master_key must be 64 hexadecimal digits; {_HOW}")
     return Sealer(key, random_bytes)
+
+
+async def check_sealer(
+    sealer: Sealer, store: ProvisioningStore, accounts: Sequence[Account]
+) -> None:
+    """Refuse a master key that is not the one under which ``store`` was filled.
+
+    ``accounts`` are the store's: each one in use must open; where there is none, anything else.
+
+    Raises:
+        ConfigurationError: names what does not open.
+    """
+    used = [account for account in accounts if not account.disabled]
+    for account in used:
+        open_account(sealer, account)
+    if used:
+        return
+    keys = await store.api_keys()
+    if any(_opens(sealer, one.secret_sealed, api_key_context(one.key_id)) for one in keys):
+        return
+    terminals = await store.terminals()
+    if any(
+        _opens(sealer, one.tmk_sealed, master_context(one.merchant_no, one.terminal_id))
+        for one in terminals
+    ):
+        return
+    if keys or terminals:
+        raise ConfigurationError(
+            "keys.master_key: no API key and no terminal in this database opens under it;"
+            " give the key under which they were added"
+        )
+
+
+def _opens(sealer: Sealer, sealed: bytes, context: bytes) -> bool:
+    try:
+        sealer.open(sealed, context)
+    except SealError:
+        return False
+    return True

@@ -22,7 +22,7 @@ from typing import Final, Protocol
 
 from channels.port import AnswerLost, NotSent
 from domain.clock import Clock
-from domain.errors import Unavailable
+from domain.errors import ConfigurationError, Unavailable
 from gateway.directory import SigningKey
 from gateway.endpoints import Endpoints
 from gateway.logs import Log
@@ -310,7 +310,10 @@ class Notifier:
         reason = refusal(notice.url, self._policy)
         if reason:
             return _Outcome(f"refused: {reason}", is_refused=True)
-        key = await self._signing_key(notice.merchant_no)
+        try:
+            key = await self._signing_key(notice.merchant_no)
+        except ConfigurationError as error:
+            return _Outcome(error.message)
         if key is None:
             return _Outcome("the merchant has no API key to sign with")
         headers = signed_headers(

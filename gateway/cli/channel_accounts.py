@@ -26,7 +26,7 @@ from channels.registry import plugins
 from channels.tcp import connect
 from domain.clock import BEIJING
 from domain.errors import ConfigurationError, InvalidRequest, NotFound
-from gateway.accounts import open_account, seal_secrets
+from gateway.accounts import build_channel, open_account, seal_secrets
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -78,15 +78,17 @@ def add_account(
             secrets_sealed=seal_secrets(session.sealer, account_id, secrets),
             created_at_ms=session.clock.now_ms(),
         )
-        plugin = plugins().get(channel)
-        if plugin is None:
-            known = ", ".join(sorted(plugins()))
-            raise ConfigurationError(f"no channel {channel!r}; installed: {known}")
-        plugin.build(open_account(session.sealer, account), _no_services(session))
+        build_channel(
+            account,
+            plugins(),
+            _no_services(session),
+            session.sealer,
+            session.loaded.config.payments.till_wait_s,
+        )
         await session.store.add_account(account)
         return account
 
-    show([_account_row(in_session(config, work))], as_json=json)
+    show([_account_row(in_session(config, work, seals=True))], as_json=json)
 
 
 def _no_services(session: Session) -> ChannelServices:

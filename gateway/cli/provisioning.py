@@ -135,7 +135,7 @@ def add_api_key(
         )
         return {"key_id": key_id, "merchant_no": merchant_no, "secret": secret}
 
-    show([in_session(config, work)], as_json=json)
+    show([in_session(config, work, seals=True)], as_json=json)
 
 
 @api_keys.command("list")

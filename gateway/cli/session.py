@@ -16,7 +16,7 @@ from rich.text import Text
 
 from domain.errors import ConfigurationError, PosgateError
 from gateway.config import LoadedConfig, load
-from gateway.keys import open_sealer
+from gateway.keys import check_sealer, open_sealer
 from gateway.sources import RandomIds, SystemClock, random_bytes
 from gateway.store.engine import store_for
 from gateway.store.port import Store
@@ -71,11 +71,16 @@ def fail(error: PosgateError) -> NoReturn:
     raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
-def in_session(config: Path, work: Callable[[Session], Awaitable[T]]) -> T:
-    """Open the installation, do ``work``, close it."""
+def in_session(config: Path, work: Callable[[Session], Awaitable[T]], *, seals: bool = False) -> T:
+    """Open the installation, do ``work``, close it.
+
+    Work that ``seals`` is refused under another master key than the store's.
+    """
 
     async def whole() -> T:
         async with session(config) as opened:
+            if seals:
+                await check_sealer(opened.sealer, opened.store, await opened.store.accounts())
             return await work(opened)
 
     return run(whole())

@@ -116,7 +116,7 @@ def import_terminals(
             await session.store.add_terminals(terminals)
         return terminals
 
-    terminals = in_session(config, work)
+    terminals = in_session(config, work, seals=True)
     if json:
         print_json(_summary(terminals, is_dry=dry_run))
     else:

@@ -125,7 +125,7 @@ def add_terminal(
         await session.store.add_terminal(terminal)
         return {**terminal_row(terminal, as_json=json), **_shown(first, second, generate=generate)}
 
-    show([in_session(config, work)], as_json=json)
+    show([in_session(config, work, seals=True)], as_json=json)
 
 
 def _one_way(first: str, second: str, *, generate: bool) -> None:
@@ -224,6 +224,7 @@ def _changed(
     change: Callable[[Session, Terminal], Awaitable[dict[str, str]]],
     *,
     as_json: bool,
+    seals: bool = False,
 ) -> None:
     """Change one terminal and show it as it is then, with what ``change`` says besides."""
 
@@ -232,7 +233,7 @@ def _changed(
         after = await _find(session, merchant_no, terminal_id)
         return {**terminal_row(after, as_json=as_json), **said}
 
-    show([in_session(config, work)], as_json=as_json)
+    show([in_session(config, work, seals=seals)], as_json=as_json)
 
 
 def set_terminal(
@@ -300,7 +301,7 @@ def rotate_key(
         await session.store.set_terminal_key(merchant_no, terminal_id, sealed, kcv)
         return {"kcv_before": terminal.tmk_kcv, **_shown(first, second, generate=generate)}
 
-    _changed(config, merchant_no, terminal_id, change, as_json=json)
+    _changed(config, merchant_no, terminal_id, change, as_json=json, seals=True)
 
 
 def disable_terminal(

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from domain.clock import Clock, beijing_texts
+from domain.errors import ConfigurationError
 from domain.payment import Payment, Status
 from gateway.directory import KnownTerminal
 from gateway.events.told import Told
@@ -21,7 +22,6 @@ from gateway.store.port import TillEvent
 from gateway.terminal_options import is_pushed_to
 from pos_protocol.codec import encode_with_mac
 from pos_protocol.push import payment_push
-from signing.keywrap import SealError
 
 _ENDS: Final = frozenset(
     status.value for status in (Status.SUCCEEDED, Status.FAILED, Status.REVERSED, Status.CLOSED)
@@ -88,7 +88,7 @@ class Announcements:
             return None
         try:
             key = known.keys.open().mac
-        except SealError:
+        except ConfigurationError:
             return None
         hhmmss, mmdd = beijing_texts(self._clock.now_ms())
         message = payment_push(

@@ -67,6 +67,7 @@ class SignIn:
             raise RefusedError(NOT_SUPPORTED, "key scheme is not open")
         if scheme.value != terminal.key_scheme:
             raise RefusedError(NOT_PERMITTED, "not the key scheme of this terminal")
+        master = self._directory.master_key(terminal)  # before the old keys are replaced
         keys = self._fresh_keys(scheme, exchange.known.dialect.mak_bytes)
         session = await self._save(exchange, keys)
         exchange.instruction = await self._instruction_for(exchange.known)
@@ -74,7 +75,7 @@ class SignIn:
             {
                 **managed(self._clock.now_ms()),
                 60: f"00{session.batch_no:06d}{management}",
-                62: wrap_working_keys(scheme, self._directory.master_key(terminal), keys),
+                62: wrap_working_keys(scheme, master, keys),
             }
         )
 

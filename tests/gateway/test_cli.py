@@ -1,5 +1,6 @@
 """The command line: help with examples, JSON, true exit statuses, secrets shown once."""
 
+import asyncio
 import re
 import shutil
 import subprocess
@@ -14,9 +15,12 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from domain.errors import ConfigurationError
+from gateway.bootstrap import Gateway
 from gateway.cli.installation import Installation
 from gateway.cli.installed_channels import APP_ID
 from gateway.cli.main import PLACES, application
+from gateway.config import load
 from pos_protocol.codec import Message, encode
 from signing.pos import CipherKey
 
@@ -308,10 +312,59 @@ def test_an_account_that_cannot_be(posgate: Run, old: str, new: str, named: str)
     assert posgate("account", "list", "--json") == []
 
 
+@pytest.mark.parametrize("setting", ["calls_per_s=abc", "calls_per_s=-5", "timeout_s=50"])
+def test_an_account_is_checked_as_at_a_start(posgate: Run, setting: str) -> None:
+    """What ``serve`` would refuse is never kept: no command could take it out again."""
+    result = posgate(*ALIPAY, "--set", setting, status=2)
+    assert f"account ali1: {setting.partition('=')[0]}" in result.stderr
+    assert posgate("account", "list", "--json") == []
+
+
 def test_an_account_of_a_merchant_that_is_not_there(posgate: Run) -> None:
     """Refused: it could never be used."""
     posgate(*ALIPAY, "--merchant-no", "M9", status=1)
     assert posgate("account", "list", "--json") == []
+
+
+async def start(installed: Installation) -> None:
+    """Start a gateway there, and stop it."""
+    gateway = Gateway(load(installed.config_file))
+    try:
+        await gateway.start()
+    finally:
+        await gateway.stop()
+
+
+TERMINAL = ("terminal", "add", "--merchant-no", "M1", "--generate", "--terminal-id")
+
+
+@pytest.mark.parametrize("first", [ALIPAY, (*TERMINAL, "99000001"),
+                                   ("apikey", "add", "--merchant-no", "M1")],
+                         ids=["account", "terminal", "API key"])  # fmt: skip
+def test_nothing_is_sealed_under_another_master_key(
+    posgate: Run, merchant: dict[str, Any], installed: Installation, first: tuple[str, ...]
+) -> None:
+    """Refused as ``serve`` refuses, whatever there is to tell it by; the rest goes on."""
+    posgate(*first)
+    good = (installed.folder / "master.key").read_text()
+    (installed.folder / "master.key").write_text("ab" * 32)
+    sealing = [
+        ("apikey", "add", "--merchant-no", "M1"),
+        (*TERMINAL, "99000002"),
+        ("terminal", "rotate-key", "M1", "99000001", "--generate"),
+        [word.replace("ali1", "ali2") for word in ALIPAY],
+    ]
+    for command in sealing:
+        assert "keys.master_key" in posgate(*command, status=2).stderr
+    with pytest.raises(ConfigurationError, match=r"keys\.master_key"):
+        asyncio.run(start(installed))
+    assert len(posgate("merchant", "list", "--json")) == 1
+    if first is ALIPAY:
+        posgate("account", "disable", "ali1")
+        posgate(*sealing[0])
+    else:
+        (installed.folder / "master.key").write_text(good)
+        posgate(*sealing[0])
 
 
 def test_migrate_is_idempotent(tmp_path: Path) -> None:

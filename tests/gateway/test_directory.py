@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
-from domain.errors import NotFound
+from domain.errors import ConfigurationError, NotFound
 from gateway.directory import (
     Directory,
     api_key_context,
@@ -58,6 +60,7 @@ class Rig:
     def __init__(self, store: Store, max_entries: int = 3) -> None:
         self.sealer = Sealer(bytes(32), random_bytes)
         self.clock = SetClock()
+        self.said = LogCapture()
         self.real = store
         self.store = Counted(store)
         self.directory = Directory(
@@ -66,6 +69,7 @@ class Rig:
             clock=self.clock,
             max_entries=max_entries,
             fresh_s=10,
+            log=structlog.wrap_logger(None, processors=[self.said]),
         )
 
     async def provision(self, keys: int = 1) -> None:
@@ -196,6 +200,23 @@ async def test_the_master_key_opens_for_its_terminal_only(rig: Rig) -> None:
     assert known is not None
     assert rig.directory.master_key(known.terminal).raw() == bytes(range(16))
     assert bytes(range(16)).hex() not in repr(known)
+
+
+async def test_what_does_not_open_is_the_operators_fault_and_named(rig: Rig) -> None:
+    """A terminal's master key, its working keys, an API key; never the key itself."""
+    await rig.sign_in()
+    known = await rig.directory.terminal(POS_ID, "99000001")
+    assert known is not None and known.keys is not None
+    rig.directory._sealer = Sealer(b"\x01" * 32, random_bytes)
+    for ask in (lambda: rig.directory.master_key(known.terminal), known.keys.open):
+        with pytest.raises(ConfigurationError):
+            ask()
+    for read in (rig.directory.api_key("key_0"), rig.directory.signing_key("M1")):
+        with pytest.raises(ConfigurationError):
+            await read
+    names = [line.get("terminal_id") or line["key_id"] for line in rig.said.entries]
+    assert names == ["99000001", "99000001", "key_0"]
+    assert {line["log_level"] for line in rig.said.entries} == {"error"}
 
 
 async def test_a_crowd_at_a_cold_cache_is_answered(rig: Rig) -> None:

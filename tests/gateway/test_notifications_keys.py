@@ -1,6 +1,7 @@
 """Which API key signs what we send to a merchant: its oldest one that is not disabled."""
 
 import pytest
+import structlog
 
 from gateway.directory import Directory, api_key_context
 from gateway.store.port import ApiKey, Merchant, Store
@@ -21,7 +22,14 @@ async def directory(store: Store) -> Directory:
                 created_at_ms=0,
             )
         )
-    return Directory(store=store, sealer=SEALER, clock=HandClock(), max_entries=10, fresh_s=10)
+    return Directory(
+        store=store,
+        sealer=SEALER,
+        clock=HandClock(),
+        max_entries=10,
+        fresh_s=10,
+        log=structlog.get_logger(),
+    )
 
 
 async def add(store: Store, merchant_no: str, key_id: str, at_ms: int) -> None:
@@ -61,7 +69,14 @@ async def test_the_oldest_enabled_key_signs(store: Store, directory: Directory) 
 
 async def test_a_change_of_keys_is_seen_within_the_fresh_time(store: Store) -> None:
     clock = HandClock()
-    directory = Directory(store=store, sealer=SEALER, clock=clock, max_entries=10, fresh_s=10)
+    directory = Directory(
+        store=store,
+        sealer=SEALER,
+        clock=clock,
+        max_entries=10,
+        fresh_s=10,
+        log=structlog.get_logger(),
+    )
     await store.add_merchant(
         Merchant(merchant_no="m1", name="S", pos_merchant_id="990000000000001", created_at_ms=0)
     )

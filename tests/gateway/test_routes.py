@@ -8,6 +8,7 @@ from types import MappingProxyType
 import orjson
 import pytest
 import structlog
+from structlog.testing import LogCapture
 
 from channels.port import (
     Answer,
@@ -171,6 +172,30 @@ def test_a_call_that_outlasts_the_till_is_refused(timeout_s: float) -> None:
     """A till would wait past its deadline."""
     with pytest.raises(ConfigurationError, match=r"a1: timeout_s.*till_wait_s"):
         build_routes([account()], plugins(timeout_s), SERVICES, SEALER, 45, PROTECTION)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        account(channel="nosuch"),
+        account(Sealer(b"\x01" * 32, random_bytes)),
+        account(settings_json='{"calls_per_s":"abc"}'),
+    ],
+)
+def test_a_disabled_account_that_cannot_be_opened_stops_no_start(wrong: Account) -> None:
+    """It is warned of and left out; a disabled one that can be opened is asked as before."""
+    capture = LogCapture()
+    log = structlog.wrap_logger(None, processors=[capture])
+    protection = dataclasses.replace(PROTECTION, log=log)
+    disabled = dataclasses.replace(wrong, disabled=True)
+    good = dataclasses.replace(account(), disabled=True)
+    assert build_routes([good], plugins(), SERVICES, SEALER, 45, protection).find("fake", "a1")
+    assert capture.entries == []
+    routes = build_routes([disabled], plugins(), SERVICES, SEALER, 45, protection)
+    assert routes.channel("a1") is None
+    (said,) = capture.entries
+    assert (said["log_level"], said["account"]) == ("warning", "a1")
+    assert "a1: " in said["why"]
 
 
 def test_a_good_account_is_a_route() -> None:

@@ -3,6 +3,8 @@
 Rule: no MAC and no sign-in: the door has checked both before a handler is called.
 """
 
+import structlog
+
 from gateway.directory import Directory, master_context
 from gateway.pos.exchange import Exchange
 from gateway.sources import SystemClock
@@ -47,7 +49,12 @@ class Counter:
         self.sealer = a_sealer()
         self.clock = SystemClock()
         self._directory = Directory(
-            store=store, sealer=self.sealer, clock=self.clock, max_entries=10, fresh_s=1
+            store=store,
+            sealer=self.sealer,
+            clock=self.clock,
+            max_entries=10,
+            fresh_s=1,
+            log=structlog.get_logger(),
         )
         identity = TerminalIdentity(terminal_id=TERMINAL_ID, merchant_id=POS_MERCHANT_ID)
         self.terminal = TerminalSide(identity, NoKeys(), batch="000001")
