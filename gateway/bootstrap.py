@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from channels.http import HttpClient
 from channels.port import ChannelServices, Download, NotSent, Send, no_download
-from domain.errors import ConfigurationError
 from gateway.accounts import build_routes
 from gateway.config import LoadedConfig, PosSection
+from gateway.config_ports import named
 from gateway.core import Core, build_core
 from gateway.delivery import MerchantNetwork
 from gateway.ground import Ground
@@ -243,12 +243,13 @@ class Gateway:
             files = http.tls.certificate_file, http.tls.key_file
             api_tls = server_context("http.tls", *map(self._loaded.path, files))
         self._api = self._make_api(http.max_body_bytes)
-        try:
-            pos_port = await self.pos_listener.start(pos.host, pos.port) if pos.plain else 0
-            tls_port, https_port = await self._open_pos_tls(pos)
+        pos_port = 0
+        if pos.plain:
+            with named("pos.port", pos.host, pos.port):
+                pos_port = await self.pos_listener.start(pos.host, pos.port)
+        tls_port, https_port = await self._open_pos_tls(pos)
+        with named("http.port", http.host, http.port):
             api_port = await self._api.start(http.host, http.port, api_tls)
-        except OSError as error:
-            raise ConfigurationError(f"cannot listen: {error.strerror or error}") from None
         return Bound(
             pos.host, pos_port, http.host, api_port, http.tls is not None, tls_port, https_port
         )
@@ -266,10 +267,12 @@ class Gateway:
         )
         tls_port = https_port = 0
         if pos.tls_port is not None:
-            tls_port = await self.pos_listener.start_tls(pos.host, pos.tls_port, context)
+            with named("pos.tls_port", pos.host, pos.tls_port):
+                tls_port = await self.pos_listener.start_tls(pos.host, pos.tls_port, context)
         if pos.https_port is not None:
             self._carrier = self._make_carrier(pos)
-            https_port = await self._carrier.start(pos.host, pos.https_port, context)
+            with named("pos.https_port", pos.host, pos.https_port):
+                https_port = await self._carrier.start(pos.host, pos.https_port, context)
         return tls_port, https_port
 
     def _make_carrier(self, pos: PosSection) -> PosCarrier:

@@ -21,7 +21,7 @@ from pydantic import model_validator as checks_section
 
 from domain.errors import ConfigurationError
 from gateway.config_events import EventsSection
-from gateway.config_faults import faults, repeated_keys
+from gateway.config_faults import faults, port_faults, repeated_keys
 from gateway.config_limits import LimitsSection
 from gateway.config_pages import PagesSection
 from gateway.config_reconciliation import ReconciliationSection
@@ -33,6 +33,7 @@ from gateway.config_section import Seconds as _Seconds
 from gateway.config_section import SecretReference as _SecretReference
 from gateway.config_section import Section as _Section
 from gateway.outbound import read_allowance
+from gateway.store.location import check_store_url
 
 
 class StoreSection(_Section):
@@ -47,6 +48,12 @@ class StoreSection(_Section):
     commit_interval_ms: Annotated[int, Field(ge=0, le=50)] = 1
     """Commits of the hot path begin at least so far apart, so that changes gather; one that comes
     after a pause never waits. 0: each begins as soon as the one before it has ended."""
+
+    @checks_field("url")
+    @classmethod
+    def _readable(cls, url: str) -> str:
+        check_store_url(url)
+        return url
 
 
 class KeysSection(_Section):
@@ -341,7 +348,7 @@ class LoadedConfig:
         url = self.config.store.url
         if not url.startswith("sqlite:///"):
             return url
-        return f"sqlite:///{self.path(url.removeprefix('sqlite:///'))}"
+        return f"sqlite://{self.path(url.removeprefix('sqlite:///'))}"
 
 
 def load(file: Path) -> LoadedConfig:
@@ -381,4 +388,7 @@ def load(file: Path) -> LoadedConfig:
         config = Config.model_validate(data)
     except ValidationError as error:
         raise ConfigurationError("\n".join(faults(file, root, error))) from None
+    shared = list(port_faults(file, root, config))
+    if shared:
+        raise ConfigurationError("\n".join(shared))
     return LoadedConfig(config, file.resolve().parent)

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
+
+from gateway.config_ports import clashes
+
+if TYPE_CHECKING:
+    from gateway.config import Config
 
 _MENDS = {
     "extra_forbidden": "remove it, or check its spelling",
@@ -37,12 +42,19 @@ def faults(file: Path, root: yaml.Node, error: ValidationError) -> list[str]:
         place = ".".join(str(part) for part in fault["loc"])
         mend = _MENDS.get(fault["type"], "change the value")
         message = fault["msg"][:1].lower() + fault["msg"][1:]
-        line = _line_of(root, fault["loc"])
+        line = line_of(root, fault["loc"])
         lines.append(f"{file}:{line}: {place}: {message}; {mend}")
     return lines
 
 
-def _line_of(root: yaml.Node, location: tuple[Any, ...]) -> int:
+def port_faults(file: Path, root: yaml.Node, config: "Config") -> Iterator[str]:
+    """One line of text for each port that another key has too."""
+    for place, earlier in clashes(config):
+        line = line_of(root, tuple(place.key.split(".")))
+        yield f"{file}:{line}: {place.key}: {place.port} is {earlier.key} too; give it another port"
+
+
+def line_of(root: yaml.Node, location: tuple[Any, ...]) -> int:
     """The line of the deepest part of ``location`` that the file has."""
     node, line = root, root.start_mark.line + 1
     for part in location:

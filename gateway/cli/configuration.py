@@ -13,6 +13,7 @@ from gateway.http.nonces import make_nonces
 from gateway.keys import open_sealer, read_secret
 from gateway.pos.catalogue import read_catalogue
 from gateway.sources import SystemClock, random_bytes
+from gateway.store.location import without_password
 from gateway.store.migrate import migrate as migrate_store
 
 _FIRST_START: Final = "docs/operations.md shows a first start, step by step"
@@ -94,7 +95,7 @@ def _unprepared(loaded: LoadedConfig) -> Iterator[str]:
 
 @configuration.command("show")
 def show_configuration(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Print every setting with its default filled in; secrets stay references.
+    """Print every setting with its default filled in; secrets stay references or ***.
 
     Example: posgate config show -c config.yaml
     """
@@ -102,4 +103,7 @@ def show_configuration(config: ConfigOption = DEFAULT_CONFIG) -> None:
     async def work() -> LoadedConfig:
         return load(config)
 
-    print_json(run(work()).config.model_dump())
+    settings = run(work()).config.model_dump()
+    for section, key in (("store", "url"), ("http", "nonces")):
+        settings[section][key] = without_password(settings[section][key])
+    print_json(settings)

@@ -7,9 +7,10 @@ and each would tell some of them that it does not know them.
 
 import errno
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gateway.config import Config, LoadedConfig
+from gateway.config_ports import listening
 from gateway.logs import Log
 
 
@@ -26,23 +27,14 @@ def warn_of_shared_ports(loaded: LoadedConfig, log: Log) -> None:
 
 def shared_ports(config: Config) -> Sequence[int]:
     """Which of the ports that a gateway would listen on are not its own alone."""
-    return [port for host, port in _configured(config) if port and _is_taken(host, port)]
-
-
-def _configured(config: Config) -> Iterator[tuple[str, int]]:
-    pos = config.pos
-    if pos.plain:
-        yield pos.host, pos.port
-    if pos.tls is not None:
-        yield pos.host, pos.tls_port or 0
-        yield pos.host, pos.https_port or 0
-    yield config.http.host, config.http.port
+    return [one.port for one in listening(config) if one.port and _is_taken(one.host, one.port)]
 
 
 def _is_taken(host: str, port: int) -> bool:
-    """Whether somebody listens there; bound for a moment without leave to share, never listening.
+    """Whether somebody listens there and shares it; bound for a moment, never listening.
 
-    A place that cannot be looked at is not taken: whoever listens there will say what is wrong.
+    Who shares nothing is not meant, nor a place that cannot be looked at: whoever listens there
+    will say what is wrong.
     """
     try:
         places = socket.getaddrinfo(
@@ -50,13 +42,18 @@ def _is_taken(host: str, port: int) -> bool:
         )
     except (OSError, UnicodeError):
         return False
-    return any(_is_bound(family, place) for family, _, _, _, place in places)
+    return any(
+        _is_refused(family, place) and not _is_refused(family, place, shares=True)
+        for family, _, _, _, place in places
+    )
 
 
-def _is_bound(family: int, place: tuple[object, ...]) -> bool:
+def _is_refused(family: int, place: tuple[object, ...], *, shares: bool = False) -> bool:
+    """Whether the place cannot be bound because somebody has it."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that end
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shares))
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             probe.bind(place)

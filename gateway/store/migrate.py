@@ -9,8 +9,9 @@ loads it.
 import asyncio
 import fcntl
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,7 +22,9 @@ from tortoise.exceptions import BaseORMException
 from tortoise.migrations.api import migrate as apply_migrations
 
 from domain.errors import ConfigurationError, Unavailable
-from gateway.store.location import sqlite_path
+from gateway.store.location import file_fault, sqlite_path
+from gateway.store.postgres_faults import connect_fault
+from gateway.store.postgres_link import UNREACHABLE
 from gateway.store.schema import APP
 
 _ADVISORY_LOCK: Final = 0x706F736761746500
@@ -68,8 +71,8 @@ async def migrate(url: str) -> list[str]:
     try:
         async with lock, TortoiseContext():
             await apply_migrations(config=config, progress=note)
-    except (OSError, asyncpg.PostgresConnectionError, TimeoutError) as error:
-        raise Unavailable(f"the database cannot be reached: {type(error).__name__}") from error
+    except (OSError, asyncpg.PostgresConnectionError) as error:
+        raise Unavailable(f"the database went away: {error}; run it again") from error
     except (BaseORMException, asyncpg.PostgresError) as error:
         raise ConfigurationError(f"the migration failed: {error}") from error
     return applied
@@ -78,7 +81,10 @@ async def migrate(url: str) -> list[str]:
 @asynccontextmanager
 async def _postgres_lock(url: str) -> AsyncIterator[None]:
     """Hold a session lock: the ORM's own connections come and go beside it."""
-    connection = await asyncpg.connect(url)
+    try:
+        connection = await asyncpg.connect(url)
+    except UNREACHABLE as error:
+        raise connect_fault(url, error) from error
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)
         yield
@@ -88,20 +94,35 @@ async def _postgres_lock(url: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _file_lock(path: Path) -> AsyncIterator[None]:
-    """Lock the file's folder, which leaves no lock file behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    """Lock the file's folder, which leaves no lock file behind; the file can be written then."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise file_fault(path, error) from error
     try:
         await asyncio.to_thread(fcntl.flock, folder, fcntl.LOCK_EX)
+        _try_to_write(path)
         yield
     finally:
         os.close(folder)
+
+
+def _try_to_write(path: Path) -> None:
+    """Find out before the ORM does, which leaves a thread behind and never ends."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.executescript("PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; ROLLBACK")
+    except sqlite3.Error as error:
+        raise file_fault(path, error) from error
 
 
 def _postgres_connection(url: str) -> dict[str, Any]:
     """The URL in Tortoise's terms."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise ConfigurationError("store.url: migrate one host, not several: name the first alone")
     credentials: dict[str, Any] = {
         "host": parts.hostname or query.get("host", [None])[0],
         "port": parts.port or 5432,

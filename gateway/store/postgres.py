@@ -12,11 +12,10 @@ Rules:
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
 
 import asyncpg
 
-from domain.errors import ConfigurationError, Unavailable
+from domain.errors import Unavailable
 from gateway.logs import Log
 from gateway.store.cold import ColdStore
 from gateway.store.database import Duplicate, Step, Value, not_storable, refusal
@@ -33,19 +32,13 @@ from gateway.store.postgres_appliers import (
     advance_kind,
     claim_kind,
 )
+from gateway.store.postgres_faults import connect_fault
 from gateway.store.postgres_link import UNREACHABLE, PostgresLink
 from gateway.store.postgres_plain_rows import is_plain_advance, is_plain_claim
 from gateway.store.postgres_statements import COLD
 from gateway.store.rows import Row
 from gateway.store.schema import APPLIED_SQL, check_schema
 from gateway.store.sql_text import numbered
-
-_NOT_OURS: Final = (
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.ClientConfigurationError,
-)
-"""Wrong user, password, database or DSN: the operator's."""
 
 
 class _PostgresDatabase:
@@ -150,6 +143,7 @@ class PostgresStore(ColdStore):
     """``Store`` on PostgreSQL; usable once, from ``open`` to ``close``."""
 
     def __init__(self, dsn: str, options: StoreOptions, log: Log) -> None:
+        self._dsn = dsn
         self._database: _PostgresDatabase = _PostgresDatabase(dsn, options)
         self._links = tuple(
             PostgresLink(dsn, statements, options, log)
@@ -185,14 +179,9 @@ class PostgresStore(ColdStore):
             check_schema(await self._applied())
             for link in self._links:
                 await link.open()
-        except _NOT_OURS as error:
-            await self._disconnect()
-            raise ConfigurationError(
-                f"the database refuses us ({type(error).__name__}): check the store URL"
-            ) from error
         except UNREACHABLE as error:
             await self._disconnect()
-            raise Unavailable(f"the database cannot be reached: {type(error).__name__}") from error
+            raise connect_fault(self._dsn, error) from error
         except BaseException:
             await self._disconnect()
             raise

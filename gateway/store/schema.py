@@ -25,11 +25,11 @@ def check_schema(applied: frozenset[str]) -> None:
     """Refuse a database that lacks a migration.
 
     Raises:
-        ConfigurationError: names what is missing and the command that mends it.
+        ConfigurationError: counts what is missing and names the command that mends it.
     """
     missing = sorted(needed_migrations() - applied)
     if missing:
         raise ConfigurationError(
-            f"the database schema is not current (missing: {', '.join(missing)}); "
-            "run: posgate migrate -c config.yaml"
+            f"the database schema is not current ({len(missing)} migrations missing, from"
+            f" {missing[0]} on); run posgate migrate with the same configuration (-c)"
         )

@@ -31,6 +31,7 @@ from gateway.store.database import (
     refusal,
 )
 from gateway.store.lane import Lane
+from gateway.store.location import file_fault
 from gateway.store.options import StoreOptions
 from gateway.store.port import Advance, Claim, TerminalReply
 from gateway.store.rows import Row
@@ -112,7 +113,7 @@ class _SqliteDatabase:
             for pragma in ("journal_mode = WAL", synchronous, "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
         except sqlite3.Error as error:
-            raise Unavailable(f"the database file cannot be opened: {error}") from error
+            raise file_fault(self._path, error) from error
         applied: frozenset[str] = frozenset()
         with suppress(sqlite3.OperationalError):  # no such table: nothing was ever applied
             applied = frozenset(name for (name,) in connection.execute(APPLIED_SQL))

@@ -409,6 +409,11 @@ def test_config_show_fills_in_defaults_and_shows_no_secret(
     result = posgate("config", "show")
     assert orjson.loads(result.stdout)["payments"]["till_wait_s"] == 45
     assert (installed.folder / "master.key").read_text() not in result.output
+    text = installed.config_file.read_text()
+    text = text.replace("sqlite:///posgate.db", "postgresql://u:s3cret@db:5432/posgate")
+    installed.config_file.write_text(text)
+    result = posgate("config", "show")
+    assert orjson.loads(result.stdout)["store"]["url"] == "postgresql://u:***@db:5432/posgate"
 
 
 def test_describe_says_what_it_cannot_read() -> None:

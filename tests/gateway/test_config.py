@@ -44,7 +44,7 @@ def test_the_good_one_is_good(file: Path) -> None:
     loaded = load(file)
     assert loaded.config.payments.till_wait_s == 45
     assert loaded.config.http.signature_window_s == 300
-    assert loaded.store_url() == f"sqlite:///{file.parent / 'data/posgate.db'}"
+    assert loaded.store_url() == f"sqlite://{file.parent / 'data/posgate.db'}"
 
 
 def test_our_own_file_is_good() -> None:
@@ -95,6 +95,45 @@ def test_a_fault_is_placed_and_mended(
     said = fault(file, GOOD.replace(old, new))
     assert said.startswith(f"{file}:{line}: {key}: "), said
     assert mend in said
+
+
+@pytest.mark.parametrize(
+    ("url", "mend"),
+    [
+        ("postgresql://u:s3cret@h:abc/d", "port"),
+        ("postgresql://u:s3cret@h:99999/d", "port"),
+        ("postgresql://u:s3cret@h:0/d", "port"),
+        ("postgresql://u:s3/cret@h:5432/d", "%2F"),
+        ("postgresql://u:s3?cret@h:5432/d", "%3F"),
+        ("postgresql://u:s3cret@[h:5432/d", "not a URL"),
+        ("postgresql://u:s3cret@h/d?sslmode=bogus", "verify-full"),
+    ],
+)
+def test_a_store_that_no_driver_could_read(file: Path, url: str, mend: str) -> None:
+    """Refused here, not by the driver; the password is not quoted."""
+    said = fault(file, GOOD.replace("sqlite:///data/posgate.db", url))
+    assert said.startswith(f"{file}:2: store.url: ")
+    assert mend in said
+    assert "s3" not in said and "cret" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:p%40@h1:5432,h2/d", "postgresql:///d?host=/run", "postgresql://[::1]:1/d"],
+)
+def test_a_store_that_the_driver_can_read(file: Path, url: str) -> None:
+    file.write_text(GOOD.replace("sqlite:///data/posgate.db", url))
+    assert load(file).store_url() == url
+
+
+def test_two_doors_have_two_ports(file: Path) -> None:
+    """The line and both keys; 0 is the system's choice, another address another place."""
+    same = GOOD.replace("8443", "8583")
+    assert fault(file, same) == (f"{file}:8: http.port: 8583 is pos.port too; give it another port")
+    assert "http.port" in fault(file, same.replace("pos:", "pos:\n  host: 0.0.0.0"))
+    for good in (same.replace("8583", "0"), same.replace("pos:", "pos:\n  host: 10.0.0.1")):
+        file.write_text(good)
+        load(file)
 
 
 def test_all_faults_are_told_at_once(file: Path) -> None:

@@ -63,6 +63,16 @@ def test_the_one_that_is_looked_at_is_not_disturbed(tmp_path: Path, taken: int) 
         second.listen()
 
 
+def test_a_program_that_shares_nothing_is_not_called_shared(tmp_path: Path) -> None:
+    """The gateway cannot listen there at all, and says so itself."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        config = config_of(tmp_path, pos={"port": port}, http={"port": 0}).config
+        assert shared_ports(config) == []
+
+
 async def test_connections_that_still_end_are_nobody(tmp_path: Path) -> None:
     """Right after a restart the kernel keeps the old one's connections for a minute."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
