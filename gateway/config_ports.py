@@ -4,6 +4,7 @@ Rule: both would open it, and the kernel would deal what comes out among them.
 """
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,12 +64,34 @@ def named(key: str, host: str, port: int) -> Iterator[None]:
     try:
         yield
     except (OSError, UnicodeError) as error:
-        code = error.errno if isinstance(error, OSError) else None
-        text = os.strerror(code) if code and code > 0 else getattr(error, "strerror", None)
         raise ConfigurationError(
-            f"{key}: cannot listen on {host or '*'}:{port}: {text or error};"
+            f"{key}: cannot listen on {host or '*'}:{port}: {_reason(error)};"
             " stop what has it, or give another host or port"
         ) from None
+
+
+def check_host(key: str, host: str) -> None:
+    """Look whether one could listen there.
+
+    Raises:
+        ConfigurationError: the name is not known, or the address is no one of this machine's.
+    """
+    try:
+        for family, _, _, _, place in socket.getaddrinfo(
+            host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.bind(place)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"{key}: cannot listen on {host or '*'}: {_reason(error)}; give an address of this machine"
+        ) from None
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _sandbox(config: "Config") -> Iterator[Listening]:

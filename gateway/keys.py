@@ -1,13 +1,15 @@
 """The master key: read once, from a file or the environment, never logged.
 
-Rules: 32 bytes as 64 hexadecimal digits; a missing or short key refuses to start
-and says how to make one; under another key than the store's nothing is sealed. Wrapping
+Rules: 32 bytes as 64 hexadecimal digits; without it nothing starts. How to make one is said
+only where there is none: one that cannot be read must be given back, since nothing that was
+sealed opens under another; under another key than the store's nothing is sealed. Wrapping
 itself is ``signing/keywrap.py``.
 """
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from domain.errors import ConfigurationError
 from gateway.accounts import open_account
@@ -15,7 +17,13 @@ from gateway.directory import api_key_context, master_context
 from gateway.store.port import Account, ProvisioningStore
 from signing.keywrap import Sealer, SealError
 
-_HOW = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+_NONE: Final = (
+    "give back the key of this installation;"
+    " only a new one makes its own: python -c 'import secrets; print(secrets.token_hex(32))'"
+)
+_UNUSABLE: Final = (
+    "mend it or give back its copy; do not make another: what is sealed opens under this one only"
+)
 
 
 def read_secret(reference: str, folder: Path) -> str:
@@ -52,14 +60,28 @@ def open_sealer(reference: str, folder: Path, random_bytes: Callable[[int], byte
     try:
         text = read_secret(reference, folder)
     except ConfigurationError as error:
-        raise ConfigurationError(f"keys.master_key: {error.message}; {_HOW}") from None
+        mend = _UNUSABLE if _exists(reference, folder) else _NONE
+        raise ConfigurationError(f"keys.master_key: {error.message}; {mend}") from None
     try:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
     if len(key) != 32:
-        raise ConfigurationError(f"keys.master_key must be 64 hexadecimal digits; {_HOW}")
+        raise ConfigurationError(f"keys.master_key must be 64 hexadecimal digits; {_UNUSABLE}")
     return Sealer(key, random_bytes)
+
+
+def _exists(reference: str, folder: Path) -> bool:
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        return name in os.environ
+    try:
+        (folder / name).stat()
+    except FileNotFoundError:
+        return False
+    except OSError:  # it may be there, in a folder that is closed to us
+        return True
+    return True
 
 
 async def check_sealer(

@@ -1,21 +1,31 @@
 """``posgate migrate`` and ``posgate config check``."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+import yaml
 
+from channels.tls import tls_context
 from domain.errors import ConfigurationError
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json, run
-from gateway.config import LoadedConfig, load
+from gateway.config import Config, LoadedConfig, PosTlsSection, load
+from gateway.config_faults import line_of
+from gateway.config_ports import check_host, listening
 from gateway.http.nonces import make_nonces
 from gateway.keys import open_sealer, read_secret
 from gateway.pos.catalogue import read_catalogue
 from gateway.sources import SystemClock, random_bytes
 from gateway.store.location import without_password
 from gateway.store.migrate import migrate as migrate_store
+from gateway.tls import server_context
 
+_Probe = tuple[str, Callable[[], object]]
+"""A key, and what raises ``ConfigurationError`` if the machine lacks what the key names."""
+_KEY: Final = re.compile(rf"({'|'.join(Config.model_fields)})(\.[a-z_]+)+(?=[: ])")
 _FIRST_START: Final = "docs/operations.md shows a first start, step by step"
 
 configuration = typer.Typer(no_args_is_help=True, help="The configuration file.")
@@ -50,7 +60,8 @@ def check(
     """
 
     async def work() -> None:
-        faults = list(_unprepared(load(file or config)))
+        chosen = file or config
+        faults = list(dict.fromkeys(_unprepared(chosen, load(chosen))))
         if faults:
             raise ConfigurationError("\n".join([*faults, _FIRST_START]))
 
@@ -58,39 +69,63 @@ def check(
     typer.echo(f"{file or config}: in order")
 
 
-def _unprepared(loaded: LoadedConfig) -> Iterator[str]:
-    """Everything that the configuration names and the machine does not have."""
-    config = loaded.config
-    try:
-        open_sealer(config.keys.master_key, loaded.folder, random_bytes)
-    except ConfigurationError as error:
-        yield error.message
-    try:
-        make_nonces(config.http.nonces, SystemClock(), config.http.max_nonces)
-    except ConfigurationError as error:
-        yield error.message
-    try:
-        read_catalogue(config.pos.downloads, loaded.path)
-    except ConfigurationError as error:
-        yield error.message
-    files = {"channels.ca_file": config.channels.ca_file}
-    if config.http.tls is not None:
-        files["http.tls.certificate_file"] = config.http.tls.certificate_file
-        files["http.tls.key_file"] = config.http.tls.key_file
-    secrets = {}
-    if config.sandbox is not None:
-        alipay, card = config.sandbox.alipay, config.sandbox.card
-        files["sandbox.alipay.app_public_key_file"] = alipay.app_public_key_file
-        secrets["sandbox.alipay.alipay_private_key"] = alipay.alipay_private_key
-        secrets["sandbox.card.tmk"] = card.tmk
-    for key, name in files.items():
-        if name is not None and not loaded.path(name).is_file():
-            yield f"{key}: file {loaded.path(name)} does not exist"
-    for key, reference in secrets.items():
+def _unprepared(file: Path, loaded: LoadedConfig) -> Iterator[str]:
+    """Everything that the configuration names and the machine does not have, by line."""
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    if root is None:  # it was read a moment ago
+        return
+    for key, probe in (*_gateway_probes(loaded), *_sandbox_probes(loaded)):
         try:
-            read_secret(reference, loaded.folder)
+            probe()
         except ConfigurationError as error:
-            yield f"{key}: {error.message}"
+            for text in error.message.splitlines():
+                said = _KEY.match(text)  # it may name a deeper key itself
+                place = said[0] if said is not None else key
+                line = line_of(root, tuple(place.split(".")))
+                yield f"{file}:{line}: {text if said is not None else f'{key}: {text}'}"
+
+
+def _gateway_probes(loaded: LoadedConfig) -> Iterator[_Probe]:
+    """What a start would do with each key, without the start."""
+    config, folder = loaded.config, loaded.folder
+    keys, http, pos = config.keys, config.http, config.pos
+    yield "keys.master_key", partial(open_sealer, keys.master_key, folder, random_bytes)
+    yield "http.nonces", partial(make_nonces, http.nonces, SystemClock(), http.max_nonces)
+    yield "pos.downloads", partial(read_catalogue, pos.downloads, loaded.path)
+    for section, tls in (("http.tls", http.tls), ("pos.tls", pos.tls)):
+        if tls is not None:
+            certificate, key = loaded.path(tls.certificate_file), loaded.path(tls.key_file)
+            client_ca = tls.client_ca_file if isinstance(tls, PosTlsSection) else None
+            authorities = None if client_ca is None else loaded.path(client_ca)
+            yield section, partial(server_context, section, certificate, key, authorities)
+    for section, ca_file in (
+        ("channels", config.channels.ca_file),
+        ("notifications", config.notifications.ca_file),
+    ):
+        if ca_file is not None:
+            yield f"{section}.ca_file", partial(tls_context, str(loaded.path(ca_file)))
+    for place in listening(config):
+        section = place.key.partition(".")[0]
+        yield f"{section}.host", partial(check_host, f"{section}.host", place.host)
+
+
+def _sandbox_probes(loaded: LoadedConfig) -> Iterator[_Probe]:
+    section = loaded.config.sandbox
+    if section is None:
+        return
+    file = section.alipay.app_public_key_file
+    if file is not None:
+        yield "sandbox.alipay.app_public_key_file", partial(_check_file, loaded.path(file))
+    for key, reference in (
+        ("sandbox.alipay.alipay_private_key", section.alipay.alipay_private_key),
+        ("sandbox.card.tmk", section.card.tmk),
+    ):
+        yield key, partial(read_secret, reference, loaded.folder)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ConfigurationError(f"file {path} does not exist; make it, or name another")
 
 
 @configuration.command("show")

@@ -35,7 +35,8 @@ def test_the_unit_runs_commands_that_exist(key: str) -> None:
     root = typer.main.get_command(application())
     for line in unit()[key]:
         program, *words = shlex.split(line)
-        assert program == "/opt/posgate/.venv/bin/posgate"
+        assert program == "/opt/posgate/venv/bin/posgate"
+        assert "-m venv /opt/posgate/venv\n" in (DEPLOY.parent / "docs/operations.md").read_text()
         command = root
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]  # type: ignore[attr-defined]  # a group

@@ -390,17 +390,33 @@ def test_migrate_is_idempotent(tmp_path: Path) -> None:
         ("keys", "master_key", "file:none.key", "keys.master_key"),
         ("http", "tls", {"certificate_file": "none.pem", "key_file": "server-key.pem"}, "none.pem"),
         ("http", "nonces", "redis://host:port/0", "http.nonces"),
+        ("http", "tls", {"certificate_file": "server-key.pem", "key_file": "server-key.pem"},
+         "http.tls.certificate_file: "),
+        ("http", "tls", {"certificate_file": "server.pem", "key_file": "server.pem"},
+         "http.tls.key_file: "),
+        ("http", "tls", {"certificate_file": "server.pem", "key_file": "app-private.pem"},
+         "is not the key of"),
+        ("http", "host", "nohost.invalid", "http.host: cannot listen on nohost.invalid: "),
+        ("pos", "host", "203.0.113.1", "pos.host: cannot listen on 203.0.113.1: "),
+        ("pos", "tls", {"certificate_file": "server.pem", "key_file": "server-key.pem",
+                        "client_ca_file": "server-key.pem"}, "pos.tls.client_ca_file: "),
+        ("channels", "ca_file", "server-key.pem", "channels.ca_file: "),
+        ("notifications", "ca_file", "none.pem", "notifications.ca_file: "),
+        ("store", "url", "postgresql://u@h:99999/d", "store.url: "),
+        ("pos", "downloads", {"parameters": "none.yaml"}, "pos.downloads.parameters: "),
     ],
 )  # fmt: skip
 def test_config_check_names_what_is_wrong(
     posgate: Run, installed: Installation, section: str, key: str, value: object, named: str
 ) -> None:
-    """In order: 0. Anything wrong: 2, with the key."""
+    """In order: 0. Anything wrong: 2, with the line and the key."""
     assert "in order" in posgate("config", "check").output
     data = yaml.safe_load(installed.config_file.read_text())
     data[section][key] = value
     installed.config_file.write_text(yaml.safe_dump(data))
-    assert named in posgate("config", "check", status=2).stderr
+    said = posgate("config", "check", status=2).stderr
+    assert named in said
+    assert re.search(rf"config\.yaml:\d+: {section}\.", said)
 
 
 def test_config_show_fills_in_defaults_and_shows_no_secret(

@@ -6,6 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from domain.errors import ConfigurationError
 from gateway.metrics import Metrics
@@ -217,5 +223,17 @@ def test_a_file_that_cannot_be_loaded_is_named(
     bad.write_text("no certificate")
     server = bad if broken == "server" else certificates.server
     client = bad if broken == "client" else None
-    with pytest.raises(ConfigurationError, match=r"pos\.tls: cannot load .*bad\.pem"):
+    with pytest.raises(ConfigurationError, match=r"pos\.tls\.\w+: .*bad\.pem"):
         server_context("pos.tls", server, certificates.server_key, client)
+
+
+def test_an_encrypted_key_is_named_and_asks_nobody(
+    certificates: Certificates, tmp_path: Path
+) -> None:
+    """The start would wait for a pass phrase at its terminal."""
+    key = load_pem_private_key(certificates.server_key.read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    how = BestAvailableEncryption(b"a pass phrase")
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
+    with pytest.raises(ConfigurationError, match=r"pos\.tls.*locked\.pem.*encrypted"):
+        server_context("pos.tls", certificates.server, locked)
