@@ -81,7 +81,7 @@ class Gateway:
         self._http_client, self._send = self._network()
         self._merchants = MerchantNetwork(loaded) if self._http_client is not None else None
         self._nonces: Nonces = self._seams.nonces or make_nonces(
-            config.http.nonces, self._seams.clock, config.http.max_nonces
+            config.http.nonces, self._seams.clock, config.http.max_nonces, self.log
         )
         self._routes: Routes | None = None
         self._core: Core | None = None
@@ -147,6 +147,7 @@ class Gateway:
             ConfigurationError: not migrated, an account that cannot be built, a port taken.
         """
         await self.start_core()
+        await self._nonces.ready()  # warns where they are away
         bound = await self._open_doors()
         if not bound.api_tls and bound.api_host not in ("127.0.0.1", "::1", "localhost"):
             self.log.warning("api without tls", host=bound.api_host)
@@ -301,6 +302,7 @@ class Gateway:
         operations = Operations(
             metrics=self.metrics,
             store_ready=self.store.ready,
+            nonces_ready=self._nonces.ready,
             accepting=self.core.payments.accepting,
             channels=self.core.routes.health,
         )

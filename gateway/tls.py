@@ -39,12 +39,13 @@ def server_context(
 
 
 def _pair_fault(section: str, certificate: Path, key: Path, error: Exception) -> str:
-    """Which of the two files is wrong, and how."""
-    of_file = _file_fault(f"{section}.certificate_file", certificate, _CERTIFICATE) or _file_fault(
-        f"{section}.key_file", key, _KEY
+    """Which of the two files is wrong, and how; a line for each."""
+    of_files = (
+        _file_fault(f"{section}.certificate_file", certificate, _CERTIFICATE),
+        _file_fault(f"{section}.key_file", key, _KEY),
     )
-    if of_file:
-        return of_file
+    if any(of_files):
+        return "\n".join(filter(None, of_files))
     if getattr(error, "reason", None) in _OTHER_KEY:
         return f"{section}.key_file: {key} is not the key of {certificate}; name its own"
     return (

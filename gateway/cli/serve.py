@@ -25,6 +25,7 @@ from gateway.bootstrap import Bound, Gateway
 from gateway.cli.ready_file import write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
 from gateway.cli.shared_ports import warn_of_shared_ports
+from gateway.cli.shared_store import marked_store
 from gateway.config import LoadedConfig, load
 from gateway.logs import adopt_library_logs, make_log
 from gateway.nightly import Nightly, NightlyPace
@@ -54,7 +55,8 @@ def serve(
             gateway = Gateway(loaded)
             if not kept:
                 warn_of_shared_ports(loaded, gateway.log)
-            await serve_here(gateway, ready_file, kept=kept, nights_of=config)
+            with marked_store(loaded, gateway.log):
+                await serve_here(gateway, ready_file, kept=kept, nights_of=config)
         else:
             if ready_file is not None:
                 raise ConfigurationError("--ready-file needs one worker: ports are fixed anyway")

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from domain.clock import Clock
-from domain.errors import PosgateError, Unavailable, UnsupportedMedia
+from domain.errors import PosgateError, RequestError, Unavailable, UnsupportedMedia
 from domain.ids import IdSource
 from gateway.directory import KnownKey
 from gateway.events.follower import Follower
@@ -125,7 +125,7 @@ class ApiDoor:
         request_id = self._ids.new("req_")
         key: KnownKey | None = None
         result: Result | None = None
-        code = ""
+        code = why = ""
         headers = {"Content-Type": JSON, "Request-Id": request_id}
         self._in_flight += 1
         try:
@@ -142,6 +142,7 @@ class ApiDoor:
         except PosgateError as error:
             answer, status = error_body(error, request_id), status_of(error)
             code = code_of(error)
+            why = "" if isinstance(error, RequestError) else error.message
         except Exception:
             self._log.exception("request fault", request_id=request_id, call=name)
             answer, status, code = _fault(request_id), 500, "internal_error"
@@ -156,7 +157,7 @@ class ApiDoor:
             headers["Posgate-Nonce"] = signed.nonce
             headers["Posgate-Signature"] = signed.signature
         self._metrics.request("api", str(status))
-        self._line(name, request_id, key, result, status, code, started_s)
+        self._line(name, request_id, key, result, status, code, why, started_s)
         return ApiResponse(status, headers, answer, stream)
 
     def _stream(self, key: KnownKey, follower: Follower) -> EventStream:
@@ -176,6 +177,7 @@ class ApiDoor:
         result: Result | None,
         status: int,
         code: str,
+        why: str,
         started_s: float,
     ) -> None:
         """The one canonical line of a request."""
@@ -201,6 +203,8 @@ class ApiDoor:
             fields["refund_status"] = refund.standing.status.value
         if code:
             fields["code"] = code
+        if why:
+            fields["reason"] = why
         self._log.info("api request", **fields)
 
 

@@ -10,8 +10,11 @@ replay through.
 from collections import deque
 from typing import Final, Protocol
 
+import structlog
+
 from domain.clock import Clock
 from domain.errors import ConfigurationError, Unavailable
+from gateway.logs import Log
 
 _GRAIN_S: Final = 10
 
@@ -29,6 +32,10 @@ class Nonces(Protocol):
 
     def kept(self) -> int:
         """Nonces held here, for ``/metrics``."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether a nonce would be remembered now, for ``/readyz``."""
         ...
 
     async def close(self) -> None:
@@ -71,12 +78,16 @@ class MemoryNonces:
         """See :class:`Nonces`."""
         return len(self._used)
 
+    async def ready(self) -> bool:
+        """See :class:`Nonces`."""
+        return True
+
     async def close(self) -> None:
         """Nothing to let go."""
 
 
-def make_nonces(url: str, clock: Clock, max_nonces: int) -> Nonces:
-    """``memory``, or a ``redis://`` address.
+def make_nonces(url: str, clock: Clock, max_nonces: int, log: Log | None = None) -> Nonces:
+    """``memory``, or a ``redis://`` address; ``log`` is where it tells that this is away.
 
     Raises:
         ConfigurationError: not an address.
@@ -86,7 +97,7 @@ def make_nonces(url: str, clock: Clock, max_nonces: int) -> Nonces:
     from gateway.http.redis_nonces import RedisNonces  # noqa: PLC0415 (only who has Redis pays)
 
     try:
-        return RedisNonces(url, clock)
+        return RedisNonces(url, clock, structlog.get_logger() if log is None else log)
     except ValueError:  # its text may hold the address's password
         raise ConfigurationError(
             "http.nonces: not an address of Redis; write redis://HOST:6379/0"

@@ -19,11 +19,13 @@ class Operations:
         *,
         metrics: Metrics,
         store_ready: Callable[[], Awaitable[bool]],
+        nonces_ready: Callable[[], Awaitable[bool]],
         accepting: Callable[[], bool],
         channels: Callable[[], Mapping[str, ChannelHealth]],
     ) -> None:
         self._metrics = metrics
         self._store_ready = store_ready
+        self._nonces_ready = nonces_ready
         self._accepting = accepting
         self._channels = channels
         document = openapi_document()
@@ -42,13 +44,20 @@ class Operations:
         return _json(200, {"status": "alive"})
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        store, accepting = await self._store_ready(), self._accepting()
+        store, nonces = await self._store_ready(), await self._nonces_ready()
+        accepting = self._accepting()
         channels = {
             account: {"ready": health.ready, "detail": health.detail}
             for account, health in self._channels().items()
         }
-        ready = store and accepting
-        body = {"ready": ready, "store": store, "accepting": accepting, "channels": channels}
+        ready = store and nonces and accepting
+        body = {
+            "ready": ready,
+            "store": store,
+            "nonces": nonces,
+            "accepting": accepting,
+            "channels": channels,
+        }
         return _json(200 if ready else 503, body)
 
     async def _show_metrics(self, _request: web.Request) -> web.Response:

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis import Redis
+from structlog.testing import LogCapture
 
 from domain.errors import ConfigurationError, Unavailable
 from gateway.http.nonces import MemoryNonces, Nonces, make_nonces
@@ -14,6 +17,7 @@ from gateway.sources import RandomIds
 from tests.gateway.conftest import RedisServer
 
 NOW_S = 1_800_000_000
+LOG = structlog.get_logger()
 
 
 class SetClock:
@@ -129,7 +133,7 @@ async def test_redis_keeps_it_until_the_last_acceptable_second(
     shared_redis: RedisServer, clock: SetClock, key: str
 ) -> None:
     """The expiry is at least the time that is left, and there is one."""
-    nonces = RedisNonces(shared_redis.url, clock)
+    nonces = RedisNonces(shared_redis.url, clock, LOG)
     assert await nonces.use(key, "n", NOW_S + 300)
     left_s = await nonces._redis.ttl(f"posgate:nonce:{key}:n")
     assert 299 <= left_s <= 302
@@ -139,7 +143,7 @@ async def test_redis_keeps_it_until_the_last_acceptable_second(
 async def test_two_processes_share_what_is_in_redis(
     shared_redis: RedisServer, clock: SetClock, key: str
 ) -> None:
-    one, two = RedisNonces(shared_redis.url, clock), RedisNonces(shared_redis.url, clock)
+    one, two = RedisNonces(shared_redis.url, clock, LOG), RedisNonces(shared_redis.url, clock, LOG)
     results = await asyncio.gather(
         *(nonces.use(key, "n", NOW_S + 300) for nonces in (one, two) * 20)
     )
@@ -150,7 +154,7 @@ async def test_two_processes_share_what_is_in_redis(
 
 async def test_a_redis_that_is_gone_refuses(own_redis: RedisServer, clock: SetClock) -> None:
     """Killed: Unavailable for the known and the new, never a replay accepted; back: good again."""
-    nonces = RedisNonces(own_redis.url, clock)
+    nonces = RedisNonces(own_redis.url, clock, LOG)
     assert await nonces.use("k", "n", NOW_S + 300)
     own_redis.kill()
     for nonce in ("n", "new"):
@@ -163,10 +167,49 @@ async def test_a_redis_that_is_gone_refuses(own_redis: RedisServer, clock: SetCl
 
 async def test_a_redis_that_was_never_there_refuses(clock: SetClock) -> None:
     server = RedisServer()
-    nonces = RedisNonces(server.url, clock)
+    nonces = RedisNonces(server.url, clock, LOG)
     with pytest.raises(Unavailable):
         await nonces.use("k", "n", NOW_S + 300)
     await nonces.close()
+
+
+async def test_that_redis_is_away_is_warned_of_once_and_told_when_it_is_back(
+    own_redis: RedisServer, clock: SetClock
+) -> None:
+    """Not at every request; ``ready`` says so without trying at every look."""
+    said = LogCapture()
+    nonces = RedisNonces(own_redis.url, clock, structlog.wrap_logger(None, processors=[said]))
+    assert await nonces.ready()
+    own_redis.kill()
+    assert await nonces.ready()  # it was tried within this second
+    clock.s += 1
+    assert not await nonces.ready()
+    for nonce in "ab":
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await nonces.use("k", nonce, NOW_S + 300)
+    own_redis.start()
+    assert not await nonces.ready()
+    clock.s += 1
+    assert await nonces.ready()
+    assert [line["event"] for line in said.entries] == ["nonce store away", "nonce store is back"]
+    assert "http.nonces" in said.entries[0]["next"]
+    await nonces.close()
+
+
+async def test_a_refused_password_is_called_one(own_redis: RedisServer, clock: SetClock) -> None:
+    Redis(port=own_redis.port).config_set("requirepass", "s3cret")
+    for address in (own_redis.url, own_redis.url.replace("//", "//:wr0ng@")):
+        said = LogCapture()
+        nonces = RedisNonces(address, clock, structlog.wrap_logger(None, processors=[said]))
+        with pytest.raises(Unavailable, match="refuses us"):
+            await nonces.use("k", "n", NOW_S + 300)
+        (line,) = said.entries
+        assert "password" in line["next"]
+        assert "wr0ng" not in str(line)
+        await nonces.close()
+    good = RedisNonces(own_redis.url.replace("//", "//:s3cret@"), clock, LOG)
+    assert await good.use("k", "n", NOW_S + 300)
+    await good.close()
 
 
 @pytest.mark.parametrize("url", ["redis://host:port/0", "redis://[::1/0", "redis://h:99999999/0"])

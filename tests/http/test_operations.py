@@ -11,6 +11,7 @@ from domain.errors import InvalidRequest
 from domain.payment import Status
 from domain.refund import RefundStatus
 from gateway.bootstrap import Gateway
+from gateway.cli.free_ports import free_port
 from gateway.cli.terminal_client import TerminalClient
 from gateway.http.bodies import parse_create_payment
 from gateway.http.openapi import openapi_document
@@ -31,6 +32,7 @@ async def test_readyz_names_store_and_every_channel(standing: Running) -> None:
     reply = await standing.api.send("GET", "/readyz")
     assert reply.status == 200
     assert reply.json["ready"] is reply.json["store"] is reply.json["accepting"] is True
+    assert reply.json["nonces"] is True
     assert reply.json["channels"].keys() == {"alipay-1", "card-1"}
 
 
@@ -178,6 +180,21 @@ async def test_a_store_that_is_gone_is_not_ready_and_says_so(place: Place) -> No
         reply = await running.api.pay(ALIPAY_CODES[Scenario.APPROVED])
         assert (reply.status, reply.code) == (503, "unavailable")
     assert await place.charges() == []
+
+
+async def test_nonces_that_nobody_remembers_are_not_ready_and_say_so(place: Place) -> None:
+    """Warned of at the start; a request's line has the reason, the answer no address."""
+    place.configure(http={"nonces": f"redis://:s3cret@127.0.0.1:{free_port()}/0"})
+    async with place.gateway() as running:
+        assert [line["event"] for line in running.lines()].count("nonce store away") == 1
+        ready = await running.api.send("GET", "/readyz")
+        assert (ready.status, ready.json["nonces"], ready.json["store"]) == (503, False, True)
+        reply = await running.api.pay(ALIPAY_CODES[Scenario.APPROVED])
+        assert (reply.status, reply.code) == (503, "unavailable")
+        assert b"127.0.0.1" not in reply.raw
+    (line,) = [line for line in running.lines() if line["event"] == "api request"]
+    assert line["reason"] == "the nonce store cannot be reached"
+    assert "s3cret" not in running.log_file.read_text()
 
 
 async def test_a_card_link_shows_in_readiness(place: Place) -> None:
