@@ -39,6 +39,8 @@ _ASKED_AT_ONCE: Final = 512
 _JOINED_AT_ONCE: Final = 32
 _BEATS_AT_ONCE: Final = 100
 _FAULT_PAUSE_S: Final = 0.5
+_READ_S: Final = 2.0
+"""How long a poll that waits for nothing may take to read the store."""
 
 
 class TillPush(Protocol):
@@ -188,20 +190,23 @@ class Feed:
     ) -> tuple[Sequence[Message], int]:
         """The first events of a store after ``after``, and where it stands after them.
 
-        Those that are there at once; else the first that come within ``wait_s``; else none. The
-        place is ``after`` itself where nothing is known yet. Raises as :meth:`follow_payment`.
+        Those that are there at once; else the first that come within ``wait_s``; else none. With
+        0 the store is read once and nothing is waited for. The place is ``after`` itself where
+        nothing is known yet. Raises as :meth:`follow_payment`.
         """
         follower = self.follow_store(merchant_no, store_id, after)
         heard: list[Message] = []
         place = after
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(wait_s or _READ_S):
                 while not heard:
                     messages = await follower.next()
                     if messages is None:
                         break
                     heard += [message for message in messages if message.told is not None]
                     place = max([place, *(message.number for message in messages)])
+                    if not wait_s:
+                        break
         except TimeoutError:
             pass
         finally:

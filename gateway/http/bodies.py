@@ -252,20 +252,25 @@ def _text(data: Mapping[str, object], name: str, longest: int, *, needed: bool =
 
 def _whole(data: Mapping[str, object], name: str, default: int, low: int, high: int) -> int:
     value = data.get(name, default)
-    if type(value) is not int:
+    if type(value) is not int and not _is_longer(value):
         raise _invalid(name, "must be a whole number")
-    if not low <= value <= high:
+    if type(value) is not int or not low <= value <= high:
         raise Unprocessable("out_of_range", f"{name}: must be {low}-{high}", field=name)
     return value
+
+
+def _is_longer(value: object) -> bool:
+    """Whether it is a number beyond 64 bits: the reader of JSON gives no integer for such."""
+    return isinstance(value, float) and not -MAX_NUMBER < value < MAX_NUMBER
 
 
 def _amount(data: Mapping[str, object]) -> int:
     if data.get("amount") is None:
         raise _needed("amount")
     value = data["amount"]
-    if type(value) is not int:
+    if type(value) is not int and not _is_longer(value):
         raise _invalid("amount", "must be a whole number of fen")
-    if not 1 <= value <= MAX_AMOUNT_FEN:
+    if type(value) is not int or not 1 <= value <= MAX_AMOUNT_FEN:
         message = f"amount: must be 1-{MAX_AMOUNT_FEN} fen"
         raise Unprocessable("amount_out_of_range", message, field="amount")
     return value
@@ -347,4 +352,6 @@ def _metadata(data: Mapping[str, object]) -> Mapping[str, str]:
                 f"names of 1-{MAX_METADATA_NAME}, texts of at most {MAX_METADATA_TEXT} characters"
             )
             raise _invalid("metadata", sizes)
+        if _CONTROL.search(name) or _CONTROL.search(text):
+            raise _invalid("metadata", "must not contain control characters")
     return value

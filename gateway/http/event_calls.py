@@ -4,7 +4,7 @@ Rules: who may read the payment may follow it; a store is whatever the merchant'
 name so, and nobody hears of another merchant's. A stream goes on after ``Last-Event-ID`` (or
 ``after``): of a payment that is its ``version``, of a store a number that only this
 installation understands. Where streams do not pass, a store is asked for what came after a number,
-and the answer waits for it (``wait_s``).
+and the answer waits for it (``wait_s``; 0: not at all).
 """
 
 from typing import Final
@@ -22,6 +22,7 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
     "X-Accel-Buffering": "no",
 }
+_NO_POLL: Final = -1
 
 
 class EventCalls:
@@ -47,8 +48,8 @@ class EventCalls:
     async def _of_store(self, call: Call) -> Result:
         if len(call.identity) > MAX_STORE_ID or not call.identity.isprintable():
             raise NotFound("store_not_found", "no such store")
-        wait_s = query_number(call.query, "wait_s", 0, MAX_WAIT_S)
-        if wait_s:
+        wait_s = query_number(call.query, "wait_s", _NO_POLL, MAX_WAIT_S)
+        if wait_s != _NO_POLL:
             return await self._awaited(call, wait_s)
         follower = self._feed.follow_store(call.merchant_no, call.identity, _after(call))
         return Result(b"", headers=_HEADERS, stream=follower)

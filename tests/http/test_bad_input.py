@@ -103,7 +103,7 @@ async def test_a_channel_that_is_not_open_is_a_clear_no(standing: Running, code:
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        ("0", 422), ("-1", 422), ("1000000000000", 422), ("99999999999999999999", 400),
+        ("0", 422), ("-1", 422), ("1000000000000", 422), ("99999999999999999999", 422),
         ("1.5", 400), ("1.0", 400), ('"1"', 400), ("true", 400), ("false", 400), ("1e3", 400),
         ("1E2", 400), ("-0.0", 400), ("[]", 400), ("{}", 400), ('"１２"', 400), ('"19.90"', 400),
         ("null", 400), ('""', 400),
@@ -167,7 +167,7 @@ async def test_an_amount_that_json_does_not_know(standing: Running, text: str) -
         ("wait_s", 31, 422),
         ("wait_s", "5", 400),
         ("wait_s", True, 400),
-        ("wait_s", 10**30, 400),
+        ("wait_s", 10**30, 422),
         ("store_id", "", 400),
         ("store_id", "a" * 33, 400),
         ("store_id", 1, 400),
@@ -181,6 +181,8 @@ async def test_an_amount_that_json_does_not_know(standing: Running, text: str) -
         ("metadata", {"a" * 41: "a"}, 400),
         ("metadata", {"a": "b" * 501}, 400),
         ("metadata", {"a": {"b": "c"}}, 400),
+        ("metadata", {"a": "b\u0000"}, 400),
+        ("metadata", {"a\u001b[2J": "b"}, 400),
         ("metadata", {str(number): "x" for number in range(21)}, 400),
     ],
 )

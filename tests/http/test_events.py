@@ -146,6 +146,11 @@ async def test_a_long_poll_of_a_store_misses_nothing(standing: Running) -> None:
         assert (await api.call("GET", f"{path}?{bad}")).status == status
     theirs = (await standing.other.call("GET", f"{path}?wait_s=1&after=0")).json
     assert theirs["events"] == []
+    async with asyncio.timeout(5):  # no wait is no stream: an answer at once
+        now = (await api.call("GET", f"{path}?wait_s=0&after={first['last_event_id']}")).json
+        assert {event["payment"]["id"] for event in now["events"]} == seen.keys()
+        path = f"{path}?wait_s=0&after={now['last_event_id']}"
+        assert (await api.call("GET", path)).json["events"] == []
 
 
 @module_loop
