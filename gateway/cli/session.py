@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import orjson
 import typer
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from domain.errors import ConfigurationError, PosgateError
+from domain.errors import ConfigurationError, InvalidRequest, PosgateError
 from gateway.config import LoadedConfig, load
 from gateway.keys import check_sealer, open_sealer
 from gateway.sources import RandomIds, SystemClock, random_bytes
@@ -29,6 +29,8 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DEFAULT_CONFIG = Path("config.yaml")
+_UNBOUNDED: Final = 100_000
+"""More columns than any row of ours has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def fail(error: PosgateError) -> NoReturn:
-    """Say what is wrong and leave: 2 for the operator's configuration, 1 otherwise."""
+    """Say what is wrong and leave: 2 for a wrong configuration or command line, 1 otherwise."""
     print(f"posgate: {error.message}", file=sys.stderr)  # noqa: T201 - the command's own words
-    raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1)
+    raise typer.Exit(2 if isinstance(error, ConfigurationError | InvalidRequest) else 1)
 
 
 def in_session(config: Path, work: Callable[[Session], Awaitable[T]], *, seals: bool = False) -> T:
@@ -89,21 +91,32 @@ def in_session(config: Path, work: Callable[[Session], Awaitable[T]], *, seals: 
 def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     """Rows of data as a table for people or a JSON list for programs.
 
-    A single row stands one value a line, whole: a secret that is shown once must not
-    be cut to the width of the terminal. A value is text, never markup or a command to
-    the terminal: much of it is what others wrote.
+    No value is ever cut to the width of the terminal: a single row, and rows that are too
+    wide, stand one value a line; what another program reads has a line for each row. A value
+    is text, never markup or a command to the terminal: much of it is what others wrote.
     """
     if as_json:
         print_json(rows)
         return
-    if len(rows) == 1:
-        for name, value in rows[0].items():
-            typer.echo(f"{name:18}{_plain(value)}")
-        return
     table = Table(*(rows[0] if rows else ("nothing here yet",)))
     for row in rows:
         table.add_row(*(Text(_plain(value)) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        table.box, table.pad_edge = None, False
+        console = Console(width=_UNBOUNDED)
+    if len(rows) == 1 or Console(width=_UNBOUNDED).measure(table).maximum > console.width:
+        _show_one_by_one(rows)
+    else:
+        console.print(table)
+
+
+def _show_one_by_one(rows: list[dict[str, Any]]) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            typer.echo()
+        for name, value in row.items():
+            typer.echo(f"{name:17} {_plain(value)}")
 
 
 def _plain(value: object) -> str:

@@ -28,7 +28,7 @@ from gateway.cli.terminal_till import Done, Till
 from gateway.cli.terminal_transactions import PLAIN, SELLING, Row, card_for
 from pos_protocol.fields.payment_status import PaymentState
 
-terminals = typer.Typer(help="Provision terminals, or be one.")
+terminals = typer.Typer()
 terminals.command("add")(terminal_provisioning.add_terminal)
 terminals.command("import")(terminal_import.import_terminals)
 terminals.command("list")(terminal_provisioning.list_terminals)
@@ -254,7 +254,10 @@ def _whole(
         Path | None, typer.Option(help="Replay a till's day from this file, as terminal run does.")
     ] = None,
 ) -> None:
-    """Provision terminals, or be one."""
+    """Provision terminals, or be one.
+
+    Example: posgate terminal --script docs/examples/day.yaml --info demo.json
+    """
     if context.invoked_subcommand is not None:
         if script is not None or at != At():
             raise typer.BadParameter("options stand after the transaction's name")

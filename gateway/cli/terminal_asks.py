@@ -7,7 +7,7 @@ Rule: each takes the till and what was given, and gives a request; it raises
 from collections.abc import Callable
 from typing import Final
 
-from domain.errors import InvalidRequest
+from domain.errors import Conflict, InvalidRequest, NotFound
 from gateway.cli.terminal_earlier import (
     TEST_EXPIRY,
     Earlier,
@@ -30,6 +30,7 @@ from pos_protocol.transactions import TransactionKind
 _K = TransactionKind
 _SALES: Final = (_K.SALE, _K.QR_SALE, _K.MOTO_SALE)
 _RETURNABLE: Final = (*_SALES, _K.COMPLETION, _K.COMPLETION_ADVICE, _K.OFFLINE_SALE)
+_TIPPED: Final = (_K.SALE, _K.MOTO_SALE, _K.OFFLINE_SALE)
 _HOLDS: Final = (_K.PREAUTH, _K.PREAUTH_ADDITIONAL, _K.PREAUTH_MOTO)
 _COMPLETIONS: Final = (_K.COMPLETION, _K.COMPLETION_ADVICE)
 _ADVICES: Final = (_K.COMPLETION_ADVICE, _K.REFUND, _K.QR_REFUND, _K.OFFLINE_SALE)
@@ -124,9 +125,9 @@ def reverse(till: Till, given: Given) -> Request:
     else:
         line = next((one for one in reversed(till.journal.lines) if one.may_be_reversed), None)
     if line is None:
-        raise InvalidRequest("nothing_to_reverse", "this terminal has made no sale yet")
+        raise NotFound("nothing_to_reverse", "this terminal has made no sale yet")
     if not line.may_be_reversed:
-        raise InvalidRequest(
+        raise Conflict(
             "not_reversible", f"trace {line.trace} is {line.state.value}: there is nothing to undo"
         )
     code = given.auth_code or till.auth_code_of(line)
@@ -216,14 +217,14 @@ def offline_sale(till: Till, given: Given) -> Request:
 
 def adjust(till: Till, given: Given) -> Request:
     """0220 setting the amount of an offline sale."""
-    found = earlier(till, given, _RETURNABLE)
+    found = earlier(till, given, (_K.OFFLINE_SALE,))
     card = card_of(till, given, found.line)
     return till.terminal.ask(asks.adjustment(card, given.amount, found.original, given.auth_code))
 
 
 def tip(till: Till, given: Given) -> Request:
     """0220 with the new whole amount and the tip."""
-    found = with_amount(earlier(till, given, _RETURNABLE))
+    found = with_amount(earlier(till, given, _TIPPED))
     amount_fen = given.amount or found.amount_fen + given.tip
     return till.terminal.ask(
         asks.tip(

@@ -98,6 +98,7 @@ def print_receipt(row: dict[str, Any], *, as_json: bool) -> None:
         return
     if "code" in row:
         typer.echo(drawn(row["code"]))
+        typer.echo(row["code"])
     table = Table(box=box.ROUNDED, show_header=False, min_width=_WIDTH, title=_title(row))
     table.add_column(style="dim")
     table.add_column(justify="right")
@@ -137,6 +138,8 @@ def _lines(row: dict[str, Any]) -> list[tuple[str, Text]]:
     if "state" in row:
         chinese = dict(_STATES.values())[row["state"]]
         lines.append(("支付结果 PAYMENT", Text(f"{chinese} / {row['state'].replace('_', ' ')}")))
+    if "code" in row:
+        lines.append(("有效 SHOWN FOR", Text(f"{row['shown_s']} s")))
     lines += _more(row)
     lines.append(("结果 RESULT", _result(row)))
     return lines

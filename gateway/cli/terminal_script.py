@@ -24,7 +24,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from domain.errors import ConfigurationError, InvalidRequest, Unavailable
+from domain.errors import ConfigurationError, InvalidRequest, RequestError, Unavailable
 from domain.money import format_yuan
 from gateway.cli.session import print_json
 from gateway.cli.terminal_download import KINDS, download
@@ -224,7 +224,7 @@ class Day:
             is_expected = step.expect == SILENCE
             self._remember(step, self._newest(before))
             return _played(step, None, SILENCE, "" if is_expected else error.message)
-        except InvalidRequest as error:
+        except RequestError as error:
             return _played(step, None, "", error.message)
         outcome = done.outcome
         self._remember(step, done.request.trace)

@@ -8,9 +8,11 @@ import pytest
 from aiohttp import ClientSession
 
 from gateway.checkout.port import Payer
+from gateway.cli import terminal_asks
 from gateway.cli.installation import MERCHANT_NO
 from gateway.cli.terminal_code import drawn, show_code
 from gateway.cli.terminal_given import Given
+from gateway.cli.terminal_receipt import print_receipt, receipt
 from gateway.cli.terminal_till import Till
 from pos_protocol.fields.live_code import ShownCode
 from pos_protocol.fields.payment_status import PaymentState
@@ -68,6 +70,22 @@ async def test_codes_are_shown_until_the_order_is_paid(running: Running, tmp_pat
     assert till.journal.lines == []  # nothing that a terminal would reverse
     charged = [one["charged_fen"] for one in await running.place.charges()]
     assert charged == [1990]
+
+
+async def test_the_printed_result_has_the_code(
+    running: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    till = Till(running.terminal(), tmp_path / "till.json")
+    try:
+        await till.do(lambda it: it.terminal.sign_in())
+        done = await till.do(lambda it: terminal_asks.live_code(it, Given(amount=1990)))
+    finally:
+        await till.close()
+    row = receipt(till.place, "live-code", done)
+    print_receipt(row, as_json=False)
+    said = capsys.readouterr().out
+    assert row["code"] in said.splitlines()
+    assert f"{row['shown_s']} s" in said
 
 
 async def test_a_terminal_that_may_not_shows_nothing(running: Running, tmp_path: Path) -> None:
