@@ -30,9 +30,12 @@ def read_secret(reference: str, folder: Path) -> str:
     """The text behind ``env:NAME`` or ``file:PATH`` (relative to ``folder``).
 
     Raises:
-        ConfigurationError: unset, unreadable or empty; never quotes the secret.
+        ConfigurationError: neither of the two, unset, unreadable or empty; never quotes what
+            may be the secret itself.
     """
     kind, _, name = reference.partition(":")
+    if kind not in ("env", "file") or not name:
+        raise ConfigurationError("write file:PATH or env:VARIABLE, never the secret itself")
     if kind == "env":
         text = os.environ.get(name, "")
         place = f"environment variable {name}"

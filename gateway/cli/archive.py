@@ -22,6 +22,7 @@ from gateway.archive import ORDERS, ArchiveJob, verify_archives
 from gateway.archive_bills import archive_nights
 from gateway.archive_files import ArchiveFault, read_rows
 from gateway.cli.days import day_of
+from gateway.cli.known import account_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -34,9 +35,7 @@ from gateway.cli.session import (
 from gateway.store.archive_records import Archive
 from gateway.store.archive_tables import REFUND_EVENTS, REFUNDS, TABLES
 
-archive = typer.Typer(
-    invoke_without_command=True, help="Old payments and bills, kept as Parquet files."
-)
+archive = typer.Typer(invoke_without_command=True)
 _PAGE: Final = 500
 
 
@@ -53,7 +52,9 @@ def run_archive(
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
-    """Archive what is final, told and reconciled, and remove its history from the store.
+    """Old payments and bills, kept as Parquet files.
+
+    Archive what is final, told and reconciled, and remove its history from the store.
 
     Example: posgate archive --before 2025-01-01
     """
@@ -64,6 +65,8 @@ def run_archive(
     async def work(session: Session) -> dict[str, Any]:
         section = session.loaded.config.reconciliation
         _require_old(session, day, section.keep_days)
+        for account_id in unmatched or ():
+            await account_of(session, account_id)
         folder = session.loaded.path(section.archive)
         job = ArchiveJob(
             session.store,

@@ -10,6 +10,7 @@ import typer
 
 from domain.clock import iso_utc
 from domain.errors import NotFound
+from gateway.cli.known import require_terminal
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -50,6 +51,8 @@ def list_batches(
                 break
             rows += [_batch_row(batch) for batch in page]
             after = page[-1].key
+        if terminal and not rows:
+            await require_terminal(session, terminal)
         return rows
 
     show(in_session(config, work), as_json=json)

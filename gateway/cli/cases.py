@@ -17,6 +17,7 @@ from domain.errors import NotFound
 from domain.settle import Decision
 from gateway.cases import Cases, CaseView, Choice
 from gateway.cli.differences import show_difference
+from gateway.cli.known import require_merchant
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -68,6 +69,7 @@ def list_cases(
     """
 
     async def work(session: Session) -> list[dict[str, Any]]:
+        await require_merchant(session, merchant)
         rows: list[dict[str, Any]] = []
         async for row in _listed(session, everything=everything, merchant_no=merchant):
             rows.append(row)

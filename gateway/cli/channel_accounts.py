@@ -7,7 +7,8 @@ again. A new or disabled account takes effect when the gateway starts again.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, time
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -22,11 +23,13 @@ from channels.port import (
     LinkReceiver,
     NotSent,
 )
-from channels.registry import plugins
 from channels.tcp import connect
 from domain.clock import BEIJING
-from domain.errors import ConfigurationError, InvalidRequest, NotFound
+from domain.errors import ConfigurationError, InvalidRequest
+from domain.ids import is_merchant_number
 from gateway.accounts import build_channel, open_account, seal_secrets
+from gateway.cli.days import day_over
+from gateway.cli.known import account_of, plugin_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -44,7 +47,7 @@ accounts = typer.Typer(no_args_is_help=True, help="Accounts at channels.")
 
 @accounts.command("add")
 def add_account(
-    account_id: Annotated[str, typer.Option(help="A name of your own.")],
+    account_id: Annotated[str, typer.Option(help="A name of your own: 1-64 of A-Z a-z 0-9 _ -.")],
     channel: Annotated[str, typer.Option(help="alipay, unionpay_card, …")],
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE, as often as needed.")
@@ -62,12 +65,14 @@ def add_account(
 
     Example: posgate account add --account-id ali1 --channel alipay --set app_id=2021… --set gateway_url=https://… --secret app_private_key=file:app.pem --secret alipay_public_key=file:alipay.pem
     """
+    if not is_merchant_number(account_id):
+        raise typer.BadParameter("must be 1-64 of A-Z a-z 0-9 _ -", param_hint="--account-id")
 
     async def work(session: Session) -> Account:
         folder = session.loaded.folder
         settings = _pairs(setting or [], "--set")
         secrets = {
-            name: read_secret(reference, folder).encode()
+            name: _secret(name, reference, folder)
             for name, reference in _pairs(secret or [], "--secret").items()
         }
         account = Account(
@@ -80,7 +85,7 @@ def add_account(
         )
         build_channel(
             account,
-            plugins(),
+            {channel: plugin_of(channel)},
             _no_services(session),
             session.sealer,
             session.loaded.config.payments.till_wait_s,
@@ -89,6 +94,13 @@ def add_account(
         return account
 
     show([_account_row(in_session(config, work, seals=True))], as_json=json)
+
+
+def _secret(name: str, reference: str, folder: Path) -> bytes:
+    try:
+        return read_secret(reference, folder).encode()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--secret {name}: {error.message}") from None
 
 
 def _no_services(session: Session) -> ChannelServices:
@@ -114,7 +126,8 @@ def _pairs(texts: list[str], option: str) -> dict[str, str]:
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise InvalidRequest("invalid_option", f"{option}: write NAME=VALUE")
+            form = "NAME=VALUE" if option == "--set" else "NAME=file:PATH or NAME=env:VARIABLE"
+            raise InvalidRequest("invalid_option", f"{option}: write {form}")
         pairs[name] = value
     return pairs
 
@@ -140,7 +153,7 @@ def show_account(
 
     Example: posgate account show ali1
     """
-    account = in_session(config, lambda session: _account(session, account_id))
+    account = in_session(config, lambda session: account_of(session, account_id))
     show([{**_account_row(account), **orjson.loads(account.settings_json)}], as_json=json)
 
 
@@ -166,14 +179,12 @@ def settle_account(
 
     Exit status 1 unless every batch agrees. Example: posgate account settle card-1 --day 2026-11-29
     """
+    asked = day_over(day, "--day") if day else None
 
     async def work(session: Session) -> Sequence[Settled]:
-        account = await _account(session, account_id)
-        plugin = plugins().get(account.channel)
-        if plugin is None:
-            raise ConfigurationError(f"no channel plugin {account.channel!r} is installed")
+        account = await account_of(session, account_id)
         services = replace(_no_services(session), connect=connect)
-        channel = plugin.build(open_account(session.sealer, account), services)
+        channel = plugin_of(account.channel).build(open_account(session.sealer, account), services)
         ability = host_settlement_of(channel)
         if ability is None:
             raise InvalidRequest("not_settled", f"{account.channel} has no settlement with a host")
@@ -181,7 +192,7 @@ def settle_account(
         await ability.start_settling()
         try:
             return await settle_day(
-                session.store, account_id, ability, _noon_ms(day, now_ms), now_ms
+                session.store, account_id, ability, _noon_ms(asked, now_ms), now_ms
             )
         finally:
             await channel.close()
@@ -192,15 +203,11 @@ def settle_account(
         raise typer.Exit(1)
 
 
-def _noon_ms(day: str, now_ms: int) -> int:
-    """Noon of a day in Beijing; yesterday's without one."""
-    if not day:
+def _noon_ms(day: date | None, now_ms: int) -> int:
+    """Noon of a day in Beijing; without one, this time yesterday."""
+    if day is None:
         return now_ms - 86_400_000
-    try:
-        noon = datetime.strptime(f"{day} 12", "%Y-%m-%d %H").replace(tzinfo=BEIJING)
-    except ValueError:
-        raise InvalidRequest("invalid_option", "--day: write YYYY-MM-DD") from None
-    return int(noon.timestamp()) * 1000
+    return int(datetime.combine(day, time(12), tzinfo=BEIJING).timestamp()) * 1000
 
 
 def _settled_row(one: Settled) -> dict[str, Any]:
@@ -219,13 +226,6 @@ def _settled_row(one: Settled) -> dict[str, Any]:
         "host_credit_count": "" if host is None else host.credit_count,
         "detail": one.detail,
     }
-
-
-async def _account(session: Session, account_id: str) -> Account:
-    for one in await session.store.accounts():
-        if one.account_id == account_id:
-            return one
-    raise NotFound("account_not_found", f"no account {account_id}")
 
 
 def _account_row(account: Account) -> dict[str, Any]:

@@ -32,8 +32,8 @@ from gateway.cli.installation import (
     InstalledTerminal,
 )
 from gateway.cli.installed_channels import info_sections
-from gateway.cli.ready_file import write_atomically
-from gateway.cli.session import JsonOption, print_json, run, session
+from gateway.cli.ready_file import require_writable, write_atomically
+from gateway.cli.session import JsonOption, fail, print_json, run, session
 from gateway.config import load
 from gateway.sources import RandomIds
 from gateway.store.migrate import migrate
@@ -60,7 +60,12 @@ def demo(
 
     Example: posgate demo --once --json
     """
-    folder = _folder(data)
+    try:
+        if info is not None:
+            require_writable(info)
+        folder = _folder(data)
+    except ConfigurationError as error:
+        fail(error)
     try:
         agreed = run(_Demo(folder, info).run(once=once, as_json=json))
     finally:
@@ -74,13 +79,15 @@ def _folder(data: Path | None) -> Path:
     """An empty folder: a temporary one, or ``data`` if it is new or an earlier demo's."""
     if data is None:
         return Path(tempfile.mkdtemp(prefix="posgate-demo-"))
-    if data.exists() and any(data.iterdir()):
-        if not (data / _MARKER).exists():
-            print(f"posgate: {data} is not empty and not a demo's folder", file=sys.stderr)  # noqa: T201
-            raise typer.Exit(2)
-        shutil.rmtree(data)
-    data.mkdir(parents=True, exist_ok=True)
-    (data / _MARKER).touch()
+    try:
+        if data.exists() and any(data.iterdir()):
+            if not (data / _MARKER).exists():
+                raise ConfigurationError(f"{data} is not empty and not a demo's folder")
+            shutil.rmtree(data)
+        data.mkdir(parents=True, exist_ok=True)
+        (data / _MARKER).touch()
+    except OSError as error:
+        raise ConfigurationError(f"{data}: cannot be written ({error.strerror})") from None
     return data
 
 

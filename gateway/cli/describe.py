@@ -23,7 +23,7 @@ def describe(
 ) -> None:
     """Print a POS message; length prefix, TPDU and header are found by themselves.
 
-    Example: posgate describe 003C600601000060310031181208000020000000C00012…
+    Example: posgate describe 0034600601000060310031181208200000000000C0001039393030303030313939303030303030303030303030310011000000003010
     """
     description = describe_message(_source(message))
     if json:
@@ -41,8 +41,8 @@ def _source(message: str) -> str | bytes:
     try:
         with Path(message).open("rb") as file:
             raw = file.read(_MAX_FILE_BYTES)
-    except (OSError, ValueError):  # most often hexadecimal, too long for a name
-        _refuse_missing(message)
+    except (OSError, ValueError) as error:  # most often hexadecimal, too long for a name
+        _refuse_file(message, error)
         return message
     try:
         text = raw.decode("ascii")
@@ -53,7 +53,11 @@ def _source(message: str) -> str | bytes:
     return text if text.isprintable() or not text.strip("0123456789ABCDEFabcdef \t\r\n") else raw
 
 
-def _refuse_missing(message: str) -> None:
-    """Say that a file is not there, where a name is meant and no message."""
-    if "/" in message or "." in message:
-        fail(ConfigurationError(f"{message[:80]}: no such file, and not hexadecimal"))
+def _refuse_file(message: str, error: OSError | ValueError) -> None:
+    """Say why a file cannot be read, where a name is meant and no message."""
+    if "/" not in message and "." not in message:
+        return
+    why = "no such file"
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        why = f"cannot be read ({error.strerror})"
+    fail(ConfigurationError(f"{message[:80]}: {why}, and not hexadecimal"))

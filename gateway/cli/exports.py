@@ -49,6 +49,8 @@ def export_report(
     Example: posgate export report --date 2026-11-29 --by merchant_no,hour
     """
     on, dimensions = day_of(day), [name.strip() for name in by.split(",") if name.strip()]
+    if not dimensions or not {*dimensions} <= {*DIMENSIONS}:
+        raise typer.BadParameter(f"some of {', '.join(DIMENSIONS)}", param_hint="--by")
 
     async def work(session: Session) -> list[dict[str, Any]]:
         accounts = {one.account_id: one.channel for one in await session.store.accounts()}
@@ -60,10 +62,7 @@ def export_report(
             if file.is_file():
                 read = partial(_read, file, on, channel, account_id)
                 rows += await asyncio.to_thread(read)
-        try:
-            summed = report(rows, dimensions)
-        except ValueError as fault:
-            raise typer.BadParameter(str(fault)) from None
+        summed = report(rows, dimensions)
         name = f"report-by-{'-'.join(dimensions)}"
         files = {
             f"{name}.csv": report_csv(summed, dimensions),

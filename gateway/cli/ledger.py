@@ -101,8 +101,8 @@ def adjust(
     """
 
     async def work(session: Session) -> LedgerEntry:
-        require_text("by", by, 64)
-        require_text("why", why, 500)
+        require_text("--by", by, 64)
+        require_text("--why", why, 500)
         await _require_accounts(session, debit, credit)
         entry = LedgerEntry(
             entry_id=_entry_id(session, entry_id),

@@ -21,6 +21,7 @@ from gateway.cli.session import (
     in_session,
     show,
 )
+from gateway.http.bodies import MAX_STORE_ID
 
 limits = typer.Typer(no_args_is_help=True, help="What merchants and their stores may take.")
 
@@ -63,6 +64,10 @@ def set_limit(
         changes |= _minutes(hours)
     if not changes:
         raise typer.BadParameter("give --single, --daily, --small or --hours")
+    if len(store) > MAX_STORE_ID or not store.isprintable():
+        raise typer.BadParameter(
+            f"at most {MAX_STORE_ID} printable characters", param_hint="--store"
+        )
 
     async def work(session: Session) -> Limit:
         before = await _find(session, merchant_no, store)

@@ -17,6 +17,7 @@ import typer
 from channels.port import AnswerLost, NotSent
 from domain.clock import iso_utc
 from domain.errors import ConfigurationError, NotFound, Unprocessable
+from gateway.cli.known import require_merchant
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -62,6 +63,7 @@ def list_notices(
     """
 
     async def work(session: Session) -> list[dict[str, Any]]:
+        await require_merchant(session, merchant)
         rows: list[dict[str, Any]] = []
         async for stored in _every(session.store, merchant, payment, state):
             if len(rows) == limit:
@@ -123,6 +125,7 @@ def replay(
             if not await session.store.replay_notice(event_id, now_ms):
                 raise Unprocessable("notice_pending", f"{event_id} is pending: it is being sent")
             return 1
+        await require_merchant(session, merchant)
         count = 0
         async for stored in _every(session.store, merchant, "", state):
             if stored.notice.created_at_ms >= since_ms:
@@ -200,7 +203,8 @@ def test_endpoint(
 
 
 async def _ping(session: Session, url: str, merchant: str) -> str:
-    reason = refusal(url, outbound_policy(session.loaded.config.notifications))
+    policy = outbound_policy(session.loaded.config.notifications)
+    reason = refusal(url, policy) if url else "no address is given"
     if reason:
         return f"refused: {reason}"
     keys = await session.store.merchant_api_keys(merchant)

@@ -11,6 +11,7 @@ import typer
 from domain.clock import iso_utc
 from domain.errors import ConfigurationError
 from domain.operator_pin import is_operator_id, weakness
+from gateway.cli.known import require_merchant
 from gateway.cli.provisioning import MerchantOption
 from gateway.cli.session import (
     DEFAULT_CONFIG,
@@ -75,6 +76,7 @@ def list_operators(
     """
 
     async def work(session: Session) -> list[dict[str, Any]]:
+        await require_merchant(session, merchant_no)
         return [_row(one) for one in await session.store.operators(merchant_no)]
 
     show(in_session(config, work), as_json=json)

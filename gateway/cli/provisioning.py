@@ -4,12 +4,13 @@ Rules: what is generated is shown once and rests sealed. A disabled thing stops 
 ``directory.fresh_s`` in every running gateway.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from domain.ids import is_merchant_number
+from gateway.cli.known import merchant_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -25,6 +26,8 @@ from gateway.store.port import ApiKey, Merchant
 merchants = typer.Typer(no_args_is_help=True, help="Merchants.")
 api_keys = typer.Typer(no_args_is_help=True, help="API keys of merchants.")
 
+MAX_NAME: Final = 128
+"""It is the subject of a terminal's sales."""
 MerchantOption = Annotated[str, typer.Option("--merchant-no", help="The merchant's number.")]
 
 
@@ -47,10 +50,18 @@ def add_merchant(
     """
     if not is_merchant_number(merchant_no):
         raise typer.BadParameter("must be 1-64 of A-Z a-z 0-9 _ -", param_hint="--merchant-no")
+    if not (name.strip() and len(name) <= MAX_NAME and name.isprintable()):
+        raise typer.BadParameter(f"must be 1-{MAX_NAME} printable characters", param_hint="--name")
     if not is_alphanumeric(pos_merchant_id, 15):
         raise typer.BadParameter("must be 15 letters or digits", param_hint="--pos-merchant-id")
 
     async def work(session: Session) -> Merchant:
+        for one in await session.store.merchants():
+            if one.pos_merchant_id == pos_merchant_id and one.merchant_no != merchant_no:
+                raise Conflict(
+                    "already_exists",
+                    f"--pos-merchant-id: {pos_merchant_id} is merchant {one.merchant_no}'s",
+                )
         merchant = Merchant(
             merchant_no=merchant_no,
             name=name,
@@ -84,14 +95,8 @@ def show_merchant(
 
     Example: posgate merchant show M1
     """
-
-    async def work(session: Session) -> Merchant:
-        for one in await session.store.merchants():
-            if one.merchant_no == merchant_no:
-                return one
-        raise NotFound("merchant_not_found", f"no merchant {merchant_no}")
-
-    show([_merchant_row(in_session(config, work))], as_json=json)
+    found = in_session(config, lambda session: merchant_of(session, merchant_no))
+    show([_merchant_row(found)], as_json=json)
 
 
 @merchants.command("disable")

@@ -15,6 +15,7 @@ from domain.clock import iso_utc
 from domain.errors import ConfigurationError, NotFound, Unprocessable
 from domain.money import MAX_AMOUNT_FEN
 from domain.qr_code import RANDOM_BYTES, is_qr_code_id, qr_code_id, qr_code_url
+from gateway.cli.known import merchant_of, require_merchant
 from gateway.cli.provisioning import MerchantOption
 from gateway.cli.session import (
     DEFAULT_CONFIG,
@@ -29,7 +30,6 @@ from gateway.outbound import refusal
 from gateway.posters import SIZES_MM, poster_pdf
 from gateway.qr_images import qr_png, qr_svg
 from gateway.sources import random_bytes
-from gateway.store.port import Merchant
 from gateway.store.shop_records import QrCode
 
 codes = typer.Typer(no_args_is_help=True, help="Printed codes that any wallet can pay by.")
@@ -76,7 +76,7 @@ def create_code(
     async def work(session: Session) -> dict[str, Any]:
         public_url = _public_url(session)
         _check_notify_url(session, notify_url)
-        merchant = await _merchant(session, merchant_no)
+        merchant = await merchant_of(session, merchant_no)
         code = QrCode(
             code_id=qr_code_id(random_bytes(RANDOM_BYTES)),
             merchant_no=merchant_no,
@@ -87,10 +87,9 @@ def create_code(
             created_at_ms=session.clock.now_ms(),
             notify_url=notify_url,
         )
-        # drawn first: what cannot be drawn leaves no code behind
-        pictures = _pictures(code, public_url, svg=svg, png=png, pdf=pdf, size=size)
+        # drawn and written first: what cannot be leaves no code behind
+        _write(_pictures(code, public_url, svg=svg, png=png, pdf=pdf, size=size))
         await session.store.add_qr_code(code)
-        _write(pictures)
         return _row(code, public_url)
 
     show([in_session(config, work)], as_json=json)
@@ -110,6 +109,7 @@ def list_codes(
 
     async def work(session: Session) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
+        await require_merchant(session, merchant_no)
         after, public_url = "", session.loaded.config.http.public_url
         while len(rows) < limit:
             page = await session.store.qr_codes(merchant_no, after, min(_PAGE, limit - len(rows)))
@@ -206,13 +206,6 @@ def _public_url(session: Session) -> str:
             "http.public_url is not set: give the https address that payers' phones reach"
         )
     return public_url
-
-
-async def _merchant(session: Session, merchant_no: str) -> Merchant:
-    for merchant in await session.store.merchants():
-        if merchant.merchant_no == merchant_no:
-            return merchant
-    raise NotFound("merchant_not_found", "no such merchant")
 
 
 def _pictures(

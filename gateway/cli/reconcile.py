@@ -24,7 +24,8 @@ from domain.clock import beijing, iso_utc
 from domain.errors import ConfigurationError, Conflict
 from gateway.accounts import open_account
 from gateway.batch_night import match_batches
-from gateway.cli.days import day_of
+from gateway.cli.days import day_of, day_over
+from gateway.cli.known import account_of, plugin_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -44,9 +45,7 @@ from reconciliation.job import NightJob, OutOfOrder
 from reconciliation.night_account import NightAccount
 from reconciliation.night_records import Night, NightState
 
-reconcile = typer.Typer(
-    invoke_without_command=True, help="The nightly match of channels' bills with our books."
-)
+reconcile = typer.Typer(invoke_without_command=True)
 
 _PATIENCE_DAYS: Final = 1
 _STEPS: Final = ("fetch", "match", "keep", "post", "export")
@@ -68,7 +67,9 @@ def run_nights(
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
-    """Match one day, or every day that is due and not done; or one anew whose bill has changed.
+    """The nightly match of channels' bills with our books.
+
+    Of one day, or of every day that is due and not done; or of one anew whose bill has changed.
 
     Example: posgate reconcile --date 2026-11-29 --channel alipay
     """
@@ -78,9 +79,13 @@ def run_nights(
         raise typer.BadParameter("--again goes with --date and --account")
     if bill is not None and not (day and account and bill.is_file()):
         raise typer.BadParameter("--bill names a file and goes with --date and --account")
-    asked = day_of(day) if day else None
+    asked = day_over(day) if day else None
 
     async def work(session: Session) -> list[Night]:
+        if channel:
+            plugin_of(channel)
+        if account:
+            await account_of(session, account)
         await Differences(session.store, session.clock).carry_out_approved()
         async with _job(session, quiet=json) as (job, accounts):
             chosen = [
@@ -118,9 +123,10 @@ def status(
 
     Example: posgate reconcile status --days 3
     """
+    asked = day_of(day) if day else None
 
     async def work(session: Session) -> list[Night]:
-        last = day_of(day) if day else beijing(session.clock.now_ms()).date()
+        last = asked or beijing(session.clock.now_ms()).date()
         return list(await session.store.nights(last - timedelta(days=days - 1), last))
 
     nights = in_session(config, work)

@@ -13,7 +13,7 @@ import typer
 import uvloop
 
 from domain.errors import ConfigurationError
-from gateway.cli.ready_file import write_atomically
+from gateway.cli.ready_file import require_writable, write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
 from gateway.config import LoadedConfig, load
 from gateway.config_sandbox import (
@@ -60,6 +60,8 @@ def sandbox(
         if section is None:
             raise ConfigurationError(f"{config}: add a sandbox section; see docs/sandbox.md")
         settings = sandbox_config(loaded, section)
+        if ready_file is not None:
+            require_writable(ready_file)
 
         def ready(ports: BoundPorts) -> None:
             addresses = addresses_of(settings, ports)
@@ -67,12 +69,16 @@ def sandbox(
                 write_atomically(ready_file, addresses)
             typer.echo(f"sandbox ready: {addresses}", err=True)
 
+        aside = asyncio.create_task(_set_books_aside())
         try:
-            aside = asyncio.create_task(_set_books_aside())
             await _until_told(serve_sandbox(settings, ready))
-            aside.cancel()
         except ValueError as fault:  # of its start alone: a key that cannot be read
             raise ConfigurationError(f"{config}: sandbox: {fault}") from None
+        except OSError as error:
+            what = error.strerror or error
+            raise ConfigurationError(f"{config}: sandbox: cannot start: {what}") from None
+        finally:
+            aside.cancel()
 
     uvloop.install()
     run(work())

@@ -22,7 +22,7 @@ import uvloop
 
 from domain.errors import ConfigurationError
 from gateway.bootstrap import Bound, Gateway
-from gateway.cli.ready_file import write_atomically
+from gateway.cli.ready_file import require_writable, write_atomically
 from gateway.cli.session import DEFAULT_CONFIG, ConfigOption, run
 from gateway.cli.shared_ports import warn_of_shared_ports
 from gateway.cli.shared_store import marked_store
@@ -51,6 +51,10 @@ def serve(
 
     async def work() -> None:
         loaded = load(config)
+        if ready_file is not None:
+            if workers > 1:
+                raise ConfigurationError("--ready-file needs one worker: ports are fixed anyway")
+            require_writable(ready_file)
         if workers == 1:
             gateway = Gateway(loaded)
             if not kept:
@@ -58,8 +62,6 @@ def serve(
             with marked_store(loaded, gateway.log):
                 await serve_here(gateway, ready_file, kept=kept, nights_of=config)
         else:
-            if ready_file is not None:
-                raise ConfigurationError("--ready-file needs one worker: ports are fixed anyway")
             _check_workers(loaded)
             warn_of_shared_ports(
                 loaded, make_log(loaded.config.logs.level, loaded.config.logs.format)

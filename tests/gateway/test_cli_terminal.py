@@ -407,7 +407,7 @@ def test_a_host_that_hangs_up_leaves_a_reversal(at: At, host: PosHost) -> None:
 def test_what_cannot_be_said_is_told_in_one_line(
     at: At, host: PosHost, words: tuple[str, ...]
 ) -> None:
-    """Exit status 2, one line, nothing sent; 1 where the options are right, and nothing is there."""
+    """Exit status 2, one line, nothing sent; 1 where the options fit, and nothing is there."""
     result = at(*words, status=1 if words[0] == "reverse" else 2)
     assert result.stderr.startswith("posgate: ") and len(result.stderr.splitlines()) == 1
     assert host.kinds() == [K.SIGN_IN]
