@@ -2,8 +2,10 @@
 ``test_card_line_points.py``."""
 
 import asyncio
+from types import SimpleNamespace
 
 import orjson
+import pytest
 from typer.testing import CliRunner, Result
 
 from domain.clock import beijing
@@ -88,13 +90,17 @@ async def test_no_line_is_91_at_once_and_within_five_seconds_for_a_silent_one(
         assert (await other.ask("0200", other.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
 
 
-async def test_a_day_is_settled_from_the_command_line(open_shop: OpenHouse) -> None:
+async def test_a_day_is_settled_from_the_command_line(
+    open_shop: OpenHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Beside a gateway that goes on selling: no sign-on takes its keys."""
     async with open_shop(Plan(card_timeout_s="5")) as house:
         till = await house.signed_in()
         assert (await till.ask("0200", till.card_sale(CARD.pan, CARD.pin)))["39"] == "00"
         day = f"{beijing(house.clock.now_ms()):%Y-%m-%d}"
         config = str(house.folder / "config.yaml")
+        a_day_later = SimpleNamespace(now_ms=lambda: house.clock.now_ms() + 86_400_000)
+        monkeypatch.setattr("gateway.cli.days.SystemClock", lambda: a_day_later)
 
         def settle() -> Result:
             line = ["account", "settle", "card-1", "--day", day, "--json", "-c", config]
