@@ -302,7 +302,7 @@ async def test_the_same_flows_on_postgresql(
         place.gateway() as running,
     ):
         await test_the_same_body_again_is_the_same_payment(running)
-        paid = (await running.api.pay(APPROVED, "pg", metadata={"名": "\u0000 ok"})).json
+        paid = (await running.api.pay(APPROVED, "pg", metadata={"名": "奶茶 ok"})).json
         assert (await running.api.pay(APPROVED, "pg", amount=1)).code == "order_conflict"
         assert (await running.api.find("pg")).json == paid
         assert (await running.other.get(paid["id"])).status == 404
