@@ -5,7 +5,7 @@ only the engine's file holds all of it, and nothing of that outlives the match. 
 :meth:`BulkMatch.run` is for a thread.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,10 @@ from reconciliation.orders import entries_of
 from reconciliation.ports import OrderSource
 
 LOOKBACK_DAYS: Final = 3
-"""How long before its business day a payment of that day may have been made."""
+"""How long before its business day a payment of that day is usually made; what is older is
+found by what waits for it, by a bill that names it, or by its entry in the ledger."""
+_SKEW_MS: Final = 3_600_000
+"""How far the clock that an entry was booked by may be behind the channel's."""
 _FILE: Final = "night.duckdb"
 _NO_BILL: Final = BillTotals(
     lines=0, payments=0, payments_fen=0, refunds=0, refunds_fen=0, fee_mfen=0, footer_agrees=None
@@ -95,16 +98,26 @@ def _kind(account: NightAccount, bill: Path) -> str:
 def _load_ours(engine: Engine, source: OrderSource, account: NightAccount, day: date) -> None:
     kind = business_day(account.channel)
     first, last = day - timedelta(days=LOOKBACK_DAYS), day + timedelta(days=1)
-    window = kind.start_ms(first), kind.start_ms(last + timedelta(days=1))
-    with source.made_between(account.account_id, *window) as stored:
+    made_ms, until_ms = kind.start_ms(first), kind.start_ms(last + timedelta(days=1))
+    with source.made_between(account.account_id, made_ms, until_ms) as stored:
         engine.load_ours(entries_of(batch, kind) for batch in stored)
+    booked = source.booked_between(
+        account.account_id, kind.start_ms(day) - _SKEW_MS, until_ms, made_before_ms=made_ms
+    )
+    engine.add_ours(entries_of(batch, kind) for batch in booked)
 
 
 def _complete(engine: Engine, source: OrderSource, account: NightAccount) -> None:
-    """What takes both sides: numbers known in part, orders of other days."""
-    kind = business_day(account.channel)
+    """What takes both sides: what waits, numbers known in part, orders of other days."""
+    _add_named(engine, source, account, engine.waiting_orders())
     engine.complete_numbers()
-    missing = engine.unknown_orders()
+    _add_named(engine, source, account, engine.unknown_orders())
+
+
+def _add_named(
+    engine: Engine, source: OrderSource, account: NightAccount, missing: Sequence[str]
+) -> None:
     if missing:
+        kind = business_day(account.channel)
         found = source.named(account.account_id, missing)
         engine.add_ours(entries_of(batch, kind) for batch in found)

@@ -100,7 +100,7 @@ SELECT order_no, row_number() OVER (ORDER BY order_no) AS place FROM (
   UNION SELECT order_no FROM waiting_ours
   UNION SELECT order_no FROM waiting_theirs
   UNION SELECT o.order_no FROM ours o ANTI JOIN bill b USING (kind, order_no, refund_no)
-    WHERE o.state = 'done' AND o.day = $day)
+    WHERE o.state IN ('done', 'open') AND o.day = $day)
 """
 
 
@@ -234,6 +234,10 @@ class Engine:
         for theirs in pages(map(read_theirs, self._rows(_KEPT_THEIRS, {}))):
             yield Pool(theirs=theirs)
 
+    def waiting_orders(self) -> list[str]:
+        """The orders that wait and nothing loaded from our books has."""
+        return [order_no for (order_no,) in self._rows(_WAITING, {})]
+
     def unknown_orders(self) -> list[str]:
         """The orders that the bill names and nothing loaded from our books has."""
         return [order_no for (order_no,) in self._rows(_UNKNOWN, {})]
@@ -309,10 +313,17 @@ _PART_OURS: Final = f"SELECT {_OURS_COLUMNS} FROM ours {_OF_PART}"  # noqa: S608
 
 
 _NEW_KEYS: Final = "ANTI JOIN ours USING (kind, order_no, refund_no)"
-_UNKNOWN: Final = (
-    "SELECT DISTINCT order_no FROM bill ANTI JOIN "
+_NOT_LOADED: Final = (
+    "SELECT DISTINCT order_no FROM {named} ANTI JOIN "
     "(SELECT order_no FROM ours WHERE kind = 'payment') USING (order_no) "
     "WHERE order_no <> '' AND NOT contains(order_no, '?') ORDER BY order_no"
+)
+_UNKNOWN: Final = _NOT_LOADED.format(named="bill")
+# What was told already matters only to a bill that names it: by its number, or by a part of it.
+_WAITING: Final = _NOT_LOADED.format(
+    named="(SELECT order_no FROM waiting_theirs UNION ALL SELECT order_no FROM waiting_ours "
+    "WHERE side <> 'reported' OR EXISTS (SELECT 1 FROM bill "
+    "WHERE contains(order_no, '?') OR contains(refund_no, '?')))"
 )
 
 

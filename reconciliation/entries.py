@@ -65,11 +65,11 @@ class Side(enum.Enum):
     """What waits in the carry-over pool."""
 
     OURS = "ours"
-    """An entry of ours that no bill has named yet."""
+    """An entry of ours that no bill has named yet, open or done."""
     REPORTED = "reported"
     """The same, after it became a difference: the bill may name it yet."""
     EARLY = "early"
-    """An entry of ours that a bill named before its own day."""
+    """An entry of ours that a bill named before its own day, or before it was paid here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

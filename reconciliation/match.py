@@ -12,9 +12,12 @@ whatever the bill names, whichever its day), the day's bill and the carry-over p
 * **Undone here:** what the bill charged and what it returned must cancel out, in one
   night or within ``carry_days``; else the status differs.
 * **Never paid or still open here:** any money that the channel holds is a difference of
-  status at once.
+  status at once. Of what may be paid yet (an open one, a failed refund) it is remembered that
+  it was named: once it is paid here, nothing more is expected. What is open and not named waits for as long as it is open, and then
+  ``carry_days`` like what is done.
 * **Unknown here:** waits ``carry_days`` as a cross-day order may, then it is missing
-  here.
+  here. What waited and is in our books no more is not owed nothing: it waits, and is missing
+  there, like what is done.
 * A return that the bill lists without a refund of ours belongs to the payment's own undo
   when that was undone, never paid or is open; else it is a refund that is missing here.
 """
@@ -29,9 +32,11 @@ from reconciliation.differences import Difference, DifferenceKind
 from reconciliation.entries import Key, Ours, OurState, Pool, Side, Theirs, Waiting
 
 FORGET_DAYS: Final = 30
-"""How long a reported entry stays in the pool for a bill that may name it yet."""
+"""How long a reported entry stays in the pool for a bill that may name it yet, and one that
+was named though it failed here, for a yes that may come yet."""
 _D = DifferenceKind
 _UNDO_STATES: Final = frozenset({OurState.UNDONE, OurState.NEVER, OurState.OPEN})
+_EXPECTED_STATES: Final = frozenset({OurState.DONE, OurState.OPEN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +115,19 @@ class _Night:
         return key
 
     def is_expected(self, entry: Ours) -> bool:
-        """Whether the bill of this very day should name it."""
-        return entry.state is OurState.DONE and entry.day == self.day
+        """Whether the bill of this very day should name it, or may: nobody knows of an open one."""
+        return entry.state in _EXPECTED_STATES and entry.day == self.day
 
     def settle(self, key: Key, lines: Sequence[Theirs]) -> None:
         entry = self.ours.get(key)
-        if entry is None:
+        if not lines:
+            self._not_billed(key, entry, self.waiting.get(key))
+        elif entry is None:
             self._unknown(key, lines)
-            return
+        else:
+            self._billed(entry, lines)
+
+    def _billed(self, entry: Ours, lines: Sequence[Theirs]) -> None:
         match entry.state:
             case OurState.DONE:
                 self._done(entry, lines)
@@ -129,8 +139,6 @@ class _Night:
                 assert_never(entry.state)
 
     def _unknown(self, key: Key, lines: Sequence[Theirs]) -> None:
-        if not lines:
-            return  # an entry of ours that waited and is gone: nothing is owed
         if not self._is_over(lines[0].day):
             self.kept_theirs.extend(lines)
             return
@@ -141,12 +149,10 @@ class _Night:
 
     def _done(self, entry: Ours, lines: Sequence[Theirs]) -> None:
         waited = self.waiting.get(entry.key)
-        if not lines:
-            self._not_billed(entry, waited)
-            return
         if self._is_settled(entry, waited):
             self._duplicates(entry.key, lines, first=0)
-            self._keep_early(entry, waited)
+            if waited is not None:
+                self._keep_named(entry, waited)
             return
         self._pair(entry, lines[0])
         self._duplicates(entry.key, lines[1:])
@@ -159,45 +165,63 @@ class _Night:
             return waited.side is Side.EARLY
         return self.rules.since <= entry.day < self.day
 
-    def _keep_early(self, entry: Ours, waited: Waiting | None) -> None:
-        if waited is not None and waited.side is Side.EARLY and entry.day > self.day:
+    def _keep_named(self, entry: Ours, waited: Waiting) -> None:
+        """Keep what a bill has named already for as long as it may be expected yet."""
+        match entry.state:
+            case OurState.DONE:
+                is_kept = entry.day > self.day
+            case OurState.OPEN:
+                is_kept = True
+            case OurState.NEVER:
+                is_kept = self._is_remembered(waited)
+            case OurState.UNDONE:
+                is_kept = False
+            case _:
+                assert_never(entry.state)
+        if is_kept:
             self.kept_ours.append(waited)
 
-    def _not_billed(self, entry: Ours, waited: Waiting | None) -> None:
+    def _not_billed(self, key: Key, entry: Ours | None, waited: Waiting | None) -> None:
+        """What no line names: an entry of today's, or what waits."""
         if waited is None:
-            if entry.day != self.day:
-                return
-            waited = Waiting(side=Side.OURS, key=entry.key, first_day=self.day)
+            waited = Waiting(side=Side.OURS, key=key, first_day=self.day)
+        is_owed = entry is None or entry.state in _EXPECTED_STATES
         match waited.side:
             case Side.EARLY:
-                self._keep_early(entry, waited)
+                if entry is not None:
+                    self._keep_named(entry, waited)
             case Side.REPORTED:
-                if self.day - waited.first_day < timedelta(days=FORGET_DAYS):
+                if is_owed and self._is_remembered(waited):
                     self.kept_ours.append(waited)
             case Side.OURS:
-                self._wait(entry, waited)
+                if is_owed:
+                    self._wait(entry, waited)
             case _:
                 assert_never(waited.side)
 
-    def _wait(self, entry: Ours, waited: Waiting) -> None:
-        if not self._is_over(waited.first_day):
+    def _is_remembered(self, waited: Waiting) -> bool:
+        return self.day - waited.first_day < timedelta(days=FORGET_DAYS)
+
+    def _wait(self, entry: Ours | None, waited: Waiting) -> None:
+        """An entry that is owed a line, or one that waited and cannot be found: go on, or tell."""
+        since = waited.first_day if entry is None else max(waited.first_day, entry.day)
+        is_open = entry is not None and entry.state is OurState.OPEN
+        if is_open or not self._is_over(since):
             self.kept_ours.append(waited)
             return
-        refund = entry.key.kind is BillKind.REFUND
-        kind = _D.REFUND_MISSING_THERE if refund else _D.MISSING_THERE
+        key = waited.key
+        refund = key.kind is BillKind.REFUND
         self.differences.append(
             Difference(
-                kind=kind,
+                kind=_D.REFUND_MISSING_THERE if refund else _D.MISSING_THERE,
                 day=self.day,
-                order_no=entry.key.order_no,
-                refund_no=entry.key.refund_no,
-                ours_fen=entry.amount_fen,
-                subject=entry.subject,
+                order_no=key.order_no,
+                refund_no=key.refund_no,
+                ours_fen=None if entry is None else entry.amount_fen,
+                subject="" if entry is None else entry.subject,
             )
         )
-        self.kept_ours.append(
-            Waiting(side=Side.REPORTED, key=entry.key, first_day=waited.first_day)
-        )
+        self.kept_ours.append(Waiting(side=Side.REPORTED, key=key, first_day=since))
 
     def _pair(self, entry: Ours, line: Theirs) -> None:
         self.pairs += 1
@@ -217,8 +241,6 @@ class _Night:
 
     def _net(self, entry: Ours, lines: Sequence[Theirs], *, waits: bool) -> None:
         """What the channel holds of a payment that we do not hold; nothing is as it should be."""
-        if not lines:
-            return
         self.pairs += len(lines)
         refund = entry.key.kind is BillKind.REFUND
         held_fen = sum(_signed(line, refund=refund) for line in lines)
@@ -230,6 +252,8 @@ class _Night:
             return
         kind = _D.REFUND_STATUS if refund else _D.STATUS
         self._differ(kind, entry.key, lines[0], ours_fen=0, theirs_fen=held_fen)
+        if refund or entry.state is OurState.OPEN:  # a failed refund may be paid yet
+            self.kept_ours.append(Waiting(side=Side.EARLY, key=entry.key, first_day=self.day))
 
     def _duplicates(self, key: Key, lines: Sequence[Theirs], first: int = 1) -> None:
         refund = key.kind is BillKind.REFUND

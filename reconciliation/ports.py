@@ -20,6 +20,15 @@ class OrderSource(Protocol):
         """Everything made in [from, until), as ``orders.STORED_SCHEMA``."""
         ...
 
+    def booked_between(
+        self, account_id: str, from_ms: int, until_ms: int, *, made_before_ms: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Older payments that the ledger took, or gave back of, in [from, until), with refunds.
+
+        Only payments that were made before ``made_before_ms``, and all of their refunds.
+        """
+        ...
+
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The payments under these channel order numbers, and all of their refunds."""
         ...

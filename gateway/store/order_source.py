@@ -2,7 +2,8 @@
 
 Rules: a source has a connection of its own and reads; PostgreSQL copies to a temporary file
 (no row passes through Python), SQLite walks a cursor. Payments and refunds are found by
-their ids, which sort by the time that they were made, so that no index is kept for it.
+their ids, which sort by the time that they were made, so that no index is kept for it; what
+moved long after it was made is found by its ledger lines.
 """
 
 import asyncio
@@ -70,6 +71,21 @@ _NAMED_REFUNDS: Final = (
 _NAMED_SURPLUS: Final = (
     f"SELECT {_SURPLUS_COLUMNS} WHERE s.account_id = ? AND s.payment_id IN ({_OF_NAMES})"
 )
+# What older payments' entries of an interval say of them; a refund's stands under its payment.
+_BOOKED: Final = (
+    "SELECT b.payment_id FROM postings b WHERE b.at_ms >= ? AND b.at_ms < ? AND b.payment_id < ? "
+    "AND b.entry IN ('capture', 'refund')"
+)
+_BOOKED_PAYMENTS: Final = (
+    f"SELECT {_COLUMNS} WHERE account_id = ? AND channel_order_no <> '' AND id IN ({_BOOKED})"
+)
+_BOOKED_REFUNDS: Final = (
+    f"SELECT {_REFUND_COLUMNS} WHERE r.account_id = ? AND r.payment_id IN ({_BOOKED})"
+)
+_DONE_SURPLUS: Final = (
+    f"SELECT {_SURPLUS_COLUMNS} WHERE s.account_id = ? AND s.done_at_ms >= ? AND s.done_at_ms < ? "
+    "AND s.created_at_ms < ?"
+)
 _EVERY_NAMED: Final = (_NAMED, _NAMED_REFUNDS, _NAMED_SURPLUS)
 
 
@@ -109,6 +125,16 @@ def _made_between(from_ms: int, until_ms: int) -> Iterator[tuple[str, tuple[Any,
     yield _SURPLUS, (from_ms, until_ms)
 
 
+def _booked_between(
+    from_ms: int, until_ms: int, made_before_ms: int
+) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
+    """Each query of what was booked then and made before, with its bounds."""
+    before, _ = id_bounds("pay_", made_before_ms, made_before_ms)
+    yield _BOOKED_PAYMENTS, (from_ms, until_ms, before)
+    yield _BOOKED_REFUNDS, (from_ms, until_ms, before)
+    yield _DONE_SURPLUS, (from_ms, until_ms, made_before_ms)
+
+
 def order_source(url: str) -> "SqliteOrders | PostgresOrders":
     """The source for a store's URL."""
     path = sqlite_path(url)
@@ -136,6 +162,15 @@ class SqliteOrders:
         for sql, bounds in _made_between(from_ms, until_ms):
             asked = sql.format(cashier=_SQLITE_CASHIER)
             yield from _batches(file, asked, (account_id, *bounds))
+
+    def booked_between(
+        self, account_id: str, from_ms: int, until_ms: int, *, made_before_ms: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Older payments that the ledger took, or gave back of, in [from, until), with refunds."""
+        with self._opened() as file:
+            for sql, bounds in _booked_between(from_ms, until_ms, made_before_ms):
+                asked = sql.format(cashier=_SQLITE_CASHIER)
+                yield from _batches(file, asked, (account_id, *bounds))
 
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The payments under these channel order numbers, and all of their refunds."""
@@ -197,6 +232,16 @@ class PostgresOrders:
             copies = asyncio.run(self._copy(asked, Path(folder)))
             yield (batch for copy in copies for batch in read_copy(copy))
 
+    def booked_between(
+        self, account_id: str, from_ms: int, until_ms: int, *, made_before_ms: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Older payments that the ledger took, or gave back of, in [from, until), with refunds."""
+        asked = [
+            (sql.format(cashier=_POSTGRES_CASHIER), (account_id, *bounds))
+            for sql, bounds in _booked_between(from_ms, until_ms, made_before_ms)
+        ]
+        yield from self._read(asked)
+
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The payments under these channel order numbers, and all of their refunds."""
         asked = [
@@ -207,8 +252,10 @@ class PostgresOrders:
             for part in _parts(order_nos)
             for sql in _EVERY_NAMED
         ]
-        if not asked:
-            return
+        if asked:
+            yield from self._read(asked)
+
+    def _read(self, asked: Sequence[tuple[str, Sequence[Any]]]) -> Iterator[pa.RecordBatch]:
         with tempfile.TemporaryDirectory(prefix="posgate-orders-") as folder:
             for copy in asyncio.run(self._copy(asked, Path(folder))):
                 yield from read_copy(copy)

@@ -19,6 +19,7 @@ from pathlib import Path
 from channels.bill_formats import bill_format
 from channels.bills import BillAbsent, FetchedBill
 from domain.ledger import channel_receivable
+from domain.payment import Status
 from gateway.batch_night import BATCHES, day_differences, match_batches
 from gateway.differences import Differences
 from gateway.ledger_proof import LedgerProof
@@ -141,6 +142,7 @@ class GreatDay:
         self._clock = _Clock()
         self._expected: set[Found] = set()
         self._held_fen: Counter[str] = Counter()
+        self._open: set[str] = set()
         self.outcome = Outcome()
 
     async def run(self, url: str, payments: int, each: int) -> Outcome:
@@ -174,6 +176,8 @@ class GreatDay:
                 self._expected.update(story.found)
                 if story.charge is not None:
                     channel.enter(story.charge)
+                if story.sale is not None and story.sale.status is Status.SUBMITTED:
+                    self._open.add(story.sale.order_no)
             books = OurBooks(store, place.channel, place.account_id)
             await books.keep(story.sale for story in told if story.sale is not None)
             self.outcome.payments += len(told)
@@ -228,9 +232,10 @@ class GreatDay:
         return night
 
     async def _nothing_waits(self, store: Store, place: Place) -> None:
-        """When everything has had its time, only what was told already is remembered."""
+        """When everything has had its time, only what was told and what is open is remembered."""
         pool = await pool_of(store, place.account_id, place.day + timedelta(days=LAST))
-        left = [one for one in pool.ours if one.side is not Side.REPORTED]
+        waiting = [one for one in pool.ours if one.side is Side.OURS]
+        left = [one for one in waiting if one.key.order_no not in self._open]
         if left or pool.theirs:
             self.outcome.wrong.append(f"{place.account_id}: {len(left) + len(pool.theirs)} wait")
 

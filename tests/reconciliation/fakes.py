@@ -115,6 +115,18 @@ class ScriptedOrders:
     ) -> Iterator[Iterator[pa.RecordBatch]]:
         yield self._batches([row for row in self.rows if from_ms <= row["made_at_ms"] < until_ms])
 
+    def booked_between(
+        self, account_id: str, from_ms: int, until_ms: int, *, made_before_ms: int
+    ) -> Iterator[pa.RecordBatch]:
+        """What has the channel's time is booked at that time."""
+        orders = {
+            row["order_no"]
+            for row in self.rows
+            if row["kind"] == "payment" and row["made_at_ms"] < made_before_ms
+        }
+        moved = {row["order_no"] for row in self.rows if from_ms <= row["channel_at_ms"] < until_ms}
+        return self._batches([row for row in self.rows if row["order_no"] in orders & moved])
+
     def named(self, account_id: str, order_nos: Sequence[str]) -> Iterator[pa.RecordBatch]:
         wanted = frozenset(order_nos)
         return self._batches([row for row in self.rows if row["order_no"] in wanted])

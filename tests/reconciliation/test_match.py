@@ -40,6 +40,38 @@ def test_a_reported_entry_is_forgotten_after_thirty_days() -> None:
     assert night([ours("A")], [], reported, on=30).pool == Pool()
 
 
+def test_what_is_open_waits_as_long_as_it_is_and_then_its_days() -> None:
+    pool = Pool()
+    for on in range(10):
+        pool = night([ours("A", state=OurState.OPEN)], [], pool, on=on).pool
+        assert pool.ours == {Waiting(side=Side.OURS, key=key("A"), first_day=day(0))}
+    for on in range(10, 13):
+        found = night([ours("A", on=10)], [], pool, on=on)
+        assert (told(found), found.pool) == ([], pool)
+    assert told(night([ours("A", on=10)], [], pool, on=13)) == [("missing_there", "A", "")]
+    late = night([ours("A", on=10)], [theirs("A", on=11)], pool, on=11)
+    assert (told(late), late.pool) == ([("late", "A", "")], Pool())
+
+
+def test_what_was_named_while_it_was_open_is_not_expected_once_it_is_paid() -> None:
+    entry = ours("A", state=OurState.OPEN)
+    pool = night([entry], [theirs("A")]).pool
+    assert night([entry], [], pool, on=40).pool == pool
+    paid = night([ours("A", on=40)], [], pool, on=40)
+    assert (told(paid), paid.pool) == ([], Pool())
+    again = night([ours("A", on=40)], [theirs("A", on=40)], pool, on=40)
+    assert told(again) == [("duplicate", "A", "")]
+
+
+def test_what_waits_and_is_not_found_is_missing_there_not_forgotten() -> None:
+    pool = night([ours("A")], []).pool
+    for on in (1, 2):
+        assert night([], [], pool, on=on).pool == pool
+    found = night([], [], pool, on=3)
+    assert told(found) == [("missing_there", "A", "")]
+    assert (found.differences[0].ours_fen, found.differences[0].subject) == (None, "")
+
+
 def test_what_falls_into_the_next_day_is_late_and_no_mistake() -> None:
     first = night([ours("A")], [])
     second = night([ours("A")], [theirs("A", on=1)], first.pool, on=1)

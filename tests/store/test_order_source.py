@@ -25,23 +25,25 @@ def payment_id(at_ms: int, last: int) -> str:
     return "pay_" + number(at_ms, last.to_bytes(10))
 
 
-async def _sell(store: Store, place: int, at_ms: int, **order: Any) -> str:
-    """A captured payment of an instant."""
+async def _sell(store: Store, place: int, at_ms: int, *, paid_at_ms: int = 0, **order: Any) -> str:
+    """A captured payment of an instant, booked then or at ``paid_at_ms``."""
     identity = payment_id(at_ms, place)
     await store.claim(sample_claim(place, id=identity, created_at_ms=at_ms, **order))
     paid = sample_advance(place)
     standing = replace(paid.standing, paid_at_ms=at_ms + 500)
-    await store.advance(replace(paid, payment_id=identity, standing=standing))
+    moved = replace(paid, payment_id=identity, standing=standing)
+    await store.advance(replace(moved, at_ms=paid_at_ms or paid.at_ms))
     return identity
 
 
-async def _refund(store: Store, identity: str, at_ms: int) -> None:
+async def _refund(store: Store, identity: str, at_ms: int, done_at_ms: int = 0) -> None:
     payment = await store.payment(identity)
     assert payment is not None
     refund_id = "ref_" + number(at_ms, bytes(10))
     claim = sample_refund_claim(1, payment, 500, id=refund_id, created_at_ms=at_ms)
     await store.claim_refund(claim)
-    await store.advance_refund(sample_refund_advance(claim.refund, claim.payment.standing))
+    done = sample_refund_advance(claim.refund, claim.payment.standing)
+    await store.advance_refund(replace(done, at_ms=done_at_ms or done.at_ms))
 
 
 def read(url: str, account_id: str, from_ms: int, until_ms: int) -> list[dict[str, Any]]:
@@ -114,6 +116,35 @@ async def test_orders_are_found_by_the_numbers_that_a_bill_names(store: Store, u
     wanted = [f"CH{1:030d}", f"CH{2:030d}", *(f"NOBODY{n}" for n in range(600))]
     assert await asyncio.to_thread(named, "a1", wanted) == ["payment", "refund"]
     assert await asyncio.to_thread(named, "a1", []) == []
+
+
+async def test_what_moved_long_after_it_was_made_is_found_by_its_ledger_lines(
+    store: Store, url: str
+) -> None:
+    """Paid or paid out within the hours that are asked for, and older than what is loaded anyway."""
+    old_ms, day_ms = NOON_MS - 30 * 86_400_000, 86_400_000
+    paid = await _sell(store, 1, old_ms, paid_at_ms=NOON_MS)
+    returned = await _sell(store, 2, old_ms, paid_at_ms=old_ms)
+    await _refund(store, returned, old_ms + 1000, done_at_ms=NOON_MS)
+    await _sell(store, 3, old_ms, paid_at_ms=NOON_MS - day_ms)
+    await _sell(store, 4, NOON_MS, paid_at_ms=NOON_MS)
+    await _sell(store, 5, old_ms, paid_at_ms=NOON_MS, account_id="a2")
+
+    def booked() -> list[tuple[str, str]]:
+        return [
+            (row["kind"], row["order_no"])
+            for batch in order_source(url).booked_between(
+                "a1", NOON_MS, NOON_MS + day_ms, made_before_ms=NOON_MS - 3 * day_ms
+            )
+            for row in batch.to_pylist()
+        ]
+
+    assert paid != returned
+    assert sorted(await asyncio.to_thread(booked)) == [
+        ("payment", f"CH{1:030d}"),
+        ("payment", f"CH{2:030d}"),
+        ("refund", f"CH{2:030d}"),
+    ]
 
 
 async def test_text_that_looks_like_a_file_comes_back_as_it_was(store: Store, url: str) -> None:
