@@ -153,7 +153,7 @@ STATEMENT_HEADINGS: Final = (
     "商户 merchant", "业务日 day", "币种 currency", "支付笔数 payments", "退款笔数 refunds",
     "交易金额 gross_yuan", "退款金额 refunds_yuan", "渠道手续费 channel_fee_yuan",
     "服务费 our_fee_yuan", "上日结转 carried_in_yuan", "应付 payable_yuan",
-    "结转 carried_out_yuan",
+    "结转 carried_out_yuan", "其中补记 late_yuan",
 )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def statements_csv(statements: Sequence[StoredStatement]) -> bytes:
         one = kept.statement
         amounts = (
             one.gross_fen, one.refunds_fen, one.channel_fee_fen, one.our_fee_fen,
-            one.carried_in_fen, one.payable_fen, one.carried_out_fen,
+            one.carried_in_fen, one.payable_fen, one.carried_out_fen, one.late_fen,
         )  # fmt: skip
         writer.writerow(
             [

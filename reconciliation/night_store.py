@@ -114,6 +114,18 @@ class NightStore(Protocol):
         """Every merchant's statement of a day."""
         ...
 
+    async def statements_between(self, first: date, until: date) -> Sequence[StoredStatement]:
+        """Every merchant's statements of the days from ``first`` to before ``until``."""
+        ...
+
+    async def last_settled_day(self, before: date) -> date | None:
+        """The latest day before ``before`` that has a statement of anybody's."""
+        ...
+
+    async def fee_bearers(self) -> Sequence[str]:
+        """The merchants that have a rate under which the channel's fee is theirs."""
+        ...
+
     async def last_statement(
         self, merchant_no: str, currency: str, before: date
     ) -> StoredStatement | None:

@@ -9,6 +9,7 @@ Rules:
 * The channel's fee is summed in thousandths of a fen and rounded once, half to even. It is
   ours to bear where the merchant's rate is all-in, else the merchant's.
 * What a merchant owes us is carried: nothing is paid out until it is made up for.
+* What an earlier day's statement came too early for is in the sums, and named by its day.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,12 +38,24 @@ class SettledItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """What was posted on ``day`` after that day was settled, and is paid with a later one."""
+
+    day: date
+    payments: int
+    refunds: int
+    gross_fen: int
+    refunds_fen: int
+    our_fee_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """A merchant's day; every amount in fen, fees above zero are kept from the merchant.
 
     ``net_fen`` = gross - refunds - our fee (- channel fee, where the merchant bears it).
     ``carried_in_fen`` is 0 or below; ``payable_fen`` is 0 or above, ``carried_out_fen``
-    what is left to be made up for.
+    what is left to be made up for. What is ``late`` is in the other figures.
     """
 
     payments: int
@@ -53,6 +66,12 @@ class Statement:
     our_fee_fen: int
     bears_channel_fee: bool
     carried_in_fen: int
+    late: Sequence[Late] = ()
+
+    @property
+    def late_fen(self) -> int:
+        """What was posted on earlier days, before fees."""
+        return sum(one.gross_fen - one.refunds_fen for one in self.late)
 
     @property
     def net_fen(self) -> int:
@@ -94,8 +113,9 @@ def settle(
     channel_fee_mfen: int,
     bears_channel_fee: bool,
     carried_in_fen: int,
+    late: Sequence[Late] = (),
 ) -> Statement:
-    """One merchant's day.
+    """One merchant's day, with what is late of earlier ones.
 
     Raises:
         ValueError: a balance above zero cannot be carried in.
@@ -110,12 +130,13 @@ def settle(
         sums[item.kind] += item.amount_fen
         fee_fen += our_fee_fen(item, rates)
     return Statement(
-        payments=counts[BillKind.PAYMENT],
-        refunds=counts[BillKind.REFUND],
-        gross_fen=sums[BillKind.PAYMENT],
-        refunds_fen=sums[BillKind.REFUND],
+        payments=counts[BillKind.PAYMENT] + sum(one.payments for one in late),
+        refunds=counts[BillKind.REFUND] + sum(one.refunds for one in late),
+        gross_fen=sums[BillKind.PAYMENT] + sum(one.gross_fen for one in late),
+        refunds_fen=sums[BillKind.REFUND] + sum(one.refunds_fen for one in late),
         channel_fee_fen=half_even(channel_fee_mfen, MFEN_PER_FEN),
-        our_fee_fen=fee_fen,
+        our_fee_fen=fee_fen + sum(one.our_fee_fen for one in late),
         bears_channel_fee=bears_channel_fee,
         carried_in_fen=carried_in_fen,
+        late=tuple(late),
     )

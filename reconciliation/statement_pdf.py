@@ -20,6 +20,7 @@ from domain.clock import beijing
 from domain.money import format_yuan
 from reconciliation.exports import grouped
 from reconciliation.night_records import StoredStatement
+from reconciliation.settlement import Late
 
 _FAMILY: Final = "statement"
 _LABEL_MM: Final = 120.0
@@ -97,8 +98,14 @@ def _texts(kept: StoredStatement, name: str) -> _Lines:
         *((label, f"{getattr(one, field):,}") for label, field in _COUNTS),
         *((label, grouped(format_yuan(getattr(one, field)))) for label, field in _LINES),
         (_BORNE[one.bears_channel_fee], ""),
+        *((_late(late), "") for late in one.late),
         *((note, "") for note in _NOTES),
     ]
+
+
+def _late(late: Late) -> str:
+    amount = grouped(format_yuan(late.gross_fen - late.refunds_fen))
+    return f"含 {late.day} 结算后补记 {amount}。 Of which posted after {late.day} was settled: {amount}."
 
 
 def _document(kept: StoredStatement, lines: _Lines, font: Path) -> bytes:

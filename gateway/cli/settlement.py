@@ -1,6 +1,6 @@
 """``posgate settle`` and ``posgate rate``: what merchants are owed, and by which rates.
 
-Rules: a day is settled once it is over, in order, and its statement never changes; what
+Rules: a day is settled an hour after its end, in order, and its statement never changes; what
 was posted late is the next day's. A rate begins on a day and is never changed: a new one
 begins later.
 """
@@ -14,10 +14,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from domain.checkout import CODE_ATTEMPT, PAGE_ATTEMPT
-from domain.errors import Conflict
+from domain.errors import Conflict, InvalidRequest
 from domain.money import MAX_AMOUNT_FEN
 from domain.payment import ADVICE_METHODS, COMPLETION_METHOD
-from gateway.cli.days import day_of, day_over
+from gateway.cli.days import day_of
 from gateway.cli.known import merchant_of, plugin_of
 from gateway.cli.session import (
     DEFAULT_CONFIG,
@@ -27,7 +27,7 @@ from gateway.cli.session import (
     in_session,
     show,
 )
-from gateway.merchant_settlement import day_window, settle_day
+from gateway.merchant_settlement import is_over, settle_day
 from gateway.print_font import FONT_FILE
 from gateway.store.order_source import order_source
 from reconciliation.exports import amount_text, statements_csv, write_files, write_whole
@@ -53,14 +53,16 @@ def settle(
 
     Example: posgate settle --date 2026-11-29
     """
-    asked = day_over(day)
+    asked = day_of(day)
 
     async def work(session: Session) -> Sequence[StoredStatement]:
-        source = order_source(session.loaded.store_url())
-        rows = source.posted_items(*day_window(asked))
+        if not is_over(asked, session.clock.now_ms()):
+            why = f"{asked} is not over: it may be settled an hour after its end in Beijing"
+            raise InvalidRequest("day_not_over", why, field="date")
+        posted = order_source(session.loaded.store_url())
         section = session.loaded.config.reconciliation
         nights = session.loaded.path(section.folder)
-        kept = await settle_day(session.store, session.clock, asked, rows, nights)
+        kept = await settle_day(session.store, session.clock, asked, posted, nights)
         target = session.loaded.path(section.exports) / asked.isoformat()
         names = {one.merchant_no: one.name for one in await session.store.merchants()}
         await asyncio.to_thread(_write, target, kept, names if pdf else None)
@@ -160,6 +162,7 @@ def _row(kept: StoredStatement) -> dict[str, Any]:
         "refunds": one.refunds,
         "gross": amount_text(one.gross_fen, "fen"),
         "refunded": amount_text(one.refunds_fen, "fen"),
+        "late": amount_text(one.late_fen, "fen"),
         "channel_fee": amount_text(one.channel_fee_fen, "fen"),
         "our_fee": amount_text(one.our_fee_fen, "fen"),
         "carried_in": amount_text(one.carried_in_fen, "fen"),

@@ -153,6 +153,7 @@ class StatementRow(Model):
     bears_channel_fee = fields.BooleanField()
     carried_in_fen = fields.BigIntField()
     created_at_ms = fields.BigIntField()
+    late_json = fields.TextField(db_default="[]")
 
     class Meta:
         table = "statements"

@@ -10,10 +10,12 @@ import asyncio
 import csv
 import sqlite3
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import asyncpg
@@ -22,6 +24,7 @@ import pyarrow.csv as arrow_csv
 
 from domain.errors import Unavailable
 from domain.ids import number
+from domain.ledger import merchant_payable
 from gateway.store.location import sqlite_path
 from gateway.store.sql_text import numbered
 from reconciliation.orders import STORED_SCHEMA
@@ -92,7 +95,7 @@ _EVERY_NAMED: Final = (_NAMED, _NAMED_REFUNDS, _NAMED_SURPLUS)
 _POSTED_ITEMS: Final = """
 WITH day AS (
   SELECT payment_id, sequence, line, entry, account, amount_fen, currency FROM postings
-  WHERE at_ms >= ? AND at_ms < ? AND account LIKE 'merchant:%'
+  WHERE at_ms >= ? AND at_ms < ? AND account LIKE 'merchant:%' AND (? = '' OR account = ?)
     AND entry IN ('capture', 'refund', 'reversal'))
 SELECT p.merchant_no AS merchant_no, d.currency AS currency, p.channel AS channel,
   p.method AS method, CASE WHEN d.entry = 'capture' THEN 'payment' ELSE 'refund' END AS kind,
@@ -105,6 +108,20 @@ SELECT p.merchant_no AS merchant_no, d.currency AS currency, p.channel AS channe
     AS BIGINT) AS returned_before_fen
 FROM day d JOIN payments p ON p.id = d.payment_id
 ORDER BY 1, 2, d.payment_id, d.sequence, d.line
+"""
+_POSTED_DAYS: Final = """
+SELECT substr(account, 10), currency, (at_ms + 28800000) / 86400000,
+  sum(CASE WHEN entry = 'capture' THEN 1 ELSE 0 END),
+  sum(CASE WHEN entry = 'capture' THEN 0 ELSE 1 END)
+FROM postings WHERE at_ms >= ? AND at_ms < ? AND account LIKE 'merchant:%'
+  AND entry IN ('capture', 'refund', 'reversal')
+GROUP BY 1, 2, 3 ORDER BY 3, 1, 2
+"""
+"""By merchant, currency and Beijing day (of those since 1970), how much was posted."""
+_SELLERS: Final = """
+SELECT DISTINCT p.merchant_no, p.account_id FROM postings d JOIN payments p ON p.id = d.payment_id
+WHERE d.at_ms >= ? AND d.at_ms < ? AND d.account LIKE 'merchant:%'
+  AND d.entry IN ('capture', 'refund', 'reversal') ORDER BY 1, 2
 """
 ITEM_COLUMNS: Final = (
     "merchant_no", "currency", "channel", "method", "kind", "amount_fen", "paid_at_ms",
@@ -141,7 +158,46 @@ def order_source(url: str) -> "SqliteOrders | PostgresOrders":
     return PostgresOrders(url) if path is None else SqliteOrders(path)
 
 
-class SqliteOrders:
+class PostedDay(NamedTuple):
+    """How much a merchant's account was posted on a day in Beijing."""
+
+    merchant_no: str
+    currency: str
+    day: date
+    payments: int
+    refunds: int
+
+
+class PostedOrders(ABC):
+    """What merchants' accounts were posted, on either engine."""
+
+    @abstractmethod
+    def posted_rows(self, sql: str, values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """What a query of this file's answers."""
+
+    def posted_items(
+        self, from_ms: int, until_ms: int, merchant_no: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        """What was posted in [from, until), by merchant and currency; of one merchant or of all."""
+        account = merchant_payable(merchant_no) if merchant_no else ""
+        for row in self.posted_rows(_POSTED_ITEMS, (from_ms, until_ms, account, account)):
+            named: dict[str, Any] = dict(zip(ITEM_COLUMNS, row, strict=True))
+            yield named | {name: int(named[name]) for name in ITEM_COLUMNS[5:]}
+
+    def posted_days(self, from_ms: int, until_ms: int) -> Iterator[PostedDay]:
+        """How much was posted in [from, until) by day, merchant and currency."""
+        rows = self.posted_rows(_POSTED_DAYS, (from_ms, until_ms))
+        for merchant_no, currency, day, payments, refunds in rows:
+            on = date(1970, 1, 1) + timedelta(days=int(day))
+            yield PostedDay(merchant_no, currency, on, int(payments), int(refunds))
+
+    def sellers(self, from_ms: int, until_ms: int) -> Iterator[tuple[str, str]]:
+        """Who had anything posted in [from, until), and at which channel accounts."""
+        rows = self.posted_rows(_SELLERS, (from_ms, until_ms))
+        return ((merchant_no, account_id) for merchant_no, account_id in rows)
+
+
+class SqliteOrders(PostedOrders):
     """``OrderSource`` on the embedded file."""
 
     def __init__(self, path: Path) -> None:
@@ -181,12 +237,12 @@ class SqliteOrders:
                     asked = sql.format(names=names, cashier=_SQLITE_CASHIER)
                     yield from _batches(file, asked, (account_id, account_id, *part))
 
-    def posted_items(self, from_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
-        """What merchants' accounts were posted in [from, until), by merchant and currency."""
+    def posted_rows(self, sql: str, values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """What a query of this file's answers."""
         with self._opened() as file:
-            cursor = file.execute(_POSTED_ITEMS, (from_ms, until_ms))
+            cursor = file.execute(sql, values)
             while rows := cursor.fetchmany(_BATCH_ROWS):
-                yield from (dict(zip(ITEM_COLUMNS, row, strict=True)) for row in rows)
+                yield from rows
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -213,7 +269,7 @@ def _parts(order_nos: Sequence[str]) -> Iterator[Sequence[str]]:
         yield order_nos[start : start + _NAMES_AT_ONCE]
 
 
-class PostgresOrders:
+class PostgresOrders(PostedOrders):
     """``OrderSource`` on PostgreSQL."""
 
     def __init__(self, dsn: str) -> None:
@@ -260,15 +316,12 @@ class PostgresOrders:
             for copy in asyncio.run(self._copy(asked, Path(folder))):
                 yield from read_copy(copy)
 
-    def posted_items(self, from_ms: int, until_ms: int) -> Iterator[dict[str, Any]]:
-        """What merchants' accounts were posted in [from, until), by merchant and currency."""
+    def posted_rows(self, sql: str, values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """What a query of this file's answers, numbers as text."""
         with tempfile.TemporaryDirectory(prefix="posgate-items-") as folder:
-            asked = [(_POSTED_ITEMS, (from_ms, until_ms))]
-            (copy,) = asyncio.run(self._copy(asked, Path(folder)))
+            (copy,) = asyncio.run(self._copy([(sql, values)], Path(folder)))
             with copy.open(encoding="utf-8", newline="") as file:
-                for row in csv.reader(file):
-                    named: dict[str, Any] = dict(zip(ITEM_COLUMNS, row, strict=True))
-                    yield named | {name: int(named[name]) for name in ITEM_COLUMNS[5:]}
+                yield from csv.reader(file)
 
     async def _copy(
         self, asked: Sequence[tuple[str, Sequence[Any]]], folder: Path

@@ -3,20 +3,21 @@
 import io
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pypdf
 
 from gateway.print_font import FONT_FILE
 from reconciliation.night_records import StoredStatement
-from reconciliation.settlement import Statement
+from reconciliation.settlement import Late, Statement
 from reconciliation.statement_pdf import file_name, statement_pdfs
 
 NAMES = {"m1": "老王豆浆铺（龘）", "m/2": "Tea & Co"}
 
 
-def kept(merchant_no: str, **changes: int) -> StoredStatement:
+def kept(merchant_no: str, **changes: Any) -> StoredStatement:
     """A settled day."""
-    values = {
+    values: dict[str, Any] = {
         "payments": 1200, "refunds": 1, "gross_fen": 123_456_78, "refunds_fen": 500,
         "channel_fee_fen": 700, "our_fee_fen": 900, "carried_in_fen": -100,
     }  # fmt: skip
@@ -47,6 +48,14 @@ def test_it_says_all_that_the_statement_says_in_both_languages(tmp_path: Path) -
         "-1.00", "123,442.78", "应付金额 Payable", "123,441.78", "四舍六入五成双",
     ):  # fmt: skip
         assert words in text, words
+
+
+def test_it_names_the_days_of_what_is_late(tmp_path: Path) -> None:
+    late = Late(
+        day=date(2026, 3, 13), payments=1, refunds=1, gross_fen=1990, refunds_fen=90, our_fee_fen=1
+    )
+    (data,) = printed(tmp_path / "w", kept("m1", late=(late,))).values()
+    assert "含 2026-03-13 结算后补记 19.00" in text_of(data)
 
 
 def test_the_same_statements_are_the_same_bytes(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from reconciliation.night_records import (
     difference_id,
 )
 from reconciliation.rates import MerchantRate
-from reconciliation.settlement import Statement
+from reconciliation.settlement import Late, Statement
 from tests.reconciliation.nights import DAY, day, key, pool_of, theirs
 from tests.store.conftest import OpenStore
 
@@ -137,12 +137,14 @@ async def test_rates_are_kept_once_for_a_day_channel_and_method(store: Store) ->
     assert await store.add_rate(later)
     assert await store.rates("m1") == [rate, later]
     assert await store.rates("m2") == []
+    assert await store.fee_bearers() == ["m1"]
 
 
 async def test_a_statement_is_written_once_and_found_by_the_next_day(store: Store) -> None:
     statement = Statement(
         payments=2, refunds=1, gross_fen=100, refunds_fen=300, channel_fee_fen=1, our_fee_fen=2,
         bears_channel_fee=False, carried_in_fen=-5,
+        late=(Late(day=day(-1), payments=1, refunds=0, gross_fen=9, refunds_fen=0, our_fee_fen=1),),
     )  # fmt: skip
     kept = StoredStatement(
         merchant_no="m1", day=DAY, currency="CNY", statement=statement, created_at_ms=4
@@ -154,3 +156,7 @@ async def test_a_statement_is_written_once_and_found_by_the_next_day(store: Stor
     assert await store.last_statement("m1", "CNY", day(1)) == kept
     assert await store.last_statement("m1", "CNY", DAY) is None
     assert await store.last_statement("m1", "USD", day(1)) is None
+    assert await store.statements_between(DAY, day(1)) == [kept]
+    assert await store.statements_between(day(1), day(2)) == []
+    assert await store.last_settled_day(day(1)) == DAY
+    assert await store.last_settled_day(DAY) is None
