@@ -83,10 +83,11 @@ async def settle_day(
     loop = asyncio.get_running_loop()
     work = _Settling(store, loop, clock, day, posted, held_by(before), last)
     late = await asyncio.to_thread(work.late, first)
-    fee_days = _days_after(last, day)
-    await _nights_done(store, nights, fee_days, await _bearing(store, day), posted)
-    fees = _channel_fees(nights, fee_days)
     done = {(one.merchant_no, one.currency) for one in kept}
+    fee_days = _days_after(last, day)
+    bearing = await _bearing(store, day) - {merchant_no for merchant_no, _ in done}
+    await _nights_done(store, nights, fee_days, bearing, posted)
+    fees = _channel_fees(nights, fee_days)
     await asyncio.to_thread(work.settle_all, fees, late, done)
     return await store.statements(day)
 
@@ -204,7 +205,10 @@ async def _nights_done(
     sold = await asyncio.to_thread(lambda: list(posted.sellers(from_ms, until_ms)))
     state = {(one.account_id, one.day): one.state for one in await store.nights(days[0], days[-1])}
     for merchant_no, account_id in sold:
-        for day in days if merchant_no in bearing else ():
+        if merchant_no not in bearing:
+            continue
+        begun = await store.first_matched_day(account_id)
+        for day in (day for day in days if begun is None or begun <= day or day == days[-1]):
             fees = nights / account_id / day.isoformat() / _FEES
             done = state.get((account_id, day), NightState.DONE) is NightState.DONE
             if not (done and fees.is_file()):

@@ -13,8 +13,8 @@ whatever the bill names, whichever its day), the day's bill and the carry-over p
   night or within ``carry_days``; else the status differs.
 * **Never paid or still open here:** any money that the channel holds is a difference of
   status at once. Of what may be paid yet (an open one, a failed refund) it is remembered that
-  it was named: once it is paid here, nothing more is expected. What is open and not named waits for as long as it is open, and then
-  ``carry_days`` like what is done.
+  it was named: once it is paid here, nothing more is expected. What is open and not named
+  waits for as long as it is open, and then ``carry_days`` like what is done.
 * **Unknown here:** waits ``carry_days`` as a cross-day order may, then it is missing
   here. What waited and is in our books no more is not owed nothing: it waits, and is missing
   there, like what is done.

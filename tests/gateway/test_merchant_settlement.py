@@ -328,6 +328,8 @@ async def test_who_bears_the_fee_is_settled_once_it_is_known(finance: Finance) -
     await _refused(finance, DAY, "night_not_done")
     await finance.store.save_night(replace(night, version=2, state=NightState.DONE))
     assert (await finance.settle(DAY)).payable_fen == 1986
+    await finance.store.save_night(replace(night, version=3, state=NightState.CHANGED))
+    assert (await finance.settle(DAY)).payable_fen == 1986  # it is settled: nothing waits for it
 
 
 def test_a_day_is_over_once_what_began_in_it_is_written() -> None:
