@@ -21,6 +21,8 @@ from tests.support.waiting import eventually
 async def other(postgres_url: str) -> AsyncIterator[Any]:
     """Another process in the midst of a change."""
     connection = await asyncpg.connect(postgres_url)
+    # of two who wait for each other the first to notice is ended: never this one
+    await connection.execute("SET deadlock_timeout = '1min'")
     yield connection
     await connection.close()
 

@@ -121,7 +121,7 @@ async def test_orders_are_found_by_the_numbers_that_a_bill_names(store: Store, u
 async def test_what_moved_long_after_it_was_made_is_found_by_its_ledger_lines(
     store: Store, url: str
 ) -> None:
-    """Paid or paid out within the hours that are asked for, and older than what is loaded anyway."""
+    """Paid or paid out within the hours that are asked for, and older than what is loaded."""
     old_ms, day_ms = NOON_MS - 30 * 86_400_000, 86_400_000
     paid = await _sell(store, 1, old_ms, paid_at_ms=NOON_MS)
     returned = await _sell(store, 2, old_ms, paid_at_ms=old_ms)
