@@ -20,8 +20,8 @@ from benchmarks.windows import Plan
 
 _CONNECTIONS: Final = 1
 _MARGIN_S: Final = 60.0
-_NUMBERS: Final = 10**9
-"""Of each window: more than a link can use in it."""
+_NUMBERS: Final = 10**6
+"""Of each window: more than a link can use in it; a day has numbers for 26 of them."""
 _F39: Final = 2
 """How long the host's own codes are."""
 

@@ -79,7 +79,8 @@ def run_nights(
         raise typer.BadParameter("--again goes with --date and --account")
     if bill is not None and not (day and account and bill.is_file()):
         raise typer.BadParameter("--bill names a file and goes with --date and --account")
-    asked = day_over(day) if day else None
+    # a file that is at hand may be of a clearing day that is not over
+    asked = (day_of if bill else day_over)(day) if day else None
 
     async def work(session: Session) -> list[Night]:
         if channel:

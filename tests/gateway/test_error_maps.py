@@ -7,7 +7,7 @@ import pytest
 
 from domain import errors
 from domain.decline import DeclineReason
-from domain.errors import ChannelDown, PosgateError, RequestError, Unavailable
+from domain.errors import ChannelDown, OverLimit, PosgateError, RequestError, Unavailable
 from domain.limits import LimitRule, over_limit
 from gateway.http.errors import STATUSES, error_body, status_of
 from gateway.http.openapi import openapi_document
@@ -24,6 +24,8 @@ LEAVES = {
 
 def made(leaf: type[PosgateError]) -> PosgateError:
     """An error of this class."""
+    if issubclass(leaf, OverLimit):
+        return leaf("a_code", "a message")
     if issubclass(leaf, RequestError):
         return leaf("a_code", "a message", field="a_field")
     return leaf("a message")
@@ -49,7 +51,8 @@ def test_every_error_has_its_answer(leaf: type[PosgateError]) -> None:
     assert body.keys() == {"error"}
     assert body["error"]["message"] == "a message"
     assert body["error"]["request_id"] == "req_1"
-    assert ("field" in body["error"]) == isinstance(error, RequestError)
+    names_field = isinstance(error, RequestError) and not isinstance(error, OverLimit)
+    assert ("field" in body["error"]) == names_field
 
 
 def test_the_callers_faults_are_4xx_and_ours_are_503() -> None:

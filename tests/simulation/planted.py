@@ -28,6 +28,22 @@ def _mutant(name: str, file: str, old: str, new: str) -> Mutant:
     return Mutant(name, (Edit(file, old, new),))
 
 
+_PAID_BY_ALIPAY = (
+    "        return call_once(\n"
+    "            Answer,\n"
+    "            lambda: build_pay(request, self._account, *self._moment()),\n"
+    "            self._send,\n"
+    "            lambda heard: read_pay(heard, self._account, request.order_no),\n"
+    "        )\n"
+)
+_PAID_BY_ALIPAY_ITSELF = (
+    "        from channels.port import AnswerLost\n"
+    "        async def itself() -> Answer:\n"
+    "            built = build_pay(request, self._account, *self._moment())\n"
+    "            try:\n"
+    "                return read_pay(await self._send(built), self._account, request.order_no)\n"
+)
+
 MUTANTS = (
     Mutant(
         "the unique key of orders is dropped",
@@ -64,10 +80,10 @@ MUTANTS = (
     _mutant(
         "a time-out of pay is booked as declined",
         "channels/alipay/adapter.py",
-        "            return read_pay(await self._send(built), self._account, request.order_no)\n",
-        "            return read_pay(await self._send(built), self._account, request.order_no)\n"
-        "        except AnswerLost as fault:\n"
-        "            return Answer(verdict=Verdict.DECLINED, channel_message=str(fault))\n",
+        _PAID_BY_ALIPAY,
+        _PAID_BY_ALIPAY_ITSELF + "            except AnswerLost as fault:\n"
+        "                return Answer(verdict=Verdict.DECLINED, channel_message=str(fault))\n"
+        "        return itself()\n",
     ),
     _mutant(
         "a silent card host counts as a decline",
@@ -105,13 +121,12 @@ MUTANTS = (
     _mutant(
         "a lost payment is paid again under a new number",
         "channels/alipay/adapter.py",
-        "            return read_pay(await self._send(built), self._account, request.order_no)\n",
-        "            return read_pay(await self._send(built), self._account, request.order_no)\n"
-        "        except AnswerLost:\n"
-        "            import dataclasses\n"
-        "            again = dataclasses.replace(request, order_no=self._new_number())\n"
-        "            built = build_pay(again, self._account, self._now_ms())\n"
-        "            return read_pay(await self._send(built), self._account, again.order_no)\n",
+        _PAID_BY_ALIPAY,
+        _PAID_BY_ALIPAY_ITSELF + "            except AnswerLost:\n"
+        "                again = replace(request, order_no=self._new_number())\n"
+        "                built = build_pay(again, self._account, *self._moment())\n"
+        "                return read_pay(await self._send(built), self._account, again.order_no)\n"
+        "        return itself()\n",
     ),
     _mutant(
         "not found is booked as declined",
