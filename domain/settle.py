@@ -158,7 +158,7 @@ def _is_outdated(now: Standing, happened: Happened) -> bool:
     "Nothing was there" is true of the moment it was asked: a yes that became known since may have
     come to the channel after it. Such an undo is asked for again.
     """
-    return happened.asked_version != now.version and not now.parked_reason
+    return happened.asked_version != now.version
 
 
 def _seen(now: Standing, happened: Happened) -> Step | None:

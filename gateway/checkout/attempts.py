@@ -203,7 +203,8 @@ class Attempts:
             answer = _as_answer(heard)
             if answer.verdict is Verdict.DECLINED:
                 # this call made none; one that a repeat made meanwhile, elsewhere, stands
-                return replace(answer, verdict=Verdict.NOT_SENT)
+                reason = answer.reason or DeclineReason.DECLINED
+                return replace(answer, verdict=Verdict.NOT_SENT, reason=reason)
             return answer
 
         await self._payments.run(live, make)

@@ -21,7 +21,7 @@ from typing import Final, assert_never
 from domain.clock import Clock, beijing_texts
 from domain.errors import Conflict, NotFound, Unavailable, Unprocessable
 from domain.ids import IdSource
-from domain.payment import ADVICE_METHODS, COMPLETION_METHOD, Payment, Status
+from domain.payment import ADVICE_METHODS, COMPLETION_METHOD, FINAL, Payment, Status
 from domain.refund import REFUND_FINAL, Refund, RefundStatus
 from gateway.holds import next_taking
 from gateway.logs import Log
@@ -71,6 +71,7 @@ _METHODS: Final = {
     _K.QR_REFUND: ("auth_code",),
 }
 """By kind of return: what paid the original."""
+_UNPAID: Final = FINAL - {Status.SUCCEEDED}
 Find = Callable[[Exchange, PaymentStore, Sealer], Awaitable[Payment]]
 Refuse = Callable[[Exchange, Payment, int], Awaitable[None]]
 
@@ -129,8 +130,11 @@ class Returns:
         """Take the number of a void that may still come; ``False`` when it was begun.
 
         A void begins by taking its number: who has it first decides. Where the void has it and has
-        no refund yet, one is born failed; of a sale that is not paid, or none of its kind, none can
-        begin any more.
+        no refund yet, one is born failed; of a sale that ended unpaid none can begin any more. A
+        reversal that names no such sale proves nothing of the void that has the number.
+
+        Raises:
+            RefusedError: 22, the void has its number, and what this reversal names is no paid sale.
         """
         for _ in range(_TRIES):
             known = await self._known(exchange)
@@ -141,9 +145,12 @@ class Returns:
             try:
                 payment = await find_original(exchange, self._store, self._sealer)
                 _refuse_other_kind(exchange, payment)
+                if payment.standing.status in _UNPAID:
+                    return True
                 refuse_unless(payment, Status.SUCCEEDED)
-            except RefusedError:
-                return True
+            except RefusedError as refused:
+                # never 25, which ends a reversal as done: the void may still go through
+                raise RefusedError(NOT_ALLOWED, f"its void came: {refused.why}") from None
             ask = self._ask(exchange, "reversed before it came", b"reversed before it came")
             if await self._refunds.refuse_beforehand(payment, ask):
                 return True

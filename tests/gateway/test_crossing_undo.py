@@ -16,20 +16,25 @@ from tests.gateway.fakes import FakeChannel, House
 from tests.gateway.scripted import CLOSED, LOST, PAID, RETURNED
 from tests.support.waiting import eventually
 
+QUICK = PollSchedule(query_after_s=(), undo_retry_s=(0.01, 0.01, 0.02))
 TELLS = [True, None]
 """A channel says whether its undo returned anything, or does not."""
 
 
-class SlowHost(FakeChannel):
-    """Gives back what it has when an undo reaches it; its answer takes its time."""
-
-    def __init__(self, *, tells: bool | None) -> None:
-        super().__init__(PollSchedule(query_after_s=(), undo_retry_s=(0.01, 0.01, 0.02)))
-        self.held_fen, self.says, self._tells = 0, LOST, tells
-        self.answers = asyncio.Event()
+class Host(FakeChannel):
+    """Takes whatever a card may do."""
 
     def takes(self, action: CardAction) -> bool:
         return True
+
+
+class SlowHost(Host):
+    """Gives back what it has when an undo reaches it; its answer takes its time."""
+
+    def __init__(self, *, tells: bool | None) -> None:
+        super().__init__(QUICK)
+        self.held_fen, self.says, self._tells = 0, LOST, tells
+        self.answers = asyncio.Event()
 
     async def pay(self, request: PayRequest) -> Answer:
         self.calls.append("pay")
@@ -103,51 +108,77 @@ async def test_a_yes_to_a_hold_that_is_known_is_no_news(store: Store) -> None:
     assert host.calls == ["pay", "cancel"]
 
 
-async def test_an_undo_that_was_asked_for_before_another_one_ended_parks_nothing(
-    store: Store,
-) -> None:
-    """Closed by another process, reopened by a late yes: its old "nothing was paid" is no news."""
-    quick = PollSchedule(query_after_s=(), undo_retry_s=(0.01, 0.01, 0.02))
-    house, crossing = House(store, FakeChannel(quick)), asyncio.Event()
+@pytest.fixture
+def slow_undo() -> asyncio.Event:
+    """Lets the answer to the first undo of :func:`undone_slowly` come."""
+    return asyncio.Event()
+
+
+async def undone_slowly(
+    house: House, slow_undo: asyncio.Event, then: UndoAnswer, **what: Any
+) -> Live:
+    """Its answer was lost; its undo is under way and found nothing, the next one finds ``then``."""
 
     async def found_nothing() -> UndoAnswer:
-        await crossing.wait()
+        await slow_undo.wait()
         return CLOSED
 
-    house.channel.pays, house.channel.cancels = [LOST], [found_nothing, RETURNED]
-    live = await house.begun()
+    house.channel.pays, house.channel.cancels = [LOST], [found_nothing, then]
+    live = await house.begun(**what)
     await house.payments.run(live)
     await eventually(lambda: "cancel" in house.channel.calls)
-    other = House(store, FakeChannel(quick))
+    return live
+
+
+async def hears(house: House, live: Live, word: Answer) -> None:
+    """Another process hears a late word."""
+    late = Live(await house.now(live.payment), live.request)
+    await house.settlement.apply_answer(late, word, house.channel)
+
+
+async def ended(house: House, live: Live) -> tuple[Status, str]:
+    """Where it stands once nobody here works on it."""
+    await eventually(lambda: not house.payments.in_flight())
+    standing = (await house.now(live.payment)).standing
+    return standing.status, standing.parked_reason
+
+
+async def test_an_undo_that_was_asked_for_before_another_one_ended_parks_nothing(
+    store: Store, slow_undo: asyncio.Event
+) -> None:
+    """Closed by another process, reopened by a late yes: its old "nothing was paid" is no news."""
+    house, other = House(store, FakeChannel(QUICK)), House(store, FakeChannel(QUICK))
+    live = await undone_slowly(house, slow_undo, RETURNED)
     other.channel.cancels = [CLOSED]
     elsewhere = Live(await house.now(live.payment), live.request)
     await other.settlement._undo(elsewhere, other.channel)
     assert (await house.now(live.payment)).standing.status is Status.CLOSED
-    late = Live(await house.now(live.payment), live.request)
-    await other.settlement.apply_answer(late, PAID, other.channel)
-    crossing.set()
-    await eventually(lambda: not house.payments.in_flight())
-    ended = await house.now(live.payment)
-    assert (ended.standing.status, ended.standing.parked_reason) == (Status.REVERSED, "")
+    await hears(other, live, PAID)
+    slow_undo.set()
+    assert await ended(house, live) == (Status.REVERSED, "")
 
 
-async def test_who_still_says_unpaid_when_asked_after_the_yes_is_a_persons(store: Store) -> None:
+async def test_who_still_says_unpaid_when_asked_after_the_yes_is_a_persons(
+    store: Store, slow_undo: asyncio.Event
+) -> None:
     """Asked again, knowing that it was paid: two words of one channel that cannot both be true."""
-    quick = PollSchedule(query_after_s=(), undo_retry_s=(0.01, 0.01, 0.02))
-    house, crossing = House(store, FakeChannel(quick)), asyncio.Event()
-
-    async def found_nothing() -> UndoAnswer:
-        await crossing.wait()
-        return CLOSED
-
-    house.channel.pays, house.channel.cancels = [LOST], [found_nothing, CLOSED]
-    live = await house.begun()
-    await house.payments.run(live)
-    await eventually(lambda: "cancel" in house.channel.calls)
-    late = Live(await house.now(live.payment), live.request)
-    await house.settlement.apply_answer(late, PAID, house.channel)
-    crossing.set()
-    await eventually(lambda: not house.payments.in_flight())
-    ended = await house.now(live.payment)
-    assert ended.standing.parked_reason == "undone_as_unpaid_after_payment"
+    house = House(store, FakeChannel(QUICK))
+    live = await undone_slowly(house, slow_undo, CLOSED)
+    await hears(house, live, PAID)
+    slow_undo.set()
+    parked = (Status.REVERSING, "undone_as_unpaid_after_payment")
+    assert await ended(house, live) == parked
     assert house.channel.calls.count("cancel") == 2
+
+
+async def test_a_yes_that_is_a_persons_is_not_closed_by_an_undo_asked_for_before_it(
+    store: Store, slow_undo: asyncio.Event
+) -> None:
+    """A hold of another amount: the old "nothing was there" says nothing of it."""
+    house = House(store, Host(QUICK))
+    live = await undone_slowly(
+        house, slow_undo, CLOSED, method=HOLD_METHOD, action=CardAction.AUTHORISE
+    )
+    await hears(house, live, replace(PAID, amount_fen=1, reference="R1"))
+    slow_undo.set()
+    assert await ended(house, live) == (Status.REVERSING, "amount_mismatch")

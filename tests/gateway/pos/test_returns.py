@@ -7,6 +7,7 @@ import pytest
 
 from domain.clock import beijing_texts
 from gateway.ledger_proof import LedgerProof
+from gateway.refunds import Refunds
 from sandbox.scenarios import ALIPAY_CODES, CARDS, Scenario
 from tests.gateway.pos.foreign_terminal import Fields, ForeignTerminal, Reply
 from tests.gateway.pos.house import House
@@ -243,6 +244,34 @@ async def test_a_void_that_never_came_leaves_no_mark_on_a_sale_that_is_not_paid(
     assert (await second.ask("0200", void))["39"] != "00"
     assert (await LedgerProof(house.gateway.store).run()).named == []
     answering.cancel()
+
+
+@pytest.mark.parametrize("named", ["another trace", "nothing"])
+async def test_a_reversal_that_names_its_original_badly_never_says_that_no_void_comes(
+    house: House, till: ForeignTerminal, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """The void has its number and is about to begin: 22, not 00 or 25, which would end it."""
+    second = house.terminal(till.who)
+    second.batch, second.mac_key, second.pin_key = till.batch, till.mac_key, till.pin_key
+    sale, answer = await sold(till)
+    void = till.void(sale, answer)
+    begins, goes_on, create = asyncio.Event(), asyncio.Event(), Refunds.create
+
+    async def slow(self: Refunds, *values: Any) -> Any:
+        begins.set()
+        await goes_on.wait()
+        return await create(self, *values)
+
+    monkeypatch.setattr(Refunds, "create", slow)
+    voiding = asyncio.create_task(till.ask("0200", void))
+    await begins.wait()
+    reversal = till.reversal(void)
+    original = bytes.fromhex(reversal["61"]).decode()
+    said = f"{original[:6]}999999{original[12:]}" if named == "another trace" else "nothing"
+    told = await second.ask("0400", reversal | {"61": said.encode().hex()})
+    goes_on.set()
+    assert (told["39"], (await voiding)["39"]) == ("22", "00")
+    assert await house.charged_and_returned() == ([1990], [1990])
 
 
 async def test_a_sale_that_is_being_refunded_is_not_reversed(
