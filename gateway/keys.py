@@ -92,7 +92,8 @@ async def check_sealer(
 ) -> None:
     """Refuse a master key that is not the one under which ``store`` was filled.
 
-    ``accounts`` are the store's: each one in use must open; where there is none, anything else.
+    ``accounts`` are the store's: each one in use must open; where there is none, anything else
+    that is in use.
 
     Raises:
         ConfigurationError: names what does not open.
@@ -102,10 +103,10 @@ async def check_sealer(
         open_account(sealer, account)
     if used:
         return
-    keys = await store.api_keys()
+    keys = [one for one in await store.api_keys() if not one.disabled]
     if any(_opens(sealer, one.secret_sealed, api_key_context(one.key_id)) for one in keys):
         return
-    terminals = await store.terminals()
+    terminals = [one for one in await store.terminals() if not one.disabled]
     if any(
         _opens(sealer, one.tmk_sealed, master_context(one.merchant_no, one.terminal_id))
         for one in terminals
@@ -114,7 +115,8 @@ async def check_sealer(
     if keys or terminals:
         raise ConfigurationError(
             "keys.master_key: no API key and no terminal in this database opens under it;"
-            " give the key under which they were added"
+            " give the key under which they were added, or, if it is lost, disable them all"
+            " and add them anew"
         )
 
 

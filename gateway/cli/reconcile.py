@@ -279,15 +279,20 @@ async def _built_accounts(session: Session, http: HttpClient) -> list[BuiltAccou
         download=http.download,
     )
     known = plugins()
-    return [
-        BuiltAccount(
-            account.account_id,
-            account.channel,
-            known[account.channel].build(open_account(session.sealer, account), services),
-        )
-        for account in await session.store.accounts()
-        if account.channel in known
-    ]
+    built = []
+    for account in await session.store.accounts():
+        if account.channel not in known:
+            continue
+        try:
+            opened = open_account(session.sealer, account)
+            channel = known[account.channel].build(opened, services)
+        except ConfigurationError as error:
+            if not account.disabled:  # as a start has it
+                raise
+            typer.echo(f"posgate: disabled account left out: {error.message}", err=True)
+            continue
+        built.append(BuiltAccount(account.account_id, account.channel, channel))
+    return built
 
 
 class _Steps:

@@ -34,15 +34,19 @@ def marked_store(loaded: LoadedConfig, log: Log) -> Iterator[None]:
                 why="another gateway serves it, and neither knows the other's nonces",
                 next="right where a restart overlaps; else stop one, or set http.nonces: redis://…",
             )
-        fcntl.flock(mark, fcntl.LOCK_SH)
         yield
     finally:
         os.close(mark)
 
 
 def _is_alone(mark: int) -> bool:
+    """Whether nobody held it; it is held from here on, shared. Where nobody can lock, all are."""
     try:
         fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        fcntl.flock(mark, fcntl.LOCK_SH)
         return False
+    except OSError:  # a file system without locks
+        return True
+    fcntl.flock(mark, fcntl.LOCK_SH)
     return True

@@ -27,6 +27,7 @@ class RedisNonces:
         self._clock = clock
         self._log = log
         self._is_up = True
+        self._is_ready = True
         self._looked_at_s = -_FRESH_S
         pool = BlockingConnectionPool.from_url(
             url,
@@ -54,12 +55,15 @@ class RedisNonces:
         if self._clock.monotonic_s() - self._looked_at_s >= _FRESH_S:
             self._looked_at_s = self._clock.monotonic_s()
             try:
-                await self._redis.set("posgate:ready", b"1", ex=1)  # a replica that only reads
+                # under the nonces' own prefix; written, since a replica that only reads is no help
+                await self._redis.set("posgate:nonce:ready", b"1", ex=1)
             except (RedisError, OSError) as error:
+                self._is_ready = False
                 self._down(error)
             else:
+                self._is_ready = True
                 self._up()
-        return self._is_up
+        return self._is_ready
 
     def _up(self) -> None:
         if not self._is_up:

@@ -368,6 +368,19 @@ def test_nothing_is_sealed_under_another_master_key(
         posgate(*sealing[0])
 
 
+def test_a_lost_master_key_is_left_behind_by_disabling_what_it_sealed(
+    posgate: Run, merchant: dict[str, Any], installed: Installation
+) -> None:
+    """Everything under it is disabled, and the installation goes on under another one."""
+    posgate(*TERMINAL, "99000001")
+    (installed.folder / "master.key").write_text("ab" * 32)
+    said = posgate(*TERMINAL, "99000002", status=2).stderr
+    assert "disable them all" in said
+    posgate("terminal", "disable", "M1", "99000001")
+    posgate(*TERMINAL, "99000002")
+    asyncio.run(start(installed))
+
+
 def test_migrate_is_idempotent(tmp_path: Path) -> None:
     """The second run finds nothing to do; before the first, commands say how to begin."""
     here = Installation(tmp_path / "fresh")

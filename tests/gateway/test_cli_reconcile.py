@@ -205,6 +205,26 @@ def test_a_bill_that_is_not_due_is_waited_for(
     assert [(row["account"], row["state"]) for row in rows][-1] == (ACCOUNT, "waiting")
 
 
+def test_a_disabled_account_that_cannot_be_opened_stops_nobodys_night(
+    posgate: Run, installed: Installation, tmp_path: Path
+) -> None:
+    """As it stops no start; one in use is named and stops it."""
+    sell(installed, "PN1")
+
+    async def spoilt(opened: Session) -> None:
+        (one,) = [each for each in await opened.store.accounts() if each.account_id == ACCOUNT]
+        await opened.store.add_account(
+            replace(one, account_id="old-1", secrets_sealed=bytes(64), disabled=False)
+        )
+
+    in_store(installed, spoilt)
+    file = bill(tmp_path, Row("PN1", 1990, fee_fen=12))
+    asked = ("reconcile", "--date", str(DAY), "--account", ACCOUNT, "--bill", file)
+    assert "old-1" in posgate(*asked, status=2).stderr
+    in_store(installed, lambda opened: opened.store.disable_account("old-1"))
+    assert night(posgate, file)["state"] == "done"
+
+
 def test_a_merchants_day_is_settled_by_its_rate(
     installed: Installation, posgate: Run, tmp_path: Path
 ) -> None:

@@ -196,6 +196,35 @@ async def test_that_redis_is_away_is_warned_of_once_and_told_when_it_is_back(
     await nonces.close()
 
 
+async def test_a_user_that_may_write_nonces_alone_is_enough(
+    own_redis: RedisServer, clock: SetClock
+) -> None:
+    """What ``ready`` writes lies among them."""
+    Redis(port=own_redis.port).acl_setuser(
+        "posgate", enabled=True, passwords=["+pw"], keys=["posgate:nonce:*"], categories=["+@all"]
+    )
+    nonces = RedisNonces(own_redis.url.replace("//", "//posgate:pw@"), clock, LOG)
+    assert await nonces.use("k", "n", NOW_S + 300)
+    assert await nonces.ready()
+    await nonces.close()
+
+
+async def test_one_nonce_that_could_not_be_kept_makes_nothing_unready(
+    own_redis: RedisServer, clock: SetClock
+) -> None:
+    """``ready`` believes what it tried itself, not one request's time-out."""
+    nonces = RedisNonces(own_redis.url, clock, LOG)
+    assert await nonces.ready()
+    own_redis.kill()
+    with pytest.raises(Unavailable):
+        await nonces.use("k", "n", NOW_S + 300)
+    assert await nonces.ready()
+    own_redis.start()
+    clock.s += 1
+    assert await nonces.ready()
+    await nonces.close()
+
+
 async def test_a_refused_password_is_called_one(own_redis: RedisServer, clock: SetClock) -> None:
     Redis(port=own_redis.port).config_set("requirepass", "s3cret")
     for address in (own_redis.url, own_redis.url.replace("//", "//:wr0ng@")):

@@ -1,5 +1,7 @@
 """A second gateway on one SQLite file with nonces in memory is warned of; one alone is not."""
 
+import errno
+import fcntl
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -60,5 +62,17 @@ def test_a_second_one_is_warned_and_so_is_a_third_after_the_first(
 def test_who_shares_nonces_may_share_the_file(tmp_path: Path, said: LogCapture) -> None:
     loaded = config_of(tmp_path, "redis://127.0.0.1:6379/0")
     with marked_store(loaded, log_to(said)), marked_store(loaded, log_to(said)):
+        pass
+    assert said.entries == []
+
+
+def test_a_file_system_without_locks_stops_no_start(
+    tmp_path: Path, said: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with marked_store(config_of(tmp_path), log_to(said)):
         pass
     assert said.entries == []
